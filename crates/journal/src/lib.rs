@@ -1,0 +1,1 @@
+//! Append-only segments of audit records on disk: group commit, recovery, reading, queries.

@@ -1,0 +1,1 @@
+//! Values in, values out: mask functions for text and binary formats and COPY rows.

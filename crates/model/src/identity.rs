@@ -1,0 +1,48 @@
+//! Who is at the other end of a session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Who a session belongs to: the claims of a credential, mapped. Says nothing about whether they were checked:
+/// that is `identity::Verified`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The name of the `[[issuer]]` in the configuration, not its URL.
+    pub issuer: String,
+    /// The mapped subject claim; unique within the issuer.
+    pub subject: String,
+    /// A display name, if the issuer gives one.
+    pub name: Option<String>,
+    /// The groups that policy sees.
+    pub groups: BTreeSet<String>,
+    /// Further mapped claims, by the name that policy sees.
+    pub attributes: BTreeMap<String, String>,
+    /// `jti`, where the token has one.
+    pub token_id: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    /// Writes `issuer:subject`, the form that audit and `--as` use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.issuer, self.subject)
+    }
+}
+
+/// How a credential reached the gateway; the `method` of an `[[auth]]` rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// The token was sent as the password.
+    Token,
+    /// The token was sent by SASL OAUTHBEARER (RFC 7628).
+    OAuthBearer,
+}
+
+impl Method {
+    /// Returns the word that the configuration and the audit use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::OAuthBearer => "oauthbearer",
+        }
+    }
+}

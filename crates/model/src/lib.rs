@@ -1,0 +1,13 @@
+//! The nouns that every other crate shares; no behaviour beyond construction and display.
+//!
+//! Knows nothing of bytes, policy, sockets or time.
+
+mod identity;
+mod ids;
+mod name;
+mod secret;
+
+pub use identity::{Identity, Method};
+pub use ids::{ClientAddr, Oid, SessionId};
+pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use secret::Secret;

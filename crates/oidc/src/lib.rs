@@ -1,0 +1,1 @@
+//! OpenID Connect over the network: discovery, key sets, and a development issuer.

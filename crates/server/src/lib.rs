@@ -1,0 +1,1 @@
+//! Sockets, TLS, timers, secrets and upstream logins around a session.

@@ -1,0 +1,1 @@
+//! Throwaway PostgreSQL clusters, OpenID providers and wire transcripts for tests.

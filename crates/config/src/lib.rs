@@ -1,1 +1,186 @@
 //! The configuration file: what may be written in it, and errors that say how to mend it.
+//!
+//! Reads one TOML text into [`Config`]. Knows files only to say that one is missing or can't be read; never
+//! resolves a secret, opens a socket or loads a policy. Every key is in `keys.rs`, from which unknown keys,
+//! defaults and `docs/reference/configuration.md` all follow.
+
+mod address;
+mod auth;
+mod context;
+mod database;
+mod issuer;
+mod keys;
+mod listen;
+mod problem;
+mod quantity;
+mod read;
+mod redacted;
+mod reference;
+mod secret_ref;
+mod sections;
+mod upstream;
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use address::{Cidr, Pattern};
+pub use auth::{AuthMethod, AuthRule};
+pub use database::{Database, Login};
+pub use issuer::{Algorithm, Issuer};
+pub use listen::{Listen, Tls};
+pub use problem::{ConfigError, Place, Problem, Severity};
+pub use redacted::render_redacted;
+pub use reference::reference;
+pub use secret_ref::{ExecCommand, SecretRef, SecretRefError};
+pub use sections::{Durability, Journal, Limits, Mask};
+pub use upstream::{Host, Roots, Upstream, UpstreamTls};
+
+use context::{Context, Files};
+use read::Table;
+
+/// A configuration in which everything that can be known without the network has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[listen]`: where clients connect.
+    pub listen: Listen,
+    /// `[[issuer]]`: whose tokens are believed. Never empty; names and URLs are unique.
+    pub issuers: Vec<Issuer>,
+    /// `[[database]]`: what a client may name as dbname. Never empty; names are unique.
+    pub databases: Vec<Database>,
+    /// `[[auth]]`, in order; one rule "token for everybody" where the file has none. Never empty.
+    /// Ask it through [`Config::auth_rule`].
+    pub auth: Vec<AuthRule>,
+    /// `[journal]`: where the audit trail is kept.
+    pub journal: Journal,
+    /// `[limits]`: what one client may cost.
+    pub limits: Limits,
+    /// `[mask]`: what mask functions need.
+    pub mask: Mask,
+    /// What is allowed but deserves a second look; `Display` gives one line for the log.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks a file, and that every file it names can be read. Relative paths in it are relative to
+    /// the folder that it is in.
+    ///
+    /// # Errors
+    /// - [`ConfigError`]: operator; everything that is wrong with the file, not only the first thing.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "no such file; write one with \"gatepost init DIR\", or name it with -c".to_owned()
+                }
+                std::io::ErrorKind::InvalidData => "cannot be read: it is not UTF-8 text".to_owned(),
+                _ => format!("cannot be read: {error}"),
+            };
+            ConfigError::new(path, vec![Problem::new(Severity::Error, message)])
+        })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self::read(&text, path, folder.unwrap_or(Path::new(".")), Files::MustBeReadable)
+    }
+
+    /// Checks a text without looking at any file that it names; `base_dir` is what relative paths are relative to.
+    ///
+    /// # Errors
+    /// - [`ConfigError`]: operator; everything that is wrong with the text.
+    pub fn parse(text: &str, base_dir: &Path) -> Result<Self, ConfigError> {
+        Self::read(text, Path::new("gatepost.toml"), base_dir, Files::NotLookedAt)
+    }
+
+    /// Returns the database that a client named, by exact name.
+    pub fn database(&self, name: &str) -> Option<&Database> {
+        self.databases.iter().find(|database| database.name == name)
+    }
+
+    /// Returns the first `[[auth]]` rule that matches, as pg_hba.conf does. `None` means: reject.
+    ///
+    /// SECURITY: where there are rules and none matches, the client is refused, as in pg_hba.conf.
+    pub fn auth_rule(&self, user: &str, database: &str, client: IpAddr) -> Option<&AuthRule> {
+        self.auth.iter().find(|rule| rule.matches(user, database, client))
+    }
+
+    fn read(text: &str, label: &Path, base: &Path, files: Files) -> Result<Self, ConfigError> {
+        let mut context = Context::new(text, base, files);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        // After a syntax error the parser invents and drops values: what follows from that is noise.
+        if let Some(error) = errors.first() {
+            context.syntax_error(error.span(), error.message());
+        }
+        let config = if errors.is_empty() { assemble(document.get_ref(), &mut context) } else { None };
+        let Context { mut problems, warnings, .. } = context;
+        problems.sort_by_key(Problem::position);
+        match config {
+            Some(config) if problems.is_empty() => Ok(Self { warnings, ..config }),
+            _ => Err(ConfigError::new(label, problems)),
+        }
+    }
+}
+
+/// Reads all sections, so that one run reports all problems.
+fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config> {
+    let root = Table::root(document, context);
+    let listen = root.table("listen", context).and_then(|table| listen::read(&table, context));
+    let issuers = root.tables("issuer", context);
+    let issuers: Vec<_> = issuers.iter().map(|table| (table.span(), issuer::read(table, context))).collect();
+    let databases = root.tables("database", context);
+    let databases: Vec<_> =
+        databases.iter().map(|table| (table.span(), database::read(table, context))).collect();
+    unique(&issuers, "[[issuer]]", "name", |issuer| &issuer.name, context);
+    unique(&issuers, "[[issuer]]", "url", |issuer| &issuer.url, context);
+    unique(&databases, "[[database]]", "name", |database| &database.name, context);
+
+    let known: Vec<_> = issuers.iter().map(|(_, issuer)| issuer.as_ref().map(|i| i.name.clone())).collect();
+    let rules = root.tables("auth", context);
+    let rules: Vec<_> = rules.iter().map(|table| auth::read(table, &known, context)).collect();
+    let journal = root.table("journal", context).and_then(|table| sections::journal(&table, context));
+    let limits = root.table("limits", context).and_then(|table| sections::limits(&table, context));
+    let mask = root.table("mask", context).and_then(|table| sections::mask(&table, context));
+
+    let auth = rules.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Config {
+        listen: listen?,
+        issuers: issuers.into_iter().map(|(_, issuer)| issuer).collect::<Option<_>>()?,
+        databases: databases.into_iter().map(|(_, database)| database).collect::<Option<_>>()?,
+        auth: if auth.is_empty() { vec![AuthRule::token_for_everybody()] } else { auth },
+        journal: journal?,
+        limits: limits?,
+        mask: mask?,
+        warnings: Vec::new(),
+    })
+}
+
+/// Reports every item whose `key` repeats an earlier one's.
+fn unique<T>(
+    items: &[(Range<usize>, Option<T>)],
+    header: &str,
+    key: &str,
+    of: impl Fn(&T) -> &String,
+    context: &mut Context<'_>,
+) {
+    let mut seen = HashSet::new();
+    for (span, item) in items {
+        let Some(item) = item else { continue };
+        if !seen.insert(of(item)) {
+            context.error_at_secret(
+                span.clone(),
+                format!("two {header} have the {key} \"{}\"; give each its own", of(item)),
+            );
+        }
+    }
+}
+
+/// Returns `path` as it is meant in a file that is in `base`.
+fn resolve(base: &Path, path: &str) -> PathBuf {
+    // `join` keeps an absolute path as it is; a leading "./" would only clutter messages.
+    if base == Path::new(".") { PathBuf::from(path) } else { base.join(path) }
+}
+
+#[cfg(test)]
+mod tests;

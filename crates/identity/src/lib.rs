@@ -1,1 +1,32 @@
-//! Verifies a bearer token against an issuer's keys and yields an identity; no I/O, no clock.
+//! Verifies a bearer token (JWT, RFC 7519) against an issuer's keys and yields an identity; no I/O, no clock.
+//!
+//! Knows tokens, keys and claims. Must not know where keys come from (`oidc`), how a token travelled (`wire`), or
+//! what an identity may do (`policy`). Time is an argument.
+//!
+//! The order in which a token meets the files: [`peek`] and the compact form, the key set, the rules, the claims,
+//! and at the end the proof, [`Verified`].
+
+mod algorithm;
+mod claims;
+mod compact;
+mod json;
+mod keys;
+mod rejection;
+mod rules;
+mod verified;
+
+pub use algorithm::{Algorithm, UnsupportedAlgorithm};
+pub use compact::{TOKEN_BYTES_MAX, Unverified, peek};
+pub use json::{JsonError, parse_json};
+pub use keys::{KeySet, KeySetError, KeySetLimits};
+pub use rejection::{Excerpt, Rejection};
+pub use rules::{BadClaimPath, ClaimPath, IssuerRules};
+pub use verified::{Verified, verify};
+
+/// Installs the process's JWT cryptography (aws-lc-rs, as `jsonwebtoken` asks); safe to call any number of times.
+///
+/// [`verify`] calls it itself; call it early only to fix the choice before another user of `jsonwebtoken` does.
+pub fn init() {
+    // An error means that a provider is already installed, which is what was wanted.
+    let _already_installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}

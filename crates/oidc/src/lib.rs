@@ -1,1 +1,16 @@
 //! OpenID Connect over the network: discovery, key sets, and a development issuer.
+//!
+//! Knows HTTP, caches and the clock. Must not know what makes a token believable (`identity` does), nor policy,
+//! PostgreSQL or the configuration file.
+
+mod config;
+pub mod dev;
+mod fetch;
+mod issuer;
+mod issuers;
+mod reach;
+
+pub use config::{BadIssuer, IssuerConfig};
+pub use fetch::{FetchError, chain};
+pub use issuer::{Checkup, Clock, Issuer};
+pub use issuers::{Failure, Issuers};

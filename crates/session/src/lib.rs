@@ -1,1 +1,52 @@
 //! One connection as a state machine: no I/O, no clock, no async.
+//!
+//! A [`Session`] takes [`Input`]s and appends to an [`Outbox`] what its shell must do: bytes for either side, and
+//! [`Effect`]s. Bytes of a statement reach the upstream only through `forward`, which wants a [`Permit`] that
+//! `authorize` has made and, for a write, a durable [`Receipt`].
+//!
+//! The modules in the order in which a statement meets them: `startup`, `authenticate`, then `client` (framing),
+//! `simple` or `extended`, `memo` (was it decided before?), `inquiry` (asking the server), `analysis` (what it touches),
+//! `authorize`, `evidence` and `record`, `forward`; and back: `upstream`, `results`.
+
+mod analysis;
+mod authenticate;
+mod authorize;
+mod catalog;
+mod client;
+mod effect;
+mod effects;
+mod evidence;
+mod extended;
+mod forward;
+mod input;
+mod inquiry;
+mod limits;
+mod memo;
+mod names;
+mod namespace;
+mod ops;
+mod record;
+mod refuse;
+mod results;
+mod running;
+mod script;
+mod session;
+mod shared;
+mod simple;
+mod startup;
+mod upstream;
+
+pub use authenticate::Discovery;
+pub use authorize::{Judged, Permit, Read, Write};
+pub use catalog::{Catalog, CatalogError, Column, Function, Relation, Row};
+pub use effect::{Effect, Keep, Outbox};
+pub use forward::{
+    InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
+};
+pub use input::{Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
+pub use limits::Limits;
+pub use record::{Durable, Receipt, Ticket, Written};
+pub use refuse::Refusal;
+pub use session::{Opening, Session};
+pub use shared::{Database, Durability, MaskKeys, Settings};
+pub use startup::{ParameterError, Parameters, parameters};

@@ -1,0 +1,44 @@
+# What one does with this repository. Each target installs what it needs first and can be run again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help setup build lint test test-rust demo bench fuzz-smoke
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what is missing (packages, test servers, test clients)
+	@scripts/setup.sh
+
+build: setup ## build the binary, for release
+	$(CARGO) build --locked --release --package gatepost
+
+lint: setup ## formatting and clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+test: lint test-rust fuzz-smoke ## everything that has to hold
+	@echo "make test: all passed"
+
+test-rust: setup ## all Rust tests, documentation's included
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+else
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
+endif
+	$(CARGO) test --locked --workspace --doc
+
+demo: setup ## a tour against a throwaway shop; ONCE=1 leaves after it
+	@scripts/demo.sh
+
+bench: setup ## compare with no proxy, a plain relay and PgBouncer; writes docs/benchmarks.md
+	$(CARGO) build --locked --release --package gatepost --package xtask
+	$(CARGO) run --locked --release --quiet --package xtask -- bench
+
+fuzz-smoke: setup ## the fuzz targets on a few thousand generated inputs, on the stable toolchain
+	@scripts/fuzz-smoke.sh

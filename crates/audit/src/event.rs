@@ -1,0 +1,347 @@
+//! What happens in a gateway, as the audit says it. Knows no policy and no protocol: words are given.
+
+use std::time::Duration;
+
+use model::{ClientAddr, Identity, SessionId};
+
+use crate::{Fragment, Seq, Time};
+
+/// One thing that happened. Borrowed: it is turned into bytes where it happens, see [`Event::encode`].
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The gateway opened its journal and is about to listen.
+    GatewayStarted {
+        /// The gateway's version.
+        version: &'a str,
+        /// SHA-256 of the configuration, hex.
+        config_hash: &'a str,
+    },
+    /// The gateway ended in order.
+    GatewayStopped {
+        /// Why: `drained`, `signal`, ...
+        reason: &'a str,
+    },
+    /// A bundle decides from now on.
+    PolicyLoaded {
+        /// The database as clients name it.
+        database: &'a str,
+        /// The bundle's name.
+        bundle: &'a str,
+        /// The version that the bundle gives itself.
+        version: &'a str,
+        /// SHA-256 of the bundle, hex.
+        hash: &'a str,
+    },
+    /// A bundle was refused; the one before it, if any, still decides.
+    PolicyRefused {
+        /// The database as clients name it.
+        database: &'a str,
+        /// What is wrong with it.
+        reason: &'a str,
+    },
+    /// A client connected and is not yet anybody.
+    Connected {
+        /// The connection.
+        session: SessionId,
+        /// Where from.
+        client: ClientAddr,
+        /// Protocol and cipher, or `None` for a plain connection.
+        tls: Option<&'a str>,
+    },
+    /// A client did not prove who it is. The reason is for operators, never for the client.
+    AuthenticationFailed {
+        /// The connection.
+        session: SessionId,
+        /// Where from.
+        client: ClientAddr,
+        /// The startup packet's `user`, if it came that far.
+        user: Option<&'a str>,
+        /// The startup packet's `database`.
+        database: Option<&'a str>,
+        /// The method of the `[[auth]]` rule, if one matched.
+        method: Option<&'a str>,
+        /// Why.
+        reason: &'a str,
+        /// The issuer that the credential claims, unproven.
+        issuer: Option<&'a str>,
+        /// The subject that the credential claims, unproven.
+        subject: Option<&'a str>,
+    },
+    /// A client is somebody, and its upstream connection is ready.
+    SessionStarted(SessionStarted<'a>),
+    /// A statement was decided; the record that promise 2 is about.
+    Statement(Statement<'a>),
+    /// A statement that was forwarded has ended.
+    Outcome(Outcome<'a>),
+    /// Something that must not happen did, and was stopped or survived.
+    Incident {
+        /// The connection, if it is about one.
+        session: Option<SessionId>,
+        /// The statement's number in its session.
+        statement: Option<u64>,
+        /// Whose, from [`crate::IdentityForm`].
+        identity: Option<&'a Fragment>,
+        /// The database as clients name it.
+        database: Option<&'a str>,
+        /// A stable word: `unseen_masked_column`, ...
+        kind: &'a str,
+        /// What exactly.
+        detail: &'a str,
+    },
+    /// A connection ended, by whichever side.
+    Disconnected {
+        /// The connection.
+        session: SessionId,
+        /// Where from.
+        client: ClientAddr,
+        /// Whose, if it came that far.
+        identity: Option<&'a Fragment>,
+        /// The database, if it came that far.
+        database: Option<&'a str>,
+        /// Why: `terminated`, `token_expired`, `killed`, ...
+        reason: &'a str,
+        /// Statements decided in it.
+        statements: u64,
+        /// Bytes sent to the client.
+        bytes: u64,
+    },
+    /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
+    ClockStepped {
+        /// The time of the record before.
+        from: Time,
+        /// The clock now.
+        to: Time,
+    },
+    /// The journal was opened after a crash that left a torn end, which was cut off. Written by the journal itself.
+    JournalRecovered {
+        /// The segment's file name.
+        segment: &'a str,
+        /// Where in it the torn end began, in bytes.
+        offset: u64,
+        /// How many bytes were cut.
+        bytes: u64,
+        /// SHA-256 of what was cut, hex.
+        sha256: &'a str,
+        /// The name of the file that keeps what was cut.
+        kept_as: &'a str,
+    },
+    /// Records could not be written or synced for a while. Written by the journal itself when they could again.
+    JournalFaulted {
+        /// `write`, `sync`, ...
+        operation: &'a str,
+        /// The operating system's words.
+        detail: &'a str,
+        /// The first record that was late.
+        first: Seq,
+        /// The last record that was late.
+        last: Seq,
+    },
+}
+
+/// See [`Event::SessionStarted`].
+#[derive(Clone, Debug)]
+pub struct SessionStarted<'a> {
+    /// The connection.
+    pub session: SessionId,
+    /// Where from.
+    pub client: ClientAddr,
+    /// Who.
+    pub identity: &'a Identity,
+    /// How it was proven: [`model::Method::as_str`].
+    pub method: &'a str,
+    /// The startup packet's `user`.
+    pub user: &'a str,
+    /// The database as clients name it.
+    pub database: &'a str,
+    /// The startup packet's `application_name`.
+    pub application_name: &'a str,
+    /// The upstream backend's process id.
+    pub backend_pid: i32,
+    /// The bundle's name.
+    pub bundle: &'a str,
+    /// The bundle's own version.
+    pub bundle_version: &'a str,
+    /// SHA-256 of the bundle, hex.
+    pub bundle_hash: &'a str,
+    /// When the credential ends.
+    pub expires_at: Option<Time>,
+}
+
+/// See [`Event::Statement`].
+#[derive(Clone, Debug)]
+pub struct Statement<'a> {
+    /// The connection.
+    pub session: SessionId,
+    /// Its number in the session, from 1.
+    pub statement: u64,
+    /// Who, from [`crate::IdentityForm`].
+    pub identity: &'a Fragment,
+    /// Where from.
+    pub client: ClientAddr,
+    /// `application_name`, as it is now.
+    pub application_name: &'a str,
+    /// The database as clients name it.
+    pub database: &'a str,
+    /// How it came.
+    pub protocol: Protocol,
+    /// The whole text, the literals of secrets already taken out.
+    pub text: &'a str,
+    /// The values bound to `$1`, `$2`, ...
+    pub parameters: &'a [Parameter<'a>],
+    /// What it touches, the rules, the masks, from [`crate::Decision`].
+    pub decision: &'a Fragment,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the client was told, where it was refused.
+    pub refusal: Option<Refusal<'a>>,
+    /// What the gateway waits for before it goes on.
+    pub durability: Durability,
+}
+
+/// How a statement reached the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Query.
+    Simple,
+    /// Parse, Bind, Execute.
+    Extended,
+}
+
+/// A value bound to a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter<'a> {
+    /// NULL.
+    Null,
+    /// Text format; bytes that are not UTF-8 are written as hex.
+    Text(&'a [u8]),
+    /// Binary format; written as hex.
+    Binary(&'a [u8]),
+    /// A secret: only its length is written.
+    Withheld(usize),
+}
+
+/// What was decided. `Observed…` is what would have been with `enforce = true`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forwarded, result untouched.
+    Allow,
+    /// Forwarded, result masked.
+    Mask,
+    /// Waits for approval, or is refused for want of it.
+    Hold,
+    /// Refused.
+    Deny,
+    /// Forwarded; the mask was not applied.
+    ObservedMask,
+    /// Forwarded without the approval.
+    ObservedHold,
+    /// Forwarded all the same.
+    ObservedDeny,
+}
+
+impl Verdict {
+    /// Returns the word in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Mask => "mask",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+            Self::ObservedMask => "observed-mask",
+            Self::ObservedHold => "observed-hold",
+            Self::ObservedDeny => "observed-deny",
+        }
+    }
+}
+
+/// What a refused client was told.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// The SQLSTATE sent.
+    pub sqlstate: &'a str,
+    /// The message sent.
+    pub message: &'a str,
+}
+
+/// Which receipt the statement waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The record has left the process.
+    Written,
+    /// The record is on disk.
+    Durable,
+}
+
+/// See [`Event::Outcome`].
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// The connection.
+    pub session: SessionId,
+    /// The statement's number in the session.
+    pub statement: u64,
+    /// How it ended.
+    pub completion: Completion<'a>,
+    /// Rows returned or copied.
+    pub rows: u64,
+    /// Bytes of result sent to the client.
+    pub bytes: u64,
+    /// From forwarding to the end.
+    pub duration: Duration,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Completion<'a> {
+    /// With this command tag.
+    Completed(&'a str),
+    /// With an error of this SQLSTATE.
+    Failed(&'a str),
+    /// Unknown: the connection ended first; says why.
+    Lost(&'a str),
+}
+
+/// An event's stable number, in the record's header. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(pub u16);
+
+impl Event<'_> {
+    /// Returns the event's stable number.
+    pub const fn code(&self) -> Code {
+        Code(match self {
+            Self::GatewayStarted { .. } => 1,
+            Self::GatewayStopped { .. } => 2,
+            Self::PolicyLoaded { .. } => 3,
+            Self::PolicyRefused { .. } => 4,
+            Self::Connected { .. } => 10,
+            Self::AuthenticationFailed { .. } => 11,
+            Self::SessionStarted(_) => 12,
+            Self::Disconnected { .. } => 13,
+            Self::Statement(_) => 20,
+            Self::Outcome(_) => 21,
+            Self::Incident { .. } => 30,
+            Self::ClockStepped { .. } => 40,
+            Self::JournalRecovered { .. } => 41,
+            Self::JournalFaulted { .. } => 42,
+        })
+    }
+
+    /// Returns the event's stable name, the `event` field of its record.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::GatewayStarted { .. } => "gateway_started",
+            Self::GatewayStopped { .. } => "gateway_stopped",
+            Self::PolicyLoaded { .. } => "policy_loaded",
+            Self::PolicyRefused { .. } => "policy_refused",
+            Self::Connected { .. } => "connected",
+            Self::AuthenticationFailed { .. } => "authentication_failed",
+            Self::SessionStarted(_) => "session_started",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Statement(_) => "statement",
+            Self::Outcome(_) => "outcome",
+            Self::Incident { .. } => "incident",
+            Self::ClockStepped { .. } => "clock_stepped",
+            Self::JournalRecovered { .. } => "journal_recovered",
+            Self::JournalFaulted { .. } => "journal_faulted",
+        }
+    }
+}

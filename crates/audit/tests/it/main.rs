@@ -1,0 +1,8 @@
+//! The format as readers and attackers meet it.
+
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tamper;

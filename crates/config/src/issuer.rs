@@ -1,0 +1,247 @@
+//! `[[issuer]]`: whose tokens are believed. Asks no issuer anything.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::context::{Context, PathKind};
+use crate::read::{Table, Value};
+
+/// An OpenID Connect provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Unique; holds no `:`.
+    pub name: String,
+    /// Exactly as written, since `iss` is compared byte for byte. Unique. `https`, or `http` on loopback.
+    pub url: String,
+    /// A token must name one of these. Never empty.
+    pub audience: Vec<String>,
+    /// A token must name one of these in `azp` or, without it, `client_id`. Never empty; `None`: not looked at.
+    pub authorized_parties: Option<Vec<String>>,
+    /// The longest that a token may live from `iat` to `exp`.
+    pub token_lifetime_max: Option<Duration>,
+    /// The claim that names the agent, as `identity::ClaimPath` is written; so the other claims.
+    pub subject: String,
+    /// The claim with its groups.
+    pub groups: String,
+    /// The claim with a name for people.
+    pub display_name: String,
+    /// Further claims: from the name that policy sees to the claim.
+    pub attributes: BTreeMap<String, String>,
+    /// The signature algorithms that are believed. Never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+    /// PEM file: authorities that are trusted in addition to the system's.
+    pub ca: Option<PathBuf>,
+    /// What OAUTHBEARER clients are told to ask for (RFC 7628 section 3.2.2, `scope`).
+    pub scope: String,
+}
+
+/// A signature algorithm by its JWA name (RFC 7518, RFC 8037). There is none with a shared key, and no `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the standard's")]
+pub enum Algorithm {
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Returns the value of a token's `alg`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+/// More would make `exp` meaningless.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 24 * 3600);
+
+pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issuer> {
+    let mut claim = |key: &str| table.value(key, context).and_then(|value| claim(&value, context));
+    let subject = claim("subject");
+    let groups = claim("groups");
+    let display_name = claim("display_name");
+    let scope = table.value("scope", context).and_then(|value| value.string(context));
+    let name = table.value("name", context).and_then(|value| name(&value, context));
+    let url = table.value("url", context).and_then(|value| url(&value, context));
+    let audience = table.value("audience", context).and_then(|value| value.strings(context));
+    let attributes = table.value("attributes", context).and_then(|value| attributes(&value, context));
+    let authorized_parties = match table.value("authorized_parties", context) {
+        Some(value) => value.strings(context).map(Some),
+        None => Some(None),
+    };
+    let token_lifetime_max = match table.value("token_lifetime_max", context) {
+        Some(value) => value.duration(LIFETIME, context).map(Some),
+        None => Some(None),
+    };
+    let algorithms = table.value("algorithms", context).and_then(|value| algorithms(&value, context));
+    let leeway =
+        table.value("leeway", context).and_then(|value| value.duration(Duration::ZERO..=LEEWAY_MAX, context));
+    let ca = match table.value("ca", context) {
+        Some(value) => value.path(PathKind::File, context).map(Some),
+        None => Some(None),
+    };
+    Some(Issuer {
+        name: name?,
+        url: url?,
+        audience: audience?.into_iter().map(|(_, audience)| audience).collect(),
+        authorized_parties: authorized_parties?
+            .map(|parties| parties.into_iter().map(|(_, party)| party).collect()),
+        token_lifetime_max: token_lifetime_max?,
+        subject: subject?,
+        groups: groups?,
+        display_name: display_name?,
+        attributes: attributes?,
+        algorithms: algorithms?,
+        leeway: leeway?,
+        ca: ca?,
+        scope: scope?,
+    })
+}
+
+fn name(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let name = value.string(context)?;
+    if name.contains(':') || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let message = format!("the name \"{}\" must be without colons and spaces", name.escape_debug());
+        context.error(value.span(), message);
+        return None;
+    }
+    Some(name)
+}
+
+fn claim(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let path = value.string(context)?;
+    match bad_path(&path) {
+        None => Some(path),
+        Some(why) => {
+            context.error(value.span(), format!("claim \"{path}\" {why}"));
+            None
+        }
+    }
+}
+
+fn attributes(value: &Value<'_>, context: &mut Context<'_>) -> Option<BTreeMap<String, String>> {
+    let attributes = value.string_map(context)?;
+    for path in attributes.values() {
+        if let Some(why) = bad_path(path) {
+            context.error(value.span(), format!("claim \"{path}\" {why}"));
+            return None;
+        }
+    }
+    Some(attributes)
+}
+
+/// Says what `identity::ClaimPath` would refuse in a path, so that it is refused with its line.
+fn bad_path(path: &str) -> Option<&'static str> {
+    let names: Vec<&str> = match path.strip_prefix('/') {
+        Some(pointer) if pointer.split('~').skip(1).any(|after| !after.starts_with(['0', '1'])) => {
+            return Some("has a ~ that is neither ~0 nor ~1; a JSON pointer writes ~ as ~0 and / as ~1");
+        }
+        Some(pointer) => pointer.split('/').collect(),
+        None if path.contains(':') => vec![path],
+        None => path.split('.').collect(),
+    };
+    if names.iter().any(|name| name.is_empty()) {
+        return Some("has an empty name; write it like \"groups\", \"realm_access.roles\" or \"/a.b/c\"");
+    }
+    (names.len() > 8).then_some("is deeper than 8 names")
+}
+
+fn url(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let text = value.string(context)?;
+    let url = match Url::parse(&text) {
+        Ok(url) => url,
+        Err(error) => {
+            context.error_at_secret(value.span(), format!("\"url\" is no URL: {error}"));
+            return None;
+        }
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        context.error_at_secret(value.span(), "\"url\" must hold no user or password".to_owned());
+        return None;
+    }
+    let loopback = match url.host() {
+        // RFC 6761 section 6.3.
+        Some(url::Host::Domain(name)) => {
+            name.strip_suffix('.').unwrap_or(name).rsplit('.').next() == Some("localhost")
+        }
+        Some(url::Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
+        Some(url::Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
+        None => false,
+    };
+    let wrong = match url.scheme() {
+        _ if url.query().is_some() || url.fragment().is_some() => {
+            // OpenID Connect Discovery 1.0, section 3: "no query or fragment components".
+            "must be without \"?\" and \"#\""
+        }
+        "https" => return Some(text),
+        "http" if loopback => {
+            context
+                .warn(value.span(), format!("issuer \"{text}\" is asked without TLS; for development only"));
+            return Some(text);
+        }
+        "http" => "must be https; http is for loopback only",
+        _ => "must begin with https://",
+    };
+    context.error(value.span(), format!("\"{text}\" {wrong}"));
+    None
+}
+
+fn algorithms(value: &Value<'_>, context: &mut Context<'_>) -> Option<Vec<Algorithm>> {
+    let mut algorithms = Vec::new();
+    let mut complete = true;
+    for (span, text) in value.strings(context)? {
+        match Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == text) {
+            Some(algorithm) if algorithms.contains(&algorithm) => {}
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+                let why = match text.as_str() {
+                    "HS256" | "HS384" | "HS512" => ": whoever checks it could also sign",
+                    "none" => ": it would be no signature at all",
+                    _ => "",
+                };
+                let message =
+                    format!("algorithm \"{text}\" is not accepted{why}; known are {}", known.join(", "));
+                context.error(span, message);
+                complete = false;
+            }
+        }
+    }
+    complete.then_some(algorithms)
+}

@@ -1,0 +1,438 @@
+//! Every key of the configuration file: its type, its default, its meaning. The reader takes defaults from here and
+//! refuses what is not here; the reference page is printed from here. Knows no Rust type of a setting.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// The key that holds it.
+    pub(crate) name: &'static str,
+    /// How it is written.
+    pub(crate) header: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) keys: &'static [Key],
+    /// Keys of later versions: refused by name rather than as unknown.
+    pub(crate) later: &'static [Later],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) default: Default,
+    pub(crate) about: &'static str,
+}
+
+/// What holds where a key is not written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Default {
+    /// It must be written.
+    Required,
+    /// Nothing; the text says what that means.
+    Absent(&'static str),
+    /// This value, as TOML.
+    Toml(&'static str),
+}
+
+/// A key that a later version brings.
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+}
+
+use self::Default::{Absent, Required, Toml};
+
+const fn key(name: &'static str, kind: &'static str, default: Default, about: &'static str) -> Key {
+    Key { name, kind, default, about }
+}
+
+const fn later(name: &'static str, what: &'static str) -> Later {
+    Later { name, what }
+}
+
+/// The top of the file.
+pub(crate) const ROOT: Section = Section {
+    name: "",
+    header: "the top level",
+    about: "",
+    keys: &[
+        key("listen", "table", Toml("{}"), "see [listen]"),
+        key("issuer", "tables", Required, "see [[issuer]]"),
+        key("database", "tables", Required, "see [[database]]"),
+        key("auth", "tables", Toml("[]"), "see [[auth]]"),
+        key("journal", "table", Toml("{}"), "see [journal]"),
+        key("limits", "table", Toml("{}"), "see [limits]"),
+        key("mask", "table", Toml("{}"), "see [mask]"),
+    ],
+    later: &[later("store", "state shared by several gateways")],
+};
+
+pub(crate) const LISTEN: Section = Section {
+    name: "listen",
+    header: "[listen]",
+    about: "Where clients connect.",
+    keys: &[
+        key(
+            "postgres",
+            "address or list of addresses",
+            Toml("\"127.0.0.1:6432\""),
+            "An IP address and a port, as `0.0.0.0:6432` or `[::1]:6432`. An address that other hosts can reach needs `tls`: clients that are not on this host are refused without TLS.",
+        ),
+        key(
+            "tls",
+            "table",
+            Absent("no TLS: only clients on this host can connect"),
+            "The certificate that clients are shown; see `listen.tls`.",
+        ),
+    ],
+    later: &[later("http", "the console, API and metrics")],
+};
+
+pub(crate) const TLS: Section = Section {
+    name: "tls",
+    header: "listen.tls",
+    about: "The gateway's own certificate.",
+    keys: &[
+        key("certificate", "path", Required, "PEM file: the certificate, followed by its intermediates."),
+        key(
+            "key",
+            "secret reference",
+            Required,
+            "The certificate's private key, in PEM (PKCS#8, PKCS#1 or SEC1).",
+        ),
+    ],
+    later: &[later("client_ca", "client certificates")],
+};
+
+pub(crate) const ISSUER: Section = Section {
+    name: "issuer",
+    header: "[[issuer]]",
+    about: "Whose tokens are believed: an OpenID Connect provider. At least one.",
+    keys: &[
+        key("name", "string", Required, "How audit, policy tests and `--as` call it. Unique; without `:`."),
+        key(
+            "url",
+            "URL",
+            Required,
+            "Exactly the `iss` of its tokens; keys are found below it by discovery. `http:` only on loopback.",
+        ),
+        key("audience", "string or list of strings", Required, "A token must name one of these in `aud`."),
+        key(
+            "authorized_parties",
+            "string or list of strings",
+            Absent("not looked at"),
+            "A token must name one of these in `azp`, or without it in `client_id`.",
+        ),
+        key(
+            "token_lifetime_max",
+            "time",
+            Absent("as long as the issuer says"),
+            "The longest that a token may live from `iat` to `exp`; makes `iat` required. From 1m to 365d.",
+        ),
+        key("subject", "claim", Toml("\"sub\""), "The claim that names the agent; unique within the issuer."),
+        key(
+            "groups",
+            "claim",
+            Toml("\"groups\""),
+            "The claim with the groups that policy sees: a list or one string.",
+        ),
+        key("display_name", "claim", Toml("\"name\""), "The claim with a name for people to read."),
+        key(
+            "attributes",
+            "table of claims",
+            Toml("{}"),
+            "Further claims that policy sees: `attributes = { team = \"department\" }` shows the claim `department` as `team`.",
+        ),
+        key(
+            "algorithms",
+            "list of strings",
+            Toml(
+                "[\"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\", \"EdDSA\"]",
+            ),
+            "The signature algorithms that are believed. Never HS256 and its kin, nor `none`.",
+        ),
+        key(
+            "leeway",
+            "time",
+            Toml("\"30s\""),
+            "How far the issuer's clock may be off, for `exp`, `nbf` and `iat`. At most 5m.",
+        ),
+        key(
+            "ca",
+            "path",
+            Absent("only the system's"),
+            "PEM file: certificates of authorities that are trusted for this issuer in addition to the system's.",
+        ),
+        key(
+            "scope",
+            "string",
+            Toml("\"openid\""),
+            "The scopes that OAUTHBEARER clients are told to ask for, with spaces between.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const DATABASE: Section = Section {
+    name: "database",
+    header: "[[database]]",
+    about: "What a client may name as dbname. At least one.",
+    keys: &[
+        key("name", "string", Required, "The name that clients use. Unique."),
+        key(
+            "upstream",
+            "URL",
+            Required,
+            "`postgres://HOST:PORT/DBNAME?sslmode=…&sslrootcert=…`, without user and password. A Unix socket is `postgres:///DBNAME?host=/run/postgresql`. `sslmode` is `disable`, `require`, `verify-ca` or `verify-full`; without it `verify-full`, and `disable` on loopback and Unix sockets. `sslrootcert` is a PEM file, or `system`, which is the default. DBNAME is `name` where it is left out, PORT 5432.",
+        ),
+        key("login", "table", Required, "How the gateway logs in there; see `database.login`."),
+        key("policy", "path", Required, "The folder of the policy bundle."),
+        key("enforce", "true or false", Toml("true"), "`false`: decide and record, refuse nothing."),
+        key(
+            "mask",
+            "true or false",
+            Toml("true"),
+            "`false`, which needs `enforce = false`: send masked columns in the clear, and record what would have been masked.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const LOGIN: Section = Section {
+    name: "login",
+    header: "database.login",
+    about: "The credential that the gateway holds so that agents need none.",
+    keys: &[
+        key("kind", "string", Required, "`static`: one login for all sessions."),
+        key("user", "secret reference", Required, "The role to log in as. Never a superuser."),
+        key(
+            "password",
+            "secret reference",
+            Absent("no password is sent; a server that asks for one refuses the login"),
+            "Its password; fetched when a session needs it, wiped after.",
+        ),
+    ],
+    later: &[later("admin", "a role for each session (\"ephemeral\")")],
+};
+
+pub(crate) const AUTH: Section = Section {
+    name: "auth",
+    header: "[[auth]]",
+    about: "How a client presents its token. The first rule that matches decides, as in pg_hba.conf; where there are rules and none matches, the client is refused. Without any rule: `token` for everybody.",
+    keys: &[
+        key("match", "table", Toml("{}"), "Which clients; see `auth.match`. Without it: all."),
+        key(
+            "method",
+            "string",
+            Required,
+            "`token`: the token is sent as the password. `oauthbearer`: it is sent by SASL OAUTHBEARER (PostgreSQL 18 clients). `reject`: refused.",
+        ),
+        key(
+            "issuer",
+            "string or list of strings",
+            Absent("all of them"),
+            "The names of the `[[issuer]]`s whose tokens this rule accepts. OAUTHBEARER clients are sent to the first.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const MATCH: Section = Section {
+    name: "match",
+    header: "auth.match",
+    about: "All that is written must match; of a list, one item must.",
+    keys: &[
+        key(
+            "user",
+            "pattern or list of patterns",
+            Toml("\"*\""),
+            "The user name that the client asks for; `*` is any run of characters.",
+        ),
+        key(
+            "database",
+            "pattern or list of patterns",
+            Toml("\"*\""),
+            "The database that the client asks for.",
+        ),
+        key(
+            "address",
+            "network or list of networks",
+            Absent("everywhere"),
+            "Where the client connects from, as `10.0.0.0/8` or `::1`.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const JOURNAL: Section = Section {
+    name: "journal",
+    header: "[journal]",
+    about: "Where the audit trail is kept. One folder belongs to one gateway.",
+    keys: &[
+        key("path", "path", Toml("\"data/journal\""), "A folder; made where it is missing."),
+        key(
+            "durability",
+            "string",
+            Toml("\"written\""),
+            "When the result of a read may leave: `written`: its record has left the process (a crash of the gateway loses nothing); `sync`: it is on disk (a power failure loses nothing). A write always waits for the disk.",
+        ),
+        key(
+            "segment_bytes_max",
+            "size",
+            Toml("\"64 MiB\""),
+            "The size at which a new file is begun. From 1 MiB to 4 GiB.",
+        ),
+    ],
+    later: &[later("retention", "deletion of old records")],
+};
+
+pub(crate) const LIMITS: Section = Section {
+    name: "limits",
+    header: "[limits]",
+    about: "What one client may cost. What is over a limit is refused, never passed unseen.",
+    keys: &[
+        key(
+            "statement_bytes_max",
+            "size",
+            Toml("\"1 MiB\""),
+            "The text of a statement. From 1 KiB to 64 MiB.",
+        ),
+        key(
+            "message_bytes_max",
+            "size",
+            Toml("\"16 MiB\""),
+            "One message from a client; COPY data, which is streamed, is not counted. From 1 KiB to 1 GiB; no smaller than `statement_bytes_max`.",
+        ),
+        key(
+            "recorded_bytes_max",
+            "size",
+            Toml("\"64 KiB\""),
+            "How much of a statement's text, and of each parameter, the audit keeps; of the rest it keeps length and digest. From 1 KiB to 16 MiB.",
+        ),
+        key("statements_max", "number", Toml("10000"), "Statements in one simple Query. From 1 to 1000000."),
+        key(
+            "prepared_statements_max",
+            "number",
+            Toml("10000"),
+            "Prepared statements, and likewise portals, of one session. From 1 to 100000.",
+        ),
+        key(
+            "connections_max",
+            "number",
+            Toml("1000"),
+            "Clients at one time, those that are still authenticating included. From 1 to 1000000.",
+        ),
+        key(
+            "authentication_timeout",
+            "time",
+            Toml("\"10s\""),
+            "From accept to the end of authentication. From 1s to 10m.",
+        ),
+        key(
+            "connect_timeout",
+            "time",
+            Toml("\"10s\""),
+            "To connect and log in to the upstream. From 1s to 10m.",
+        ),
+        key(
+            "drain_timeout",
+            "time",
+            Toml("\"30s\""),
+            "After SIGTERM, how long sessions may finish what they are doing. From 1s to 1h.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const MASK: Section = Section {
+    name: "mask",
+    header: "[mask]",
+    about: "What mask functions need.",
+    keys: &[
+        key(
+            "hash_key",
+            "secret reference",
+            Absent("a policy with such a mask is refused"),
+            "The key of masks that make pseudonyms and name no key: at least 32 characters. Who has it can try guesses; who changes it changes every pseudonym.",
+        ),
+        key(
+            "keys",
+            "table of secret references",
+            Toml("{}"),
+            "Keys by the name that masks give: `keys = { partners = \"env:PARTNERS_KEY\" }`.",
+        ),
+    ],
+    later: &[],
+};
+
+/// All tables, in the order of the reference page.
+pub(crate) const SECTIONS: &[&Section] =
+    &[&LISTEN, &TLS, &ISSUER, &DATABASE, &LOGIN, &AUTH, &MATCH, &JOURNAL, &LIMITS, &MASK];
+
+impl Section {
+    pub(crate) fn key(&'static self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// Returns whether a word is the name of a key or table, and so no secret.
+pub(crate) fn is_known(word: &str) -> bool {
+    SECTIONS.iter().any(|section| section.name == word || section.key(word).is_some())
+}
+
+/// Returns the name that is nearest to a mistyped one, if any is near: at most half of it is wrong.
+pub(crate) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    known
+        .map(|candidate| (distance(&name, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, candidate)| distance * 2 <= candidate.chars().count().max(name.chars().count()))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Counts insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
+    let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (row, from) in left.iter().enumerate() {
+        let mut line = vec![row + 1];
+        for (column, to) in right.iter().enumerate() {
+            let at = |cells: &[usize], index: usize| cells.get(index).copied().unwrap_or(usize::MAX / 2);
+            let replaced = at(&last, column) + usize::from(from != to);
+            let mut least = replaced.min(at(&last, column + 1) + 1).min(at(&line, column) + 1);
+            let swapped =
+                row > 0 && column > 0 && left.get(row - 1) == Some(to) && right.get(column - 1) == Some(from);
+            if swapped {
+                least = least.min(at(&before, column - 1) + 1);
+            }
+            line.push(least);
+        }
+        before = std::mem::replace(&mut last, line);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMITS, distance, nearest};
+
+    #[test]
+    fn distance_counts_single_mistakes_as_one() {
+        for (left, right, expected) in
+            [("url", "url", 0), ("urk", "url", 1), ("ulr", "url", 1), ("ur", "url", 1), ("", "abc", 3)]
+        {
+            assert_eq!(distance(left, right), expected, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_near_to_nonsense() {
+        let keys = || LIMITS.keys.iter().map(|key| key.name);
+        assert_eq!(nearest("conections_max", keys()), Some("connections_max"));
+        assert_eq!(nearest("Statement_Bytes_Max", keys()), Some("statement_bytes_max"));
+        assert_eq!(nearest("zzz", keys()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! The configuration as it was understood, for `gatepost check`: defaults filled in, paths resolved, secrets as
+//! references only. What it prints is itself a valid configuration.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use crate::quantity::{show_bytes, show_duration};
+use crate::{AuthRule, Config, Database, Issuer, Journal, Limits, Listen, Login, Mask};
+
+/// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
+pub fn render_redacted(config: &Config) -> String {
+    // `warnings` are about the text, not part of the settings.
+    let Config { listen, issuers, databases, auth, journal, limits, mask, warnings: _ } = config;
+    let mut out = Lines(String::new());
+    write_listen(listen, &mut out);
+    issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
+    databases.iter().for_each(|database| write_database(database, &mut out));
+    auth.iter().for_each(|rule| write_rule(rule, &mut out));
+    write_journal(journal, &mut out);
+    write_limits(limits, &mut out);
+    let Mask { hash_key, keys } = mask;
+    out.header("[mask]");
+    if let Some(key) = hash_key {
+        out.text("hash_key", key);
+    }
+    out.raw("keys", table(keys));
+    out.0
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn header(&mut self, header: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(header);
+        self.0.push('\n');
+    }
+
+    fn raw(&mut self, key: &str, value: impl Display) {
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn text(&mut self, key: &str, value: impl Display) {
+        self.raw(key, quoted(value));
+    }
+
+    fn list<T: Display>(&mut self, key: &str, values: impl IntoIterator<Item = T>) {
+        self.raw(key, list(values));
+    }
+}
+
+fn quoted(value: impl Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<_> = values.into_iter().map(quoted).collect();
+    format!("[{}]", values.join(", "))
+}
+
+fn table<T: Display>(pairs: &BTreeMap<String, T>) -> String {
+    let pairs: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn shown(path: &Path) -> impl Display {
+    path.display()
+}
+
+fn write_listen(listen: &Listen, out: &mut Lines) {
+    let Listen { postgres, tls } = listen;
+    out.header("[listen]");
+    out.list("postgres", postgres);
+    if let Some(tls) = tls {
+        let certificate = quoted(shown(&tls.certificate));
+        out.raw("tls", format!("{{ certificate = {certificate}, key = {} }}", quoted(&tls.key)));
+    }
+}
+
+fn write_issuer(issuer: &Issuer, out: &mut Lines) {
+    let Issuer {
+        name,
+        url,
+        audience,
+        authorized_parties,
+        token_lifetime_max,
+        subject,
+        groups,
+        display_name,
+        attributes,
+        algorithms,
+        leeway,
+        ca,
+        scope,
+    } = issuer;
+    out.header("[[issuer]]");
+    out.text("name", name);
+    out.text("url", url);
+    out.list("audience", audience);
+    if let Some(parties) = authorized_parties {
+        out.list("authorized_parties", parties);
+    }
+    if let Some(longest) = token_lifetime_max {
+        out.text("token_lifetime_max", show_duration(*longest));
+    }
+    out.text("subject", subject);
+    out.text("groups", groups);
+    out.text("display_name", display_name);
+    out.raw("attributes", table(attributes));
+    out.list("algorithms", algorithms.iter().map(|algorithm| algorithm.as_str()));
+    out.text("leeway", show_duration(*leeway));
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
+    out.text("scope", scope);
+}
+
+fn write_database(database: &Database, out: &mut Lines) {
+    let Database { name, upstream, login, policy, enforce, mask } = database;
+    out.header("[[database]]");
+    out.text("name", name);
+    out.text("upstream", upstream);
+    let Login::Static { user, password } = login;
+    let password =
+        password.as_ref().map_or_else(String::new, |password| format!(", password = {}", quoted(password)));
+    out.raw("login", format!("{{ kind = \"static\", user = {}{password} }}", quoted(user)));
+    out.text("policy", shown(policy));
+    out.raw("enforce", enforce);
+    out.raw("mask", mask);
+}
+
+fn write_rule(rule: &AuthRule, out: &mut Lines) {
+    let AuthRule { user, database, address, method, issuers } = rule;
+    out.header("[[auth]]");
+    let address =
+        address.as_ref().map_or_else(String::new, |networks| format!(", address = {}", list(networks)));
+    out.raw("match", format!("{{ user = {}, database = {}{address} }}", list(user), list(database)));
+    out.text("method", method.as_str());
+    if let Some(issuers) = issuers {
+        out.list("issuer", issuers);
+    }
+}
+
+fn write_journal(journal: &Journal, out: &mut Lines) {
+    let Journal { path, durability, segment_bytes_max } = journal;
+    out.header("[journal]");
+    out.text("path", shown(path));
+    out.text("durability", durability.as_str());
+    out.text("segment_bytes_max", show_bytes(*segment_bytes_max));
+}
+
+fn write_limits(limits: &Limits, out: &mut Lines) {
+    let Limits {
+        statement_bytes_max,
+        message_bytes_max,
+        recorded_bytes_max,
+        statements_max,
+        prepared_statements_max,
+        connections_max,
+        authentication_timeout,
+        connect_timeout,
+        drain_timeout,
+    } = limits;
+    out.header("[limits]");
+    out.text("statement_bytes_max", show_bytes(u64::from(*statement_bytes_max)));
+    out.text("message_bytes_max", show_bytes(u64::from(*message_bytes_max)));
+    out.text("recorded_bytes_max", show_bytes(u64::from(*recorded_bytes_max)));
+    out.raw("statements_max", statements_max);
+    out.raw("prepared_statements_max", prepared_statements_max);
+    out.raw("connections_max", connections_max);
+    out.text("authentication_timeout", show_duration(*authentication_timeout));
+    out.text("connect_timeout", show_duration(*connect_timeout));
+    out.text("drain_timeout", show_duration(*drain_timeout));
+}

@@ -1,0 +1,176 @@
+//! Where a secret is to be found; never the secret itself. Fetches nothing.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where a secret is to be found when a session needs it. Safe to print.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SecretRef {
+    /// `env:NAME`: an environment variable of the gateway.
+    Env(String),
+    /// `file:PATH`: a file's content, without one newline at its end.
+    File(PathBuf),
+    /// `exec:COMMAND`: what a command prints, without one newline at its end.
+    Exec(ExecCommand),
+}
+
+/// A command and its arguments; run without a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExecCommand {
+    // INVARIANT: split_words(&text) == words, and words is not empty.
+    text: String,
+    words: Vec<String>,
+    folder: PathBuf,
+}
+
+impl ExecCommand {
+    /// Returns the program, looked for in `PATH` unless it has a slash.
+    pub fn program(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// Returns the arguments after the program.
+    pub fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// Returns the folder to run it in: that of the configuration file.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Why a text refers to no secret. Says nothing of the text: it may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretRefError {
+    /// Operator: the value itself was written, or an unknown kind of reference.
+    #[error("must say where the secret is, not what it is: \"env:NAME\", \"file:PATH\" or \"exec:COMMAND\"")]
+    Literal,
+    /// Operator: nothing follows the colon.
+    #[error("has nothing after \"{0}:\"; write {1}")]
+    Empty(&'static str, &'static str),
+    /// Operator: the name could never be set.
+    #[error("names an environment variable with \"=\" or a zero byte in it")]
+    BadVariable,
+    /// Operator: a quote in a command is not closed.
+    #[error("has a quote or backslash in its command that is not closed")]
+    OpenQuote,
+    /// Operator: a kind that a later version brings.
+    #[error("\"{0}:\" references are not available in this version; use \"env:\", \"file:\" or \"exec:\"")]
+    NotAvailable(&'static str),
+}
+
+impl SecretRef {
+    /// Reads a reference; `base` is what relative paths are relative to.
+    ///
+    /// # Errors
+    /// [`SecretRefError`]: operator; never holds the text.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, SecretRefError> {
+        let (kind, rest) = text.split_once(':').ok_or(SecretRefError::Literal)?;
+        match kind {
+            "env" if rest.is_empty() => Err(SecretRefError::Empty("env", "\"env:NAME\"")),
+            "env" if rest.contains(['=', '\0']) => Err(SecretRefError::BadVariable),
+            "env" => Ok(Self::Env(rest.to_owned())),
+            "file" if rest.is_empty() => Err(SecretRefError::Empty("file", "\"file:PATH\"")),
+            "file" => Ok(Self::File(crate::resolve(base, rest))),
+            "exec" => {
+                let words = split_words(rest).ok_or(SecretRefError::OpenQuote)?;
+                if words.first().is_none_or(String::is_empty) {
+                    return Err(SecretRefError::Empty("exec", "\"exec:COMMAND\""));
+                }
+                Ok(Self::Exec(ExecCommand { text: rest.to_owned(), words, folder: base.to_owned() }))
+            }
+            "vault" => Err(SecretRefError::NotAvailable("vault")),
+            "aws" => Err(SecretRefError::NotAvailable("aws")),
+            _ => Err(SecretRefError::Literal),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    /// Writes the reference as the file has it, with its path as it was resolved.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Exec(command) => write!(f, "exec:{}", command.text),
+        }
+    }
+}
+
+/// Splits as a POSIX shell splits words (IEEE 1003.1, 2.2 Quoting), but expands nothing: `$`, `` ` `` and `*` are
+/// themselves. Returns `None` where a quote is not closed.
+fn split_words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match rest.next()? {
+                        '\'' => break,
+                        other => word.push(other),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match rest.next()? {
+                        '"' => break,
+                        '\\' => match rest.next()? {
+                            escaped @ ('"' | '\\' | '$' | '`') => word.push(escaped),
+                            other => word.extend(['\\', other]),
+                        },
+                        other => word.push(other),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(rest.next()?),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SecretRef, SecretRefError, split_words};
+    use std::path::{Path, PathBuf};
+
+    fn check(text: &str, words: &[&str]) {
+        assert_eq!(split_words(text).unwrap(), words, "{text}");
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does_without_expansion() {
+        check("pass show db/app", &["pass", "show", "db/app"]);
+        check("  a\tb  ", &["a", "b"]);
+        check(r#"a 'b c' "d \"e\" \n" f\ g"#, &["a", "b c", r#"d "e" \n"#, "f g"]);
+        check("a '' b", &["a", "", "b"]);
+        check("echo $HOME * `id`", &["echo", "$HOME", "*", "`id`"]);
+        for open in ["a 'b", "a \"b", "a \\"] {
+            assert_eq!(split_words(open), None, "{open}");
+        }
+    }
+
+    #[test]
+    fn a_literal_is_no_reference_and_is_not_repeated() {
+        for text in ["hunter2", "hunter2:x", "http://hunter2", "", "ENV:X"] {
+            let error = SecretRef::parse(text, Path::new("/etc")).unwrap_err();
+            assert_eq!(error, SecretRefError::Literal);
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let path = |text| SecretRef::parse(text, Path::new("/etc/gatepost")).unwrap();
+        assert_eq!(path("file:tls/key"), SecretRef::File(PathBuf::from("/etc/gatepost/tls/key")));
+        assert_eq!(path("file:/run/key"), SecretRef::File(PathBuf::from("/run/key")));
+    }
+}

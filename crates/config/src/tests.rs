@@ -1,0 +1,550 @@
+//! Golden errors: what is wrong, where, and how to mend it, exactly as an operator sees it.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::{AuthMethod, Config, Host, Login, SecretRef, UpstreamTls, render_redacted};
+
+const ISSUER: &str =
+    "[[issuer]]\nname = \"corp\"\nurl = \"https://idp.example.com\"\naudience = \"gatepost\"\n";
+const DATABASE: &str = "[[database]]\nname = \"app\"\nupstream = \"postgres://db.internal/app\"\nlogin = { kind = \"static\", user = \"env:U\", password = \"env:P\" }\npolicy = \"policy/app\"\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/gatepost")).map_err(|error| error.to_string())
+}
+
+/// Puts `text` before a complete configuration, so that line 1 is the text's.
+fn whole(text: &str) -> String {
+    format!("{text}\n{ISSUER}{DATABASE}")
+}
+
+/// A database with some keys replaced or added; its keys begin on line 2.
+fn database(lines: &str) -> String {
+    format!("[[database]]\n{lines}\npolicy = \"p\"\n{ISSUER}")
+}
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let error = parse(text).expect_err("an error");
+    assert_eq!(error, expected.trim_matches('\n'), "\n{error}");
+}
+
+/// As `check`, but only the first line of the error.
+#[track_caller]
+fn check_line(text: &str, expected: &str) {
+    let error = parse(text).expect_err("an error");
+    assert_eq!(error.lines().next().unwrap_or_default(), expected, "\n{error}");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    check(
+        &whole("[listen]\npostgress = \"127.0.0.1:1\""),
+        r#"
+gatepost.toml:2:1: error: unknown key "postgress" in [listen]; the nearest known one is "postgres"
+   |
+ 2 | postgress = "…"
+   | ^^^^^^^^^"#,
+    );
+    check(
+        &whole("audience = [\"x\"] # mine"),
+        r#"
+gatepost.toml:1:1: error: unknown key "audience" in the top level; it belongs in [[issuer]]
+   |
+ 1 | audience = ["…"]
+   | ^^^^^^^^"#,
+    );
+    check(
+        &database(
+            "name = \"app\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = \"env:U\", pasword = \"hunter2\" }",
+        ),
+        r#"
+gatepost.toml:4:44: error: unknown key "pasword" in database.login; the nearest known one is "password"
+   |
+ 4 | login = { kind = "…", user = "…", pasword = "…" }
+   |                                   ^^^^^^^"#,
+    );
+    check_line(
+        &whole("[mask]\nsalt = 1"),
+        "gatepost.toml:2:1: error: unknown key \"salt\" in [mask]; known are \"hash_key\", \"keys\"",
+    );
+}
+
+#[test]
+fn what_later_versions_bring_is_refused_by_name() {
+    let later = [
+        ("[listen]\nhttp = \"127.0.0.1:8432\"", "2:1: error: \"http\" (the console, API and metrics)"),
+        (
+            "[listen]\ntls = { certificate = \"c\", key = \"file:k\", client_ca = \"ca\" }",
+            "2:44: error: \"client_ca\" (client certificates)",
+        ),
+        ("[store]\nurl = \"sqlite:x\"", "1:2: error: \"store\" (state shared by several gateways)"),
+    ];
+    for (text, start) in later {
+        check_line(
+            &whole(text),
+            &format!("gatepost.toml:{start} is not available in this version; remove it"),
+        );
+    }
+    check_line(
+        &whole("[[auth]]\nmethod = \"certificate\""),
+        "gatepost.toml:2:10: error: method \"certificate\" is not available in this version; write \"token\", \"oauthbearer\" or \"reject\"",
+    );
+    check_line(
+        &database(
+            "name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"ephemeral\", admin = \"env:A\" }",
+        ),
+        "gatepost.toml:4:18: error: login kind \"ephemeral\" is not available in this version; write kind = \"static\"",
+    );
+    check_line(
+        &whole("[mask]\nhash_key = \"vault:secret/k\""),
+        "gatepost.toml:2:12: error: \"hash_key\" \"vault:\" references are not available in this version; use \"env:\", \"file:\" or \"exec:\"",
+    );
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_repeated() {
+    check(
+        &database(
+            "name = \"app\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = \"env:U\", password = \"hunter2\" }",
+        ),
+        r#"
+gatepost.toml:4:55: error: "password" must say where the secret is, not what it is: "env:NAME", "file:PATH" or "exec:COMMAND"
+   |
+ 4 | login = { kind = "…", user = "…", password = "…" }
+   |                                              ^^^"#,
+    );
+    let leaks = [
+        database(
+            "name = \"a\"\nupstream = \"postgres://u:hunter2@h/a\"\nlogin = { kind = \"static\", user = \"env:U\" }",
+        ),
+        database(
+            "name = \"a\"\nupstream = \"postgres://h/a?pasword=hunter2\"\nlogin = { kind = \"static\", user = \"env:U\" }",
+        ),
+        database(
+            "name = \"a\"\nupstream = \"postgres:// :hunter2@h/a\"\nlogin = { kind = \"static\", user = \"env:U\" }",
+        ),
+        database(
+            "name = \"a\"\nupstream = \"postgres://h/a?password=hunter2\"\nlogin = { kind = \"static\", user = \"env:U\" }",
+        ),
+        database("name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"bad\", user = \"hunter2\" }"),
+        database("name = \"a\"\nupstream = \"postgres://h\"\nlogin = \"hunter2\""),
+        database(
+            "name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = [\"hunter2\"] }",
+        ),
+        database("name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = hunter2 }"),
+        database(
+            "name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = \"hunter2 }",
+        ),
+        database(
+            "name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"static\", user = \"\\hunter2\" }",
+        ),
+        database("name = \"a\"\nupstream = \"postgres://h\"\nlogin.user = \"\"\"\nthe \\hunter2\n\"\"\""),
+        database("name = \"a\"\nupstream = postgres://u:hunter2@h"),
+        whole("[mask]\nhash_key = \"hunter2\" # hunter2"),
+        whole("[mask]\nhash_kex = \"hunter2\""),
+        whole("[mask]\nkeys = { a = \"hunter2\", b = 1 }"),
+        whole("[mask]\nhash_key = 'hunter2' 'hunter2'"),
+        whole("[listen]\ntls = { certificate = 1, key = \"-----BEGIN hunter2\" }"),
+        format!("{DATABASE}[[issuer]]\nname = \"c\"\nurl = \"https://me:hunter2@idp\"\naudience = \"a\""),
+    ];
+    for text in leaks {
+        let error = parse(&text).expect_err("an error");
+        assert!(!error.contains("hunter2"), "{text}\n{error}");
+    }
+}
+
+/// One typing mistake anywhere in a file with secrets in it must neither show one nor break the reader.
+#[test]
+fn no_slip_of_the_pen_reveals_a_secret() {
+    let text = database(
+        "name = \"a\"\nupstream = \"postgres://u:hunter2hunter2@h/a\"\nlogin = { kind = \"static\", password = 'hunter2hunter2', user = \"hunter2hunter2\" }",
+    ) + "[mask]\nhash_key = \"\"\"\nhunter2hunter2\nhunter2hunter2\"\"\"\n[listen.tls]\nkey = \"hunter2hunter2\"\n";
+    let slips = ["", "\"", "'", "=", "\n", "#", "\\", "[", "]", "{", "}", ",", ".", " ", "\"\"\"", "é", "\0"];
+    for (at, _) in text.char_indices() {
+        for slip in slips {
+            for replaced in [0, 1] {
+                let mut slipped = text.clone();
+                slipped.replace_range(at..at + replaced, slip);
+                let error = parse(&slipped).expect_err("an error");
+                assert!(!error.contains("nter2"), "{slipped}\n{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    check_line("[listen]", "gatepost.toml:1:1: error: there is no [[issuer]]; at least one is needed");
+    check_line(
+        &format!("{DATABASE}[[issuer]]\nname = \"corp\"\naudience = \"x\""),
+        "gatepost.toml:6:1: error: [[issuer]] lacks \"url\" (URL)",
+    );
+    check_line(
+        &format!("{DATABASE}[issuer]\nname = \"corp\""),
+        "gatepost.toml:6:1: error: write [[issuer]] with two pairs of brackets, for a list of tables; this is a table",
+    );
+    check_line(
+        &whole("[[listen]]\npostgres = \"127.0.0.1:1\""),
+        "gatepost.toml:1:1: error: write [listen] with one pair of brackets: there is one such table",
+    );
+}
+
+#[test]
+fn all_problems_are_reported_in_the_order_of_the_file() {
+    let text = "[limits]\nconnections_max = 0\n[listen]\npostgres = \"db\"\n[journal]\ndurability = \"none\"";
+    let error = parse(&whole(text)).expect_err("an error");
+    let places: Vec<_> = error.lines().filter_map(|line| line.strip_prefix("gatepost.toml:")).collect();
+    assert_eq!(
+        places,
+        [
+            "2:19: error: \"connections_max\" must be from 1 to 1000000",
+            "4:12: error: \"db\" is no address to listen on; write an IP address and a port, like \"127.0.0.1:6432\" or \"[::1]:6432\"",
+            "6:14: error: durability \"none\" is unknown; write \"written\" or \"sync\"",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_says_where() {
+    check(
+        &whole("[limits]\nconnections_max = = 3"),
+        r#"
+gatepost.toml:2:19: error: extra `=`, expected nothing
+   |
+ 2 | connections_max = = …
+   |                   ^"#,
+    );
+    check_line(&whole("[listen]\n[listen]"), "gatepost.toml:2:2: error: duplicate key");
+}
+
+#[test]
+fn a_wrong_type_or_value_says_what_is_right() {
+    let limits = [
+        ("connections_max = \"many\"", "2:19: error: \"connections_max\" must be a number, not a string"),
+        ("message_bytes_max = \"16 megs\"", "2:21: error: \"16 megs\" is no size; write one like \"16 MiB\""),
+        ("message_bytes_max = -1", "2:21: error: \"message_bytes_max\" must be from 1 KiB to 1 GiB"),
+        (
+            "connect_timeout = 10",
+            "2:19: error: \"connect_timeout\" must be a time with its unit, like \"10s\", \"5m\" or \"1h\"",
+        ),
+        ("connect_timeout = \"1d\"", "2:19: error: \"connect_timeout\" must be from 1s to 10m"),
+        (
+            "statement_bytes_max = \"32 MiB\"",
+            "2:23: error: \"statement_bytes_max\" must not be more than \"message_bytes_max\": a statement comes in one message",
+        ),
+    ];
+    for (line, expected) in limits {
+        check_line(&whole(&format!("[limits]\n{line}")), &format!("gatepost.toml:{expected}"));
+    }
+}
+
+#[test]
+fn clients_off_loopback_need_tls() {
+    check_line(
+        &whole("[listen]\npostgres = [\"127.0.0.1:6432\", \"0.0.0.0:6432\"]"),
+        "gatepost.toml:2:31: error: \"0.0.0.0:6432\" can be reached from other hosts, whose clients need TLS; add tls = { certificate = \"…\", key = \"file:…\" } to [listen], or listen on 127.0.0.1",
+    );
+    let with =
+        whole("[listen]\npostgres = \"0.0.0.0:6432\"\ntls = { certificate = \"c\", key = \"file:k\" }");
+    assert!(parse(&with).unwrap().listen.tls.is_some());
+    assert!(parse(&whole("[listen]\npostgres = [\"127.0.0.1:1\", \"[::1]:1\"]")).is_ok());
+}
+
+#[test]
+fn issuers_are_https_unique_and_asymmetric() {
+    let issuer = |lines: &str| format!("[[issuer]]\naudience = \"a\"\n{lines}\n{DATABASE}");
+    let cases = [
+        (
+            "name = \"c\"\nurl = \"http://idp.example.com\"",
+            "4:7: error: \"http://idp.example.com\" must be https; http is for loopback only",
+        ),
+        (
+            "name = \"c:d\"\nurl = \"https://i\"",
+            "3:8: error: the name \"c:d\" must be without colons and spaces",
+        ),
+        (
+            "name = \"c\"\nurl = \"https://i\"\nalgorithms = [\"RS256\", \"HS256\"]",
+            "5:24: error: algorithm \"HS256\" is not accepted: whoever checks it could also sign; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
+        ),
+        (
+            "name = \"c\"\nurl = \"https://i\"\nleeway = \"1h\"",
+            "5:10: error: \"leeway\" must be from 0ms to 5m",
+        ),
+        (
+            "name = \"c\"\nurl = \"https://i\"\ngroups = \"a..b\"",
+            "5:10: error: claim \"a..b\" has an empty name; write it like \"groups\", \"realm_access.roles\" or \"/a.b/c\"",
+        ),
+    ];
+    for (lines, expected) in cases {
+        check_line(&issuer(lines), &format!("gatepost.toml:{expected}"));
+    }
+    let twice = format!("{ISSUER}{ISSUER}{DATABASE}");
+    check_line(&twice, "gatepost.toml:5:1: error: two [[issuer]] have the name \"corp\"; give each its own");
+    let dev = parse(&issuer("name = \"dev\"\nurl = \"http://127.0.0.1:9000\"")).unwrap();
+    assert_eq!(dev.issuers[0].url, "http://127.0.0.1:9000", "iss is compared as written");
+    assert_eq!(dev.warnings.len(), 1);
+}
+
+#[test]
+fn upstreams_are_verified_unless_they_are_local() {
+    let upstream = |url: &str| {
+        let login = "login = { kind = \"static\", user = \"env:U\" }";
+        parse(&database(&format!("name = \"app\"\nupstream = \"{url}\"\n{login}")))
+    };
+    let good = [
+        (
+            "postgres://db.internal",
+            "postgres://db.internal:5432/app?sslmode=verify-full&sslrootcert=system",
+            0,
+        ),
+        ("postgresql://db:99/x", "postgres://db:99/x?sslmode=verify-full&sslrootcert=system", 0),
+        ("postgres://localhost/x", "postgres://localhost:5432/x?sslmode=disable", 0),
+        ("postgres://[::1]:5/x", "postgres://[::1]:5/x?sslmode=disable", 0),
+        ("postgres://10.0.0.1/x?sslmode=disable", "postgres://10.0.0.1:5432/x?sslmode=disable", 1),
+        ("postgres://h/x?sslmode=require", "postgres://h:5432/x?sslmode=require", 1),
+        (
+            "postgres://h/x?sslmode=verify-ca&sslrootcert=ca.pem",
+            "postgres://h:5432/x?sslmode=verify-ca&sslrootcert=/etc/gatepost/ca.pem",
+            0,
+        ),
+        ("postgres:///x?host=/run/pg&port=5433", "postgres:///x?host=/run/pg&port=5433&sslmode=disable", 0),
+        ("postgres://%2Frun%2Fpg/a%20b", "postgres:///a%20b?host=/run/pg&port=5432&sslmode=disable", 0),
+    ];
+    for (url, expected, warnings) in good {
+        let config = upstream(url).expect(url);
+        assert_eq!(config.databases[0].upstream.to_string(), expected);
+        assert_eq!(config.warnings.len(), warnings, "{url}");
+        assert_eq!(
+            upstream(expected).expect(url).databases,
+            config.databases,
+            "what is printed reads the same"
+        );
+    }
+    let bad = [
+        (
+            "postgres://h/x?sslmode=prefer",
+            "sslmode \"prefer\" would fall back to plain text unnoticed; write disable, require, verify-ca or verify-full",
+        ),
+        (
+            "postgres://h/x?sslmode=on",
+            "the sslmode is unknown; write disable, require, verify-ca or verify-full",
+        ),
+        (
+            "postgres://h/x?sslmode=require&sslrootcert=ca",
+            "sslrootcert is of no use with sslmode require; write sslmode=verify-full",
+        ),
+        ("postgres:///x?host=/run&sslmode=require", "a Unix socket has no TLS; leave sslmode out"),
+        (
+            "postgres:///x",
+            "\"upstream\" names no host; a Unix socket is \"postgres:///DBNAME?host=/run/postgresql\"",
+        ),
+        ("postgres://a,b/x", "\"upstream\" must name one host"),
+        ("mysql://h/x", "\"upstream\" must begin with postgres://"),
+        ("postgres://u@h/x", "\"upstream\" must hold no user or password; name them in \"login\""),
+        ("postgres://h/x?host=i", "\"upstream\" has two hosts"),
+        ("postgres://h/x%zz", "\"upstream\" has a bad \"%\" in it"),
+        (
+            "postgres://h/x?connect_timeout=3",
+            "\"upstream\" has a parameter \"connect_timeout\" that is not available; known are host, port, sslmode, sslrootcert",
+        ),
+        (
+            "postgres://h/x?hunter2=3",
+            "\"upstream\" has a parameter that is not available; known are host, port, sslmode, sslrootcert",
+        ),
+        ("postgres://h:0/x", "\"upstream\" must have a port from 1 to 65535"),
+        ("postgres://h/x?sslmode=", "\"upstream\" has \"sslmode\" twice or without a value"),
+    ];
+    for (url, expected) in bad {
+        let error = upstream(url).expect_err(url);
+        assert_eq!(
+            error.lines().next(),
+            Some(format!("gatepost.toml:3:12: error: {expected}").as_str()),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn masks_are_dropped_only_where_nothing_is_enforced() {
+    let text = |lines: &str| whole("").replace("policy = ", &format!("{lines}\npolicy = "));
+    check_line(
+        &text("mask = false"),
+        "gatepost.toml:10:8: error: mask = false needs enforce = false: to send masked columns in the clear is for observing only",
+    );
+    let observed = parse(&text("mask = false\nenforce = false")).unwrap();
+    assert!(!observed.databases[0].enforce && !observed.databases[0].mask);
+    assert_eq!(
+        observed.warnings[0].to_string(),
+        "line 11: database \"app\" is only observed: nothing is refused, and masked columns are sent in the clear"
+    );
+}
+
+#[test]
+fn the_first_auth_rule_that_matches_decides() {
+    let rules = whole(
+        r#"
+[[auth]]
+match = { user = "ci-*", address = ["10.0.0.0/8", "::1"] }
+method = "oauthbearer"
+issuer = "corp"
+[[auth]]
+match = { database = "app" }
+method = "token"
+[[auth]]
+match = { user = "x" }
+method = "reject""#,
+    );
+    let config = parse(&rules).unwrap();
+    let ask = |user: &str, database: &str, address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        config.auth_rule(user, database, address).map_or("none", |rule| rule.method.as_str())
+    };
+    assert_eq!(ask("ci-1", "other", "10.9.9.9"), "oauthbearer");
+    assert_eq!(ask("ci-1", "app", "11.0.0.1"), "token");
+    assert_eq!(ask("x", "app", "::1"), "token");
+    assert_eq!(ask("x", "other", "::1"), "reject");
+    assert_eq!(ask("y", "other", "::1"), "none", "as in pg_hba.conf: no rule, no entry");
+    assert!(config.auth[0].accepts_issuer("corp") && !config.auth[0].accepts_issuer("other"));
+    assert!(config.auth[1].accepts_issuer("other"));
+
+    let plain = parse(&whole("")).unwrap();
+    let rule = plain.auth_rule("anyone", "anything", "192.0.2.1".parse().unwrap()).unwrap();
+    assert_eq!(rule.method, AuthMethod::Accept(model::Method::Token));
+
+    check_line(
+        &whole("[[auth]]\nmethod = \"token\"\nissuer = [\"corp\", \"crop\"]"),
+        "gatepost.toml:3:19: error: there is no [[issuer]] named \"crop\"; there is \"corp\"",
+    );
+    check_line(
+        &whole("[[auth]]\nmethod = \"token\"\nmatch = { address = \"10.0.0.1/8\" }"),
+        "gatepost.toml:3:21: error: \"10.0.0.1/8\" has bits set after its prefix; the network is \"10.0.0.0/8\"",
+    );
+}
+
+#[test]
+fn a_small_file_gets_the_stated_defaults() {
+    let config = parse(&whole("")).unwrap();
+    assert_eq!(config.listen.postgres, ["127.0.0.1:6432".parse().unwrap()]);
+    assert_eq!(config.journal.path, Path::new("/etc/gatepost/data/journal"));
+    assert_eq!(config.limits.statement_bytes_max, 1 << 20);
+    assert_eq!(config.issuers[0].algorithms.len(), 9);
+    let app = config.database("app").unwrap();
+    assert!(app.enforce && app.mask);
+    assert_eq!(app.policy, Path::new("/etc/gatepost/policy/app"));
+    assert_eq!(app.upstream.host, Host::Name("db.internal".to_owned()));
+    assert!(matches!(app.upstream.tls, UpstreamTls::VerifyFull(_)));
+    let Login::Static { user, password } = &app.login;
+    assert_eq!(
+        (user, password.as_ref()),
+        (&SecretRef::Env("U".to_owned()), Some(&SecretRef::Env("P".to_owned())))
+    );
+    assert!(config.database("App").is_none());
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn what_is_printed_is_the_same_configuration() {
+    let text = r#"
+[listen]
+postgres = ["0.0.0.0:6432", "[::]:6432"]
+tls = { certificate = "tls/c\"x.crt", key = "exec:pass show 'a b'" }
+[[issuer]]
+name = "dev"
+url = "http://localhost:9000/"
+audience = ["a", "b"]
+authorized_parties = ["p"]
+token_lifetime_max = "1h"
+attributes = { team = "department", "cost centre" = "/x~0y/z" }
+algorithms = ["ES256"]
+leeway = "0s"
+ca = "ca.pem"
+[[database]]
+name = "app"
+upstream = "postgres:///a%2Fb?host=/run/pg"
+login = { kind = "static", user = "file:u" }
+policy = "p"
+enforce = false
+[[auth]]
+match = { address = "10.0.0.0/8" }
+method = "token"
+[limits]
+drain_timeout = "90s"
+message_bytes_max = 20000000
+[mask]
+hash_key = "file:/run/secrets/k"
+keys = { partners = "env:PARTNERS", "a b" = "exec:pass x" }
+"#;
+    let config = parse(&format!("{text}{ISSUER}")).unwrap();
+    let printed = render_redacted(&config);
+    let mut again = Config::parse(&printed, Path::new("/elsewhere")).map_err(|e| e.to_string()).unwrap();
+    // The folder of a command is not part of its text; warnings are about lines.
+    let Some(tls) = again.listen.tls.as_mut() else { panic!("tls") };
+    tls.key = config.listen.tls.as_ref().unwrap().key.clone();
+    again.mask.keys.insert("a b".to_owned(), config.mask.keys["a b"].clone());
+    again.warnings.clone_from(&config.warnings);
+    assert_eq!(again, config, "{printed}");
+}
+
+#[test]
+fn every_key_is_read_and_has_a_default_that_is_accepted() {
+    for section in crate::keys::SECTIONS {
+        for key in section.keys {
+            let text = match section.header {
+                "listen.tls" => whole(&format!("[listen.tls]\n{} = 1979-05-27", key.name)),
+                "database.login" => {
+                    database(&format!("login.kind = \"static\"\nlogin.{} = 1979-05-27", key.name))
+                        .replace("login.kind = \"static\"\nlogin.kind", "login.kind")
+                }
+                "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
+                header => whole(&format!("{header}\n{} = 1979-05-27", key.name)),
+            };
+            let error = parse(&text).expect_err(key.name);
+            let named = error.lines().any(|line| line.contains(&format!("\"{}\" must be", key.name)));
+            assert!(named, "{} of {} is never read:\n{error}", key.name, section.header);
+        }
+    }
+    assert!(parse(&whole("[[auth]]\nmethod = \"token\"\n[listen]\n[journal]\n[limits]\n[mask]")).is_ok());
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    let page = crate::reference();
+    for section in crate::keys::SECTIONS {
+        assert!(page.contains(&format!("\n## `{}`\n", section.header)));
+        for key in section.keys {
+            assert!(page.contains(&format!("| `{}` | {} |", key.name, key.kind)), "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    let missing = Config::load(&file).unwrap_err().to_string();
+    assert!(
+        missing.ends_with("no such file; write one with \"gatepost init DIR\", or name it with -c"),
+        "{missing}"
+    );
+
+    fs::write(&file, whole("[listen]\ntls = { certificate = \"policy\", key = \"file:k\" }")).unwrap();
+    fs::create_dir(folder.path().join("policy")).unwrap();
+    let error = Config::load(&file).unwrap_err();
+    let messages: Vec<_> = error.problems().iter().map(|problem| problem.message.as_str()).collect();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    assert_eq!(
+        messages,
+        [
+            format!("\"{}\" is a folder, not a file", path("policy")),
+            format!("\"{}\" cannot be read: No such file or directory (os error 2)", path("k")),
+            format!("\"{}\" cannot be read: No such file or directory (os error 2)", path("policy/app")),
+        ]
+    );
+    fs::create_dir(folder.path().join("policy/app")).unwrap();
+    fs::write(&file, whole("")).unwrap();
+    assert_eq!(Config::load(&file).unwrap().databases[0].policy, folder.path().join("policy/app"));
+    fs::write(&file, b"\xff").unwrap();
+    assert!(Config::load(&file).unwrap_err().to_string().ends_with("cannot be read: it is not UTF-8 text"));
+}

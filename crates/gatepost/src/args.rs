@@ -1,0 +1,303 @@
+//! The command line: what may be written on it. Does nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use model::SessionId;
+
+use crate::logging::LogFormat;
+use crate::output::{Format, RecordFormat};
+
+/// An identity-aware gateway for PostgreSQL.
+///
+/// Exit status: 0 success, 1 a failed check or other failure, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The configuration [default: $GATEPOST_CONFIG, then ./gatepost.toml]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway (SIGTERM: drain)
+    Serve {
+        /// How log lines are written to standard error; RUST_LOG filters them
+        #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+        log_format: LogFormat,
+    },
+    /// Validate configuration, secrets, policies and their tests; with --connect, try every issuer and database
+    Check {
+        /// Also ask every issuer for its keys and log in to every database
+        #[arg(long)]
+        connect: bool,
+        /// How the findings are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+    /// Write a commented configuration and a starter policy; overwrites nothing
+    Init {
+        /// The folder to write to; made where it is missing
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Look at policy bundles
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Look at the audit trail; needs only its files
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Run an issuer that gives anyone any token; for trying out, never in production
+    DevIssuer(DevIssuer),
+    /// Print a token of the development issuer
+    DevToken(DevToken),
+    /// Write the reference pages on configuration and command line
+    #[command(hide = true)]
+    DocsReference {
+        /// The folder to write to
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Load bundles, as serve would, and run their tests
+    Check {
+        #[command(flatten)]
+        bundles: Bundles,
+        /// How the findings are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+    /// Run the tests of bundles; about those with SQL the database is asked, and executes nothing
+    Test {
+        /// The database as clients name it [default: all]
+        #[arg(long, value_name = "NAME")]
+        database: Option<String>,
+        /// How the outcomes are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+    /// Say what the policy decides about a statement, why, and what would help; asks the database, executes nothing
+    Explain(Explain),
+    /// Print the Cedar schema that the rules of a bundle are checked against
+    Schema {
+        #[command(flatten)]
+        bundles: Bundles,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bundles {
+    /// A bundle's folder [default: those of the configuration]
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) folder: Option<PathBuf>,
+    /// The database that the bundle is for [default: all; of a BUNDLE, the folder's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The database as clients name it [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Who asks; by itself, in no group
+    #[arg(long = "as", value_name = "ISSUER:SUBJECT", required_unless_present = "groups")]
+    pub(crate) identity: Option<String>,
+    /// The groups of who asks, with commas between
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    pub(crate) groups: Vec<String>,
+    /// A further claim of who asks, as policy sees it; may be repeated
+    #[arg(long = "attribute", value_name = "NAME=VALUE")]
+    pub(crate) attributes: Vec<String>,
+    /// The statement; "-" reads it from standard input
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) sql: String,
+    /// How the explanation is printed
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Print the records that match
+    Query {
+        #[command(flatten)]
+        journal: Journal,
+        #[command(flatten)]
+        filter: Filter,
+        /// Not before this: a time (2026-11-23T10:00:00Z), or how long ago (15m, 2h, 7d)
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Before this: a time, or how long ago
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Only the last so many that match
+        #[arg(long, value_name = "COUNT")]
+        last: Option<usize>,
+        /// How records are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: RecordFormat,
+    },
+    /// Print the last records that match, then new ones as they come
+    Tail {
+        #[command(flatten)]
+        journal: Journal,
+        #[command(flatten)]
+        filter: Filter,
+        /// How many old records to begin with
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
+        lines: usize,
+        /// How records are printed; an array has an end, so "json" prints as "jsonl" does
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: RecordFormat,
+    },
+    /// Check that no record was changed, removed or added
+    Verify {
+        #[command(flatten)]
+        journal: Journal,
+        /// A record's number and hash, noted earlier, that must still be there; may be repeated
+        #[arg(long = "anchor", value_name = "SEQ:HASH")]
+        anchors: Vec<String>,
+        /// The oldest segments were moved away: the journal need not begin at record 1
+        #[arg(long)]
+        retained: bool,
+        /// How the report is printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    /// The journal's folder [default: that of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// What records must match, all of it.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Who: "issuer:subject", or the subject alone
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// The database as clients name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// A relation that was touched: "schema.name", or the name alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) relation: Option<String>,
+    /// What was decided
+    #[arg(long, value_name = "VERDICT", value_parser = VERDICTS)]
+    pub(crate) verdict: Option<String>,
+    /// What happened
+    #[arg(long, value_name = "EVENT", value_parser = EVENTS)]
+    pub(crate) event: Option<String>,
+    /// The session: 32 hexadecimal digits
+    #[arg(long, value_name = "ID", value_parser = session)]
+    pub(crate) session: Option<SessionId>,
+    /// Part of the statement's text, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+}
+
+/// `audit::Verdict::as_str` of each.
+const VERDICTS: [&str; 7] =
+    ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
+
+/// `audit::Event::name` of each.
+const EVENTS: [&str; 14] = [
+    "gateway_started",
+    "gateway_stopped",
+    "policy_loaded",
+    "policy_refused",
+    "connected",
+    "authentication_failed",
+    "session_started",
+    "disconnected",
+    "statement",
+    "outcome",
+    "incident",
+    "clock_stepped",
+    "journal_recovered",
+    "journal_faulted",
+];
+
+fn session(text: &str) -> Result<SessionId, String> {
+    let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+    number.map(SessionId).ok_or_else(|| "must be 32 hexadecimal digits".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevIssuer {
+    /// The address to listen on; loopback only
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9400")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) key: DevKey,
+    /// The audience of tokens that ask for none
+    #[arg(long, value_name = "AUDIENCE", default_value = "gatepost")]
+    pub(crate) audience: String,
+    /// How long tokens live that don't ask
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = lifetime)]
+    pub(crate) lifetime: Duration,
+    /// The groups of a subject, as SUBJECT=GROUP,GROUP; may be repeated
+    #[arg(long = "groups", value_name = "SUBJECT=GROUPS")]
+    pub(crate) groups: Vec<String>,
+    /// How log lines are written to standard error; RUST_LOG filters them
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevToken {
+    /// Whose token: its `sub`
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    /// Its groups, with commas between
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    pub(crate) groups: Vec<String>,
+    /// Its display name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Its audience
+    #[arg(long, value_name = "AUDIENCE", default_value = "gatepost")]
+    pub(crate) audience: String,
+    /// How long it lives
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = lifetime)]
+    pub(crate) lifetime: Duration,
+    /// A further claim; a value that is JSON is taken as such; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE")]
+    pub(crate) claims: Vec<String>,
+    /// The address that the development issuer listens on: tokens name it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9400")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) key: DevKey,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevKey {
+    /// The folder of the signing key, which dev-issuer and dev-token share; made where it is missing
+    #[arg(long, value_name = "DIR", default_value = ".gatepost-dev")]
+    pub(crate) key_dir: PathBuf,
+}
+
+/// Reads `30s`, `15m`, `2h`.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and a unit, like 30s, 15m or 2h".to_owned();
+    let (number, seconds) = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]
+        .iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)))
+        .ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).filter(|it| *it > 0).map(Duration::from_secs).ok_or_else(wrong)
+}

@@ -1,0 +1,162 @@
+//! `gatepost check`: is everything in order that `serve` would need? Prints what was understood, secrets as references.
+
+use std::path::Path;
+
+use config::{Config, Login, SecretRef};
+use policy::{Bundle, MaskSpec};
+
+use crate::commands::policy as bundles;
+use crate::failure::{Failure, Status, chain};
+use crate::output::{Cell, Format, Out, Tone};
+use crate::settings;
+
+/// What came of looking at one thing.
+pub(crate) struct Finding {
+    /// What was looked at: `secret`, `policy`, ...
+    what: &'static str,
+    /// Which one.
+    subject: String,
+    outcome: Outcome,
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Good,
+    Warning,
+    Failed,
+}
+
+impl Finding {
+    pub(crate) fn good(what: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what, subject: subject.into(), outcome: Outcome::Good, detail: detail.into() }
+    }
+
+    pub(crate) fn warning(what: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what, subject: subject.into(), outcome: Outcome::Warning, detail: detail.into() }
+    }
+
+    pub(crate) fn failed(what: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what, subject: subject.into(), outcome: Outcome::Failed, detail: detail.into() }
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let (tone, word) = match self.outcome {
+            Outcome::Good => (Tone::Good, "ok"),
+            Outcome::Warning => (Tone::Warning, "warning"),
+            Outcome::Failed => (Tone::Bad, "failed"),
+        };
+        let subject = Cell::new(self.subject.as_str());
+        vec![Cell::new(self.what), subject, Cell::toned(tone, word), Cell::new(self.detail.as_str())]
+    }
+}
+
+/// Prints findings, and says by the status whether any of them is a failure.
+pub(crate) fn show(findings: &[Finding], format: Format) -> Result<Status, Failure> {
+    let rows: Vec<_> = findings.iter().map(Finding::cells).collect();
+    Out::new().table(format, &["what", "subject", "result", "detail"], &rows)?;
+    let failed = findings.iter().any(|finding| finding.outcome == Outcome::Failed);
+    Ok(if failed { Status::CheckFailed } else { Status::Success })
+}
+
+pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) -> Result<Status, Failure> {
+    let path = settings::path(config);
+    let config = match Config::load(&path) {
+        Ok(config) => config,
+        Err(error) if format == Format::Table => return Err(Failure::of(&error)),
+        Err(error) => {
+            let problems = error.problems().iter();
+            let subject = path.display().to_string();
+            let findings: Vec<_> = problems
+                .map(|problem| Finding::failed("configuration", &*subject, problem.to_string()))
+                .collect();
+            return show(&findings, format);
+        }
+    };
+    if format == Format::Table {
+        let mut out = Out::new();
+        out.line(&config::render_redacted(&config))?;
+        out.flush()?;
+    }
+    let subject = path.display().to_string();
+    let mut findings = vec![Finding::good("configuration", &*subject, "every key is understood")];
+    findings.extend(
+        config.warnings.iter().map(|it| Finding::warning("configuration", &*subject, it.to_string())),
+    );
+    check_secrets(&config, &mut findings).await;
+    for database in &config.databases {
+        if let Some(bundle) = bundles::check_bundle(&database.policy, &database.name, format, &mut findings) {
+            check_mask_keys(&config, &bundle, &mut findings);
+        }
+    }
+    if connect {
+        for server::probe::Reach { what, subject, outcome, advice } in
+            server::probe::connect_check(&config).await
+        {
+            findings.push(match outcome {
+                Ok(detail) => Finding::good(what, &*subject, detail),
+                Err(detail) => Finding::failed(what, &*subject, detail),
+            });
+            findings.extend(advice.into_iter().map(|detail| Finding::warning(what, &*subject, detail)));
+        }
+    }
+    show(&findings, format)
+}
+
+/// The fewest characters of a key for masks: 128 bits, if it is written in hexadecimal.
+const MASK_KEY_CHARS_MIN: usize = 32;
+
+async fn check_secrets(config: &Config, findings: &mut Vec<Finding>) {
+    for (of, reference, chars_min) in secrets(config) {
+        let finding = match server::secrets::resolve(reference).await {
+            Ok(secret) if secret.expose().chars().count() < chars_min => Finding::failed(
+                "secret",
+                reference.to_string(),
+                format!("{of}: shorter than {chars_min} characters"),
+            ),
+            // SECURITY: not even its length is told.
+            Ok(_) => Finding::good("secret", reference.to_string(), of),
+            Err(error) => {
+                Finding::failed("secret", reference.to_string(), format!("{of}: {}", chain(&error)))
+            }
+        };
+        findings.push(finding);
+    }
+}
+
+/// Returns every secret of a configuration: whose it is, where it is, and how long it must be.
+fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
+    let mut all = Vec::new();
+    if let Some(tls) = &config.listen.tls {
+        all.push(("key of listen.tls".to_owned(), &tls.key, 0));
+    }
+    for database in &config.databases {
+        let Login::Static { user, password } = &database.login;
+        all.push((format!("user for database \"{}\"", database.name), user, 0));
+        if let Some(password) = password {
+            all.push((format!("password for database \"{}\"", database.name), password, 0));
+        }
+    }
+    if let Some(key) = &config.mask.hash_key {
+        all.push(("mask.hash_key".to_owned(), key, MASK_KEY_CHARS_MIN));
+    }
+    for (name, key) in &config.mask.keys {
+        all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
+    }
+    all
+}
+
+fn check_mask_keys(config: &Config, bundle: &Bundle, findings: &mut Vec<Finding>) {
+    for (tag, mask) in bundle.masks() {
+        let (MaskSpec::Hash { key } | MaskSpec::Uuid { key }) = mask else { continue };
+        let missing = match key {
+            Some(name) if !config.mask.keys.contains_key(name) => {
+                format!("[mask] keys = {{ {name} = \"…\" }}")
+            }
+            None if config.mask.hash_key.is_none() => "[mask] hash_key = \"…\"".to_owned(),
+            Some(_) | None => continue,
+        };
+        let detail = format!("the mask of tag \"{tag}\" needs a key; add {missing} to the configuration");
+        findings.push(Finding::failed("policy", bundle.database(), detail));
+    }
+}

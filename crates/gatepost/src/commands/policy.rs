@@ -1,0 +1,233 @@
+//! `gatepost policy`: what a bundle says, whether it is right, and why a statement is allowed or not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use model::{Identity, Method};
+use policy::{Analysis, Bundle, Context, Request, SessionFacts, StatementFacts};
+
+use crate::args;
+use crate::commands::check::{self, Finding};
+use crate::failure::{Failure, Status};
+use crate::output::{Format, Out};
+use crate::settings;
+
+pub(crate) async fn run(config: Option<&Path>, command: args::Policy) -> Result<Status, Failure> {
+    match command {
+        args::Policy::Check { bundles, format } => {
+            let mut findings = Vec::new();
+            for place in places(config, bundles)? {
+                check_bundle(&place.folder, &place.database, format, &mut findings);
+            }
+            check::show(&findings, format)
+        }
+        args::Policy::Test { database, format } => test(config, database.as_deref(), format).await,
+        args::Policy::Explain(explained) => explain(config, explained).await,
+        args::Policy::Schema { bundles } => schema(config, bundles),
+    }
+}
+
+/// A bundle that is to be looked at.
+struct Place {
+    folder: PathBuf,
+    database: String,
+}
+
+/// Returns the bundle that the arguments name, or those of the configuration.
+fn places(config: Option<&Path>, bundles: args::Bundles) -> Result<Vec<Place>, Failure> {
+    let args::Bundles { folder, database } = bundles;
+    let Some(folder) = folder else {
+        let config = settings::load(config)?;
+        let wanted = match &database {
+            Some(name) => vec![settings::database(&config, Some(name))?],
+            None => config.databases.iter().collect(),
+        };
+        let place = |it: &config::Database| Place { folder: it.policy.clone(), database: it.name.clone() };
+        return Ok(wanted.into_iter().map(place).collect());
+    };
+    let named = || folder.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
+    let database = database.or_else(named).ok_or_else(|| {
+        Failure::new(format!(
+            "there is no bundle \"{}\"; name the folder that has bundle.toml",
+            folder.display()
+        ))
+    })?;
+    Ok(vec![Place { folder, database }])
+}
+
+/// Loads a bundle as `serve` would. In a table the whole story of what is wrong with it is too long: it goes to
+/// standard error.
+pub(crate) fn check_bundle(
+    folder: &Path,
+    database: &str,
+    format: Format,
+    findings: &mut Vec<Finding>,
+) -> Option<Bundle> {
+    match policy::load(folder, database) {
+        Ok(bundle) => {
+            let (rules, at_load, with_sql) =
+                (bundle.version(), bundle.tests_passed(), bundle.sql_tests().len());
+            let name = bundle.name();
+            let detail = format!(
+                "\"{name}\" version {rules}; {at_load} tests passed, {with_sql} more need the database"
+            );
+            findings.push(Finding::good("policy", database, detail));
+            let warnings = bundle.warnings().iter();
+            findings.extend(warnings.map(|problem| Finding::warning("policy", database, one_line(problem))));
+            Some(bundle)
+        }
+        Err(error) => {
+            match format {
+                Format::Table => {
+                    Failure::of(&error).report();
+                    let count = error.problems().len();
+                    let plural = if count == 1 { "" } else { "s" };
+                    let detail = format!("\"{}\": {count} problem{plural}, see above", folder.display());
+                    findings.push(Finding::failed("policy", database, detail));
+                }
+                Format::Json => {
+                    let problems = error.problems().iter();
+                    findings.extend(
+                        problems.map(|problem| Finding::failed("policy", database, one_line(problem))),
+                    );
+                }
+            }
+            None
+        }
+    }
+}
+
+fn one_line(problem: &policy::Problem) -> String {
+    let place = problem.position().map(|(file, line, column)| format!("{file}:{line}:{column}: "));
+    let help = problem.how_to_mend().map(|help| format!("; {}", help.replace('\n', " ")));
+    format!("{}{}{}", place.unwrap_or_default(), problem.message(), help.unwrap_or_default())
+}
+
+fn schema(config: Option<&Path>, bundles: args::Bundles) -> Result<Status, Failure> {
+    let places = places(config, bundles)?;
+    let [Place { folder, database }] = places.as_slice() else {
+        return Err(Failure::usage("say which bundle: give its folder, or --database"));
+    };
+    let bundle = policy::load(folder, database).map_err(|error| Failure::of(&error))?;
+    let mut out = Out::new();
+    out.text(bundle.schema_text())?;
+    out.flush()?;
+    Ok(Status::Success)
+}
+
+/// Runs the tests of bundles: those without SQL, which loading runs, and those with, about which the database is asked.
+async fn test(config: Option<&Path>, database: Option<&str>, format: Format) -> Result<Status, Failure> {
+    let config = settings::load(config)?;
+    let databases = match database {
+        Some(name) => vec![settings::database(&config, Some(name))?],
+        None => config.databases.iter().collect(),
+    };
+    let mut findings = Vec::new();
+    for database in databases {
+        let Some(bundle) = check_bundle(&database.policy, &database.name, format, &mut findings) else {
+            continue;
+        };
+        if bundle.sql_tests().is_empty() {
+            continue;
+        }
+        let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
+        let mut analyses = match server::probe::analyse(database, &config.limits, &bundle, &statements).await
+        {
+            Ok(analyses) => VecDeque::from(analyses),
+            Err(error) => {
+                findings.push(Finding::failed("tests", &*database.name, crate::failure::chain(&error)));
+                continue;
+            }
+        };
+        let missing = || Err("the database was not asked about it".to_owned());
+        let failures = policy::run_sql_tests(&bundle, |_| analyses.pop_front().unwrap_or_else(missing));
+        let passed = statements.len().saturating_sub(failures.len());
+        findings.extend(failures.iter().map(|it| Finding::failed("test", &*database.name, it.to_string())));
+        findings.push(Finding::good("tests", &*database.name, format!("{passed} tests with SQL passed")));
+    }
+    check::show(&findings, format)
+}
+
+async fn explain(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {
+    let args::Explain { database, identity, groups, attributes, sql, format } = explained;
+    let identity = who(identity.as_deref(), groups, &attributes)?;
+    let sql = if sql == "-" { from_standard_input()? } else { sql };
+    let config = settings::load(config)?;
+    let database = settings::database(&config, database.as_deref())?;
+    let bundle = policy::load(&database.policy, &database.name).map_err(|error| Failure::of(&error))?;
+    let asked = server::probe::analyse(database, &config.limits, &bundle, &[&sql]).await;
+    let analysis = match asked.map_err(|error| Failure::of(&error))?.pop() {
+        Some(Ok(analysis)) => analysis,
+        Some(Err(why)) => return Err(Failure::new(format!("the statement would be refused: {why}"))),
+        None => return Err(Failure::new("the database was not asked about the statement")),
+    };
+    let report = decide(&identity, &bundle, &analysis);
+    let mut out = Out::new();
+    match format {
+        Format::Table => out.text(&report.to_string())?,
+        Format::Json => {
+            let array = serde_json::to_string_pretty(&[&report])
+                .map_err(|error| Failure::caused("can't write the explanation", error))?;
+            out.line(&array)?;
+        }
+    }
+    out.flush()?;
+    Ok(Status::Success)
+}
+
+/// Decides as a session would: over TLS from this host, now, with no approval given.
+fn decide(identity: &Identity, bundle: &Bundle, analysis: &Analysis) -> policy::explain::Report {
+    let Analysis { touches, command, has_where, row_locks } = analysis;
+    let request = Request {
+        identity,
+        database: bundle.database(),
+        context: Context {
+            statement: StatementFacts { command, has_where: *has_where, row_locks: *row_locks },
+            session: SessionFacts {
+                application_name: "gatepost",
+                client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                tls: true,
+                method: Method::Token,
+            },
+            now: SystemTime::now(),
+            approved_by: &BTreeSet::new(),
+        },
+        touches,
+    };
+    policy::explain::report(&request, &policy::decide(bundle, &request)).by(bundle)
+}
+
+/// Reads `--as`, `--groups` and `--attribute`.
+fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Result<Identity, Failure> {
+    let (issuer, subject) = match identity {
+        Some(text) => text
+            .split_once(':')
+            .filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty())
+            .ok_or_else(|| Failure::usage(format!("--as \"{text}\" must be like corp:alice")))?,
+        None => ("explain", "anybody"),
+    };
+    let pair = |text: &String| {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .ok_or_else(|| Failure::usage(format!("--attribute \"{text}\" must be like team=sales")))
+    };
+    Ok(Identity {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        name: None,
+        groups: groups.into_iter().filter(|group| !group.is_empty()).collect(),
+        attributes: attributes.iter().map(pair).collect::<Result<BTreeMap<_, _>, _>>()?,
+        token_id: None,
+    })
+}
+
+fn from_standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::caused("can't read the statement from standard input", error))?;
+    Ok(text)
+}

@@ -1,0 +1,143 @@
+//! The compact serialisation of a signed token (RFC 7515 7.1), and its header. Believes nothing that it reads.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::rejection::Excerpt;
+use crate::{Algorithm, Rejection, parse_json};
+
+/// The longest token looked at under any rules, in bytes: what PostgreSQL itself takes in one authentication message
+/// (`PG_MAX_AUTH_TOKEN_LENGTH`, libpq/auth.h).
+pub const TOKEN_BYTES_MAX: usize = 65_535;
+
+/// The `typ` values of tokens that say who someone is: plain JWTs and RFC 9068 access tokens, in lower case.
+const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
+
+/// What a token claims about who made it, before anything has been checked: fit only for choosing issuer and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    /// `iss`.
+    pub issuer: String,
+    /// `kid`. A name to look up in the issuer's own set; never a path or an address.
+    pub key_id: Option<String>,
+    /// `alg`.
+    pub algorithm: Algorithm,
+}
+
+/// Reads what is needed to choose an issuer and a key.
+///
+/// # Errors
+/// A [`Rejection`] that any [`verify`](crate::verify) of this token would give too: the client's fault.
+pub fn peek(token: &str) -> Result<Unverified, Rejection> {
+    let token = Compact::parse(token, TOKEN_BYTES_MAX)?;
+    let issuer = token.issuer()?.to_owned();
+    Ok(Unverified { issuer, key_id: token.key_id, algorithm: token.algorithm })
+}
+
+/// A token taken apart; nothing about it is verified.
+pub(crate) struct Compact<'a> {
+    /// What the signature is over: header and payload as they were sent.
+    pub(crate) signed: &'a str,
+    /// Strict base64url, still encoded.
+    pub(crate) signature: &'a str,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<String>,
+    /// A JSON object.
+    pub(crate) claims: Value,
+}
+
+impl<'a> Compact<'a> {
+    pub(crate) fn parse(token: &'a str, bytes_max: usize) -> Result<Self, Rejection> {
+        // First, so that nothing below works on more than this.
+        if token.len() > bytes_max {
+            return Err(Rejection::TooLong { bytes: token.len(), bytes_max });
+        }
+        let parts: Vec<&str> = token.splitn(6, '.').collect();
+        let (header, payload, signature) = match *parts.as_slice() {
+            [header, payload, signature] => (header, payload, signature),
+            [_, _, _, _, _] => return Err(Rejection::Encrypted),
+            _ => return Err(Rejection::Malformed("it does not have three parts")),
+        };
+        let header = object(header, "header")?;
+        let (algorithm, key_id) = read_header(&header)?;
+        if decode(signature)?.is_empty() {
+            return Err(Rejection::Malformed("its signature is empty"));
+        }
+        let claims = Value::Object(object(payload, "payload")?);
+        let (signed, _) =
+            token.rsplit_once('.').ok_or(Rejection::Malformed("it does not have three parts"))?;
+        Ok(Self { signed, signature, algorithm, key_id, claims })
+    }
+
+    /// Returns `iss`.
+    pub(crate) fn issuer(&self) -> Result<&str, Rejection> {
+        match self.claims.get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(Rejection::BadClaim { claim: "iss".to_owned(), expected: "a string" }),
+            None => Err(Rejection::MissingClaim("iss".to_owned())),
+        }
+    }
+}
+
+/// Decodes base64url without padding; anything else, and non-zero trailing bits, is refused, so that a token has one
+/// spelling only.
+fn decode(part: &str) -> Result<Vec<u8>, Rejection> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed("a part is not base64url without padding"))
+}
+
+fn object(encoded: &str, part: &'static str) -> Result<Map<String, Value>, Rejection> {
+    let bytes = decode(encoded)?;
+    match parse_json(&bytes) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Rejection::Malformed("header and payload must be JSON objects")),
+        Err(error) => Err(Rejection::BadJson { part, error: error.to_string() }),
+    }
+}
+
+/// Reads the members that matter. SECURITY: `jku`, `jwk`, `x5u`, `x5c` and `x5t` would let the token bring its own key:
+/// they are never looked at.
+fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Rejection> {
+    if header.contains_key("enc") {
+        return Err(Rejection::Encrypted);
+    }
+    let algorithm = read_algorithm(header)?;
+    if header.contains_key("crit") {
+        return Err(Rejection::CriticalExtension);
+    }
+    match header.get("typ") {
+        None => {}
+        Some(Value::String(typ)) if TYPES.contains(&typ.to_ascii_lowercase().as_str()) => {}
+        Some(Value::String(typ)) => return Err(Rejection::WrongType(Excerpt::of(typ))),
+        Some(_) => return Err(Rejection::Malformed("typ is not a string")),
+    }
+    match header.get("cty") {
+        None => {}
+        Some(Value::String(cty)) if cty.to_ascii_lowercase().ends_with("jwt") => {
+            return Err(Rejection::Nested);
+        }
+        Some(Value::String(_)) => {}
+        Some(_) => return Err(Rejection::Malformed("cty is not a string")),
+    }
+    match header.get("kid") {
+        None => Ok((algorithm, None)),
+        Some(Value::String(kid)) => Ok((algorithm, Some(kid.clone()))),
+        Some(_) => Err(Rejection::Malformed("kid is not a string")),
+    }
+}
+
+fn read_algorithm(header: &Map<String, Value>) -> Result<Algorithm, Rejection> {
+    let Some(Value::String(name)) = header.get("alg") else {
+        return Err(Rejection::Malformed("its header has no alg"));
+    };
+    name.parse().map_err(|_| {
+        let excerpt = Excerpt::of(name);
+        if name.eq_ignore_ascii_case("none") {
+            Rejection::AlgorithmNone(excerpt)
+        } else if name.get(..2).is_some_and(|it| it.eq_ignore_ascii_case("hs")) {
+            Rejection::AlgorithmSymmetric(excerpt)
+        } else {
+            Rejection::AlgorithmUnknown(excerpt)
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! The proof that a token was checked, and the only place that makes one.
+
+use std::time::SystemTime;
+
+use model::{Identity, Method};
+
+use crate::compact::Compact;
+use crate::rejection::Excerpt;
+use crate::{IssuerRules, KeySet, Rejection, claims};
+
+/// Proof that a credential was checked: whose it is, how it came, and until when it counts.
+///
+/// INVARIANT: made by [`verify`] alone. It can't be made by hand, and is not `Clone`:
+///
+/// ```compile_fail,E0451
+/// fn forge(identity: model::Identity) -> identity::Verified {
+///     identity::Verified {
+///         identity,
+///         method: model::Method::Token,
+///         expires_at: std::time::SystemTime::UNIX_EPOCH,
+///     }
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn copies<T: Clone>() {}
+/// copies::<identity::Verified>();
+/// ```
+#[derive(Debug)]
+pub struct Verified {
+    identity: Identity,
+    method: Method,
+    expires_at: SystemTime,
+}
+
+impl Verified {
+    /// Returns whose credential it was.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Returns how it reached the gateway.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Returns when the session that it opened must end.
+    ///
+    /// That is the token's `exp`; for a token that was accepted after it, within the leeway, `exp` plus the leeway;
+    /// and never later than the rules' `age_max` allows.
+    pub const fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+}
+
+/// Checks a token by an issuer's rules and keys.
+///
+/// In this order: size and form, header, algorithm, key, signature; and only then claims: issuer, times, addressees,
+/// and what is mapped.
+///
+/// # Errors
+/// A [`Rejection`]: the client's fault, or, of [`UnknownKey`](Rejection::UnknownKey), perhaps a key set gone stale.
+pub fn verify(
+    token: &str,
+    rules: &IssuerRules,
+    keys: &KeySet,
+    method: Method,
+    now: SystemTime,
+) -> Result<Verified, Rejection> {
+    crate::init();
+    let token = Compact::parse(token, rules.token_bytes_max.min(crate::TOKEN_BYTES_MAX))?;
+    if !rules.algorithms.contains(&token.algorithm) {
+        return Err(Rejection::AlgorithmNotAllowed(token.algorithm));
+    }
+    // Before the key: another issuer's token must not make the caller ask this issuer for new keys.
+    check_issuer(&token, rules)?;
+    check_signature(&token, keys)?;
+    let expires_at = claims::check_times(&token.claims, rules, now)?;
+    claims::check_addressees(&token.claims, rules)?;
+    let identity = claims::identity(&token.claims, rules)?;
+    Ok(Verified { identity, method, expires_at })
+}
+
+fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {
+    let found = token.issuer()?;
+    if found == rules.issuer_url {
+        return Ok(());
+    }
+    Err(Rejection::WrongIssuer { found: Excerpt::of(found), expected: rules.issuer_url.clone() })
+}
+
+fn check_signature(token: &Compact<'_>, keys: &KeySet) -> Result<(), Rejection> {
+    let key = keys.find(token.key_id.as_deref(), token.algorithm)?;
+    let algorithm = token.algorithm.in_library();
+    match jsonwebtoken::crypto::verify(token.signature, token.signed.as_bytes(), key, algorithm) {
+        Ok(true) => Ok(()),
+        // SECURITY: an error of the library (a key that it can't use) is no better than a wrong signature.
+        Ok(false) | Err(_) => Err(Rejection::BadSignature),
+    }
+}

@@ -1,0 +1,8 @@
+//! Masks as policies write them and clients meet them.
+
+#[cfg(test)]
+mod columns;
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod words;

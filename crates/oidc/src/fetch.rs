@@ -1,0 +1,263 @@
+//! Two bounded requests: an issuer's discovery document, and the key set that it names. Keeps nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::{KeySet, KeySetError, KeySetLimits};
+use serde_json::Value;
+use url::Url;
+
+use crate::config::{self, BadIssuer, IssuerConfig};
+use crate::reach::{Guard, GuardedResolver};
+
+/// Why an issuer's keys could not be fetched.
+///
+/// Every variant is the issuer's fault or the network's, except that [`Abandoned`](Self::Abandoned) is ours, seen only
+/// while the process ends.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer came.
+    #[error("{url} can't be fetched")]
+    Http {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The answer took longer than `fetch_timeout`.
+    #[error("{url} did not answer within {} ms", .limit.as_millis())]
+    Timeout {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A redirect; none is followed.
+    #[error("{url} redirects (status {status}), and redirects are not followed; configure the final url")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A status other than 200.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A body over the limit.
+    #[error("{url} answered with more than {bytes_max} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The discovery document is not one.
+    #[error("{url} is not a discovery document: {problem}")]
+    Discovery {
+        /// Where it was.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The discovery document is another issuer's.
+    #[error("{url} is for issuer {found:?}, not {expected:?}; they must be equal, a trailing / included")]
+    WrongIssuer {
+        /// Where it was.
+        url: String,
+        /// Its `issuer`.
+        found: String,
+        /// The configured URL.
+        expected: String,
+    },
+    /// The discovery document names a place that this issuer may not point to.
+    #[error("jwks_uri {uri:?} {problem}")]
+    JwksUri {
+        /// What it names.
+        uri: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// What is at `jwks_uri` is not a key set.
+    #[error("{url} is not a key set")]
+    KeySet {
+        /// Where it was.
+        url: String,
+        /// Why.
+        source: KeySetError,
+    },
+    /// The fetch ended without a result.
+    #[error("the fetch was abandoned")]
+    Abandoned,
+}
+
+/// Returns an error and its causes in one line, outermost first.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// What one successful fetch brought.
+pub(crate) struct Fetched {
+    pub(crate) keys: KeySet,
+    pub(crate) jwks_uri: String,
+}
+
+/// An HTTP client for one issuer.
+pub(crate) struct Fetcher {
+    client: reqwest::Client,
+    guard: Arc<Guard>,
+    issuer: Url,
+    issuer_text: String,
+    discovery_url: String,
+    timeout: Duration,
+    limits: KeySetLimits,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: &IssuerConfig) -> Result<Self, BadIssuer> {
+        let rules = &config.rules;
+        let issuer = config::issuer_url(rules)?;
+        let guard = Guard::of(&issuer).ok_or_else(|| BadIssuer::Url {
+            name: rules.name.clone(),
+            url: rules.issuer_url.clone(),
+            problem: "has an address at which no issuer can be",
+        })?;
+        let mut client = reqwest::Client::builder()
+            .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            // SECURITY: a proxy from the environment would resolve names out of the guard's sight.
+            .no_proxy()
+            .dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))))
+            // Fetches are minutes apart: each resolves and connects anew, so that the guard sees it.
+            .pool_max_idle_per_host(0)
+            .timeout(config.fetch_timeout);
+        client = match (issuer.scheme(), &config.ca_file) {
+            // No TLS, so no need for the system's certificates.
+            ("http", _) => client.tls_certs_only([]),
+            (_, None) => client.https_only(true),
+            (_, Some(path)) => client.https_only(true).tls_certs_merge(ca_certificates(&rules.name, path)?),
+        };
+        let client =
+            client.build().map_err(|source| BadIssuer::Client { name: rules.name.clone(), source })?;
+        // OpenID Connect Discovery 4.1: a terminating / is removed first.
+        let base = rules.issuer_url.strip_suffix('/').unwrap_or(&rules.issuer_url);
+        Ok(Self {
+            client,
+            guard,
+            issuer,
+            issuer_text: rules.issuer_url.clone(),
+            discovery_url: format!("{base}/.well-known/openid-configuration"),
+            timeout: config.fetch_timeout,
+            limits: config.limits,
+        })
+    }
+
+    pub(crate) fn discovery_url(&self) -> &str {
+        &self.discovery_url
+    }
+
+    /// Fetches the discovery document, then the keys. Takes at most twice `fetch_timeout`.
+    pub(crate) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        let body = self.get(&self.discovery_url).await?;
+        let jwks_uri = self.read_discovery(&body)?;
+        let body = self.get(jwks_uri.as_str()).await?;
+        let keys = KeySet::parse(&body, self.limits)
+            .map_err(|source| FetchError::KeySet { url: jwks_uri.to_string(), source })?;
+        Ok(Fetched { keys, jwks_uri: jwks_uri.into() })
+    }
+
+    fn read_discovery(&self, body: &[u8]) -> Result<Url, FetchError> {
+        let bad = |problem: String| FetchError::Discovery { url: self.discovery_url.clone(), problem };
+        let document = identity::parse_json(body).map_err(|error| bad(error.to_string()))?;
+        let text = |name: &str| {
+            let missing = || bad(format!("it has no string {name:?}"));
+            document.get(name).and_then(Value::as_str).ok_or_else(missing)
+        };
+        let found = text("issuer")?;
+        if found != self.issuer_text {
+            return Err(FetchError::WrongIssuer {
+                url: self.discovery_url.clone(),
+                found: found.chars().take(200).collect(),
+                expected: self.issuer_text.clone(),
+            });
+        }
+        let uri = text("jwks_uri")?;
+        self.check_jwks_uri(uri)
+            .map_err(|problem| FetchError::JwksUri { uri: uri.chars().take(200).collect(), problem })
+    }
+
+    fn check_jwks_uri(&self, uri: &str) -> Result<Url, &'static str> {
+        let url = Url::parse(uri).map_err(|_| "is not a URL")?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("has a user or password");
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if self.issuer.scheme() == "http" && config::is_loopback(&url) => {}
+            "http" => return Err("is plain http, which only a plain http issuer on loopback may name"),
+            _ => return Err("is not https"),
+        }
+        if !self.guard.allows_url(&url) {
+            return Err("is at a private or local address, closer in than the issuer itself");
+        }
+        Ok(url)
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        match tokio::time::timeout(self.timeout, self.get_unhurried(url)).await {
+            Ok(Err(FetchError::Http { source, .. })) if source.is_timeout() => Err(self.timed_out(url)),
+            Ok(result) => result,
+            Err(_elapsed) => Err(self.timed_out(url)),
+        }
+    }
+
+    fn timed_out(&self, url: &str) -> FetchError {
+        FetchError::Timeout { url: url.to_owned(), limit: self.timeout }
+    }
+
+    async fn get_unhurried(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let http =
+            |error: reqwest::Error| FetchError::Http { url: url.to_owned(), source: error.without_url() };
+        let too_long = || FetchError::TooLong { url: url.to_owned(), bytes_max: self.limits.bytes_max };
+        let request = self.client.get(url).header(http::header::ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(http)?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(FetchError::Redirect { url: url.to_owned(), status: status.as_u16() });
+        }
+        if status != http::StatusCode::OK {
+            return Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(http)? {
+            if body.len().saturating_add(chunk.len()) > self.limits.bytes_max {
+                return Err(too_long());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn ca_certificates(name: &str, path: &std::path::Path) -> Result<Vec<reqwest::Certificate>, BadIssuer> {
+    let pem = std::fs::read(path).map_err(|source| BadIssuer::CaFile {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        source,
+    })?;
+    match reqwest::Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) | Err(_) => Err(BadIssuer::CaPem { name: name.to_owned(), path: path.to_owned() }),
+    }
+}

@@ -1,0 +1,256 @@
+//! One issuer's keys: cached, refreshed by one fetch at a time, never more often than the floor. Decides nothing
+//! about tokens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use identity::{KeySet, Rejection, Verified};
+use model::Method;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::config::{BadIssuer, IssuerConfig};
+use crate::fetch::{FetchError, Fetcher, chain};
+use crate::issuers::Failure;
+
+/// Where an issuer takes the time from; a test gives its own.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// Without any keys, a failed fetch is tried again after this, where the floor is longer: a gateway that was up
+/// before its issuer should not stay shut for long.
+const COLD_FLOOR: Duration = Duration::from_secs(1);
+
+/// An issuer, and the keys that are known of it.
+pub struct Issuer {
+    config: IssuerConfig,
+    fetcher: Fetcher,
+    clock: Clock,
+    known: ArcSwapOption<Known>,
+    flight: Mutex<Flight>,
+}
+
+/// The keys of one fetch.
+struct Known {
+    keys: KeySet,
+    jwks_uri: String,
+    at: Instant,
+}
+
+/// What is known of an issuer, for `gatepost check --connect`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkup {
+    /// Where its keys are.
+    pub jwks_uri: String,
+    /// The ids of the keys that can be used; `None` for one without.
+    pub keys: Vec<Option<String>>,
+    /// The keys that can't, and why.
+    pub left_out: Vec<String>,
+}
+
+type Outcome = Result<(), Arc<FetchError>>;
+
+/// The latest fetch. INVARIANT: at most one is under way: it is begun only under the lock that holds this.
+#[derive(Default)]
+struct Flight {
+    begun: Option<Instant>,
+    outcome: Option<watch::Receiver<Option<Outcome>>>,
+}
+
+/// What became of the wish for newer keys.
+enum Refresh {
+    /// A fetch is under way, perhaps begun by someone else.
+    Underway(watch::Receiver<Option<Outcome>>),
+    /// The latest fetch is too recent; how it ended.
+    TooSoon(Outcome),
+}
+
+impl Issuer {
+    pub(crate) fn new(config: IssuerConfig, clock: Clock) -> Result<Arc<Self>, BadIssuer> {
+        let fetcher = Fetcher::new(&config)?;
+        Ok(Arc::new(Self {
+            config,
+            fetcher,
+            clock,
+            known: ArcSwapOption::empty(),
+            flight: Mutex::new(Flight::default()),
+        }))
+    }
+
+    /// Returns its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.config.rules.name
+    }
+
+    /// Returns the URL that tokens carry as `iss`.
+    pub fn url(&self) -> &str {
+        &self.config.rules.issuer_url
+    }
+
+    /// Returns where its discovery document is: the `openid-configuration` of an OAUTHBEARER error (RFC 7628 3.2.2).
+    pub fn discovery_url(&self) -> &str {
+        self.fetcher.discovery_url()
+    }
+
+    pub(crate) fn config(&self) -> &IssuerConfig {
+        &self.config
+    }
+
+    /// Fetches the keys now if the floor allows, else waits for the fetch under way, and says what is known.
+    ///
+    /// # Errors
+    /// [`FetchError`]: the issuer can't be reached, or is not as it should be, and nothing usable is cached.
+    pub async fn check(self: &Arc<Self>) -> Result<Checkup, Arc<FetchError>> {
+        let outcome = self.refresh_and_wait().await;
+        let known = self.known.load_full();
+        match (outcome, known) {
+            (Ok(()), Some(known)) => Ok(Checkup {
+                jwks_uri: known.jwks_uri.clone(),
+                keys: known.keys.ids().map(|id| id.map(str::to_owned)).collect(),
+                left_out: known.keys.left_out().to_vec(),
+            }),
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(Arc::new(FetchError::Abandoned)),
+        }
+    }
+
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        method: Method,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        let known = match self.serving() {
+            Some(known) => known,
+            None => {
+                let outcome = self.refresh_and_wait().await;
+                // Keys from a fetch that ended meanwhile will do, however the latest one ended.
+                match (self.serving(), outcome) {
+                    (Some(known), _) => known,
+                    (None, Err(error)) => return Err(self.unavailable(error)),
+                    (None, Ok(())) => return Err(self.unavailable(Arc::new(FetchError::Abandoned))),
+                }
+            }
+        };
+        if self.age(&known) >= self.config.keys_age_max {
+            // In the background: nobody waits for it while a key is known.
+            let _underway = self.refresh();
+        }
+        match identity::verify(token, &self.config.rules, &known.keys, method, now) {
+            Err(rejection) if rejection.is_unknown_key() => {
+                self.verify_with_newer(token, method, now, &known, rejection).await
+            }
+            result => result.map_err(Failure::Rejected),
+        }
+    }
+
+    /// Tries once more with keys newer than `known`, if there are or can be any.
+    async fn verify_with_newer(
+        self: &Arc<Self>,
+        token: &str,
+        method: Method,
+        now: SystemTime,
+        known: &Arc<Known>,
+        rejection: Rejection,
+    ) -> Result<Verified, Failure> {
+        let outcome = self.refresh_and_wait().await;
+        match self.serving() {
+            Some(newer) if !Arc::ptr_eq(&newer, known) => {
+                identity::verify(token, &self.config.rules, &newer.keys, method, now)
+                    .map_err(Failure::Rejected)
+            }
+            // The key may be a new one, which the issuer could not tell us of: not to be held against the token.
+            _ => Err(outcome.map_or_else(|error| self.unavailable(error), |()| Failure::Rejected(rejection))),
+        }
+    }
+
+    fn unavailable(&self, reason: Arc<FetchError>) -> Failure {
+        Failure::Unavailable { issuer: self.name().to_owned(), reason }
+    }
+
+    fn age(&self, known: &Known) -> Duration {
+        (self.clock)().saturating_duration_since(known.at)
+    }
+
+    /// Returns the keys, unless they are too old to be trusted.
+    fn serving(&self) -> Option<Arc<Known>> {
+        self.known.load_full().filter(|known| self.age(known) < self.config.keys_stale_max)
+    }
+
+    async fn refresh_and_wait(self: &Arc<Self>) -> Outcome {
+        match self.refresh() {
+            Refresh::TooSoon(outcome) => outcome,
+            Refresh::Underway(mut outcome) => match outcome.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone().unwrap_or_else(abandoned),
+                Err(_closed) => abandoned(),
+            },
+        }
+    }
+
+    /// Begins a fetch, unless one is under way or the latest one was begun too recently.
+    fn refresh(self: &Arc<Self>) -> Refresh {
+        let now = (self.clock)();
+        let mut flight = self.flight.lock();
+        if let Some(latest) = &flight.outcome {
+            let ended = match (latest.borrow().clone(), latest.has_changed()) {
+                (Some(outcome), _) => Some(outcome),
+                (None, Err(_closed)) => Some(abandoned()),
+                (None, Ok(_)) => None,
+            };
+            let Some(outcome) = ended else { return Refresh::Underway(latest.clone()) };
+            let cold = outcome.is_err() && self.serving().is_none();
+            let floor =
+                if cold { self.config.refresh_floor.min(COLD_FLOOR) } else { self.config.refresh_floor };
+            if flight.begun.is_some_and(|begun| now.saturating_duration_since(begun) < floor) {
+                return Refresh::TooSoon(outcome);
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        *flight = Flight { begun: Some(now), outcome: Some(receiver.clone()) };
+        // A task of its own: a verifier that gives up must not take the others' fetch with it.
+        let issuer = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = issuer.fetch().await;
+            sender.send_replace(Some(outcome));
+        });
+        Refresh::Underway(receiver)
+    }
+
+    async fn fetch(&self) -> Outcome {
+        // The age counts from before the request: what the answer says may be as old as that.
+        let at = (self.clock)();
+        match self.fetcher.fetch().await {
+            Ok(fetched) => {
+                let keys = fetched.keys;
+                tracing::debug!(issuer = self.name(), keys = keys.len(), "issuer keys fetched");
+                for reason in keys.left_out() {
+                    tracing::debug!(issuer = self.name(), %reason, "issuer key left out");
+                }
+                if keys.is_empty() {
+                    tracing::warn!(
+                        issuer = self.name(),
+                        "issuer has no usable keys; its tokens are all refused"
+                    );
+                }
+                self.known.store(Some(Arc::new(Known { keys, jwks_uri: fetched.jwks_uri, at })));
+                Ok(())
+            }
+            Err(error) => {
+                let cached_s = self.known.load().as_ref().map(|known| self.age(known).as_secs());
+                tracing::warn!(issuer = self.name(), error = %chain(&error), cached_s, "issuer keys not fetched");
+                Err(Arc::new(error))
+            }
+        }
+    }
+}
+
+fn abandoned() -> Outcome {
+    Err(Arc::new(FetchError::Abandoned))
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.name()).field("url", &self.url()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,403 @@
+//! One request's questions to the rules: entities are built once, contexts once per promise, slices once per action.
+//!
+//! SECURITY: Cedar skips a rule that can't be evaluated, a `forbid` too. Here an answer in which any rule failed is a refusal.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{
+    AuthorizationError, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    Request, RestrictedExpression,
+};
+
+use super::rules::{Engine, Principals, Rule};
+use crate::action::Action;
+use crate::catalog;
+use crate::decision::RuleRef;
+use crate::lint::Uses;
+use crate::request::{self, Touch};
+use crate::resource::{FunctionFacts, FunctionSecurity, RelationFacts, Resource};
+
+/// What is promised when a question is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) masked: bool,
+    pub(crate) approved_by: BTreeSet<String>,
+    pub(crate) has_where: bool,
+}
+
+/// What the rules say to one question.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) allowed: bool,
+    /// The permits of an allowed question, the forbids of a refused one.
+    pub(crate) rules: Vec<Arc<RuleRef>>,
+    /// Rules that could not be evaluated, and why.
+    pub(crate) failed: Vec<(Arc<RuleRef>, String)>,
+}
+
+/// A request, made ready for questions.
+pub(crate) struct Inquiry<'e, 'r> {
+    engine: &'e Engine,
+    request: &'r request::Request<'r>,
+    principal: EntityUid,
+    entities: Entities,
+    slices: BTreeMap<Action, Slice>,
+    contexts: Vec<(Promise, Context)>,
+}
+
+/// The rules that can say anything about an action of this principal.
+struct Slice {
+    policies: PolicySet,
+    uses: Uses,
+}
+
+type Attributes = HashMap<String, RestrictedExpression>;
+
+/// Why a request can't be put to the rules at all.
+pub(crate) type Fault = String;
+
+fn fault(error: impl std::fmt::Display) -> Fault {
+    error.to_string()
+}
+
+impl Engine {
+    /// Returns whether the time of day can change an answer.
+    pub(crate) fn depends_on_time(&self) -> bool {
+        self.rules.iter().any(|rule| rule.uses.now)
+    }
+
+    /// Returns whether a permit of the bundle names this identity, or a group that it is in, in its scope.
+    fn knows(&self, identity: &model::Identity) -> bool {
+        let agent = identity.to_string();
+        let names =
+            |rule: &Rule| !matches!(rule.principal, Principals::Anyone) && rule.may_concern(identity, &agent);
+        self.rules.iter().any(|rule| !rule.system() && !rule.reference.forbid && names(rule))
+    }
+
+    fn slice(&self, action: Action, identity: &model::Identity) -> Result<Slice, Fault> {
+        let agent = identity.to_string();
+        let mut slice = Slice { policies: PolicySet::new(), uses: Uses::default() };
+        for rule in self
+            .rules
+            .iter()
+            .filter(|rule| rule.actions.contains(&action) && rule.may_concern(identity, &agent))
+        {
+            slice.policies.add(rule.policy.clone()).map_err(fault)?;
+            slice.uses = slice.uses.and(rule.uses);
+        }
+        Ok(slice)
+    }
+}
+
+impl Rule {
+    /// Returns false only if the rule's scope keeps this identity out, so that leaving the rule out changes no answer: a scope is
+    /// evaluated before anything that could fail.
+    fn may_concern(&self, identity: &model::Identity, agent: &str) -> bool {
+        match &self.principal {
+            Principals::Anyone => true,
+            Principals::Group(group) => identity.groups.contains(group),
+            Principals::Agent(named) => named == agent,
+        }
+    }
+}
+
+impl<'e, 'r> Inquiry<'e, 'r> {
+    /// Makes a request ready; `tags` gives a column's tags by the bundle.
+    pub(crate) fn new(
+        engine: &'e Engine,
+        request: &'r request::Request<'r>,
+        claims: &[String],
+        tags: &dyn Fn(&model::QualifiedName, &str) -> Vec<String>,
+    ) -> Result<Self, Fault> {
+        if request.identity.issuer.contains(':') {
+            // SECURITY: issuer `a:b` with subject `c` would be taken for issuer `a` with subject `b:c`
+            return Err(format!("the issuer's name {:?} holds a colon", request.identity.issuer));
+        }
+        let principal = uid(&engine.types.agent, &request.identity.to_string());
+        let mut builder = Builder { engine, database: request.database, made: BTreeMap::new() };
+        builder.agent(principal.clone(), request.identity, claims)?;
+        let mut resources = BTreeMap::new();
+        let mut slices = BTreeMap::new();
+        for Touch { action, resource } in request.touches {
+            if let std::collections::btree_map::Entry::Vacant(place) = slices.entry(*action) {
+                place.insert(engine.slice(*action, request.identity)?);
+            }
+            let path = resource.path(request.database);
+            merge(&mut resources, (resource.resource_type(), path), resource, tags);
+        }
+        for ((_, path), facts) in &resources {
+            builder.resource(path, facts)?;
+        }
+        let entities = engine.actions.iter().cloned().chain(builder.made.into_values());
+        let entities = Entities::from_entities(entities, None).map_err(fault)?;
+        Ok(Self { engine, request, principal, entities, slices, contexts: Vec::new() })
+    }
+
+    /// Returns which promises can change an answer about this action.
+    pub(crate) fn uses(&self, action: Action) -> Uses {
+        self.slices.get(&action).map_or(Uses::default(), |slice| slice.uses)
+    }
+
+    /// Puts a question.
+    pub(crate) fn ask(
+        &mut self,
+        action: Action,
+        resource: &Resource,
+        promise: &Promise,
+    ) -> Result<Answer, Fault> {
+        let engine = self.engine;
+        let context = self.context(promise)?;
+        let path = resource.path(self.request.database);
+        let kind = match resource {
+            Resource::Database => &engine.types.database,
+            Resource::Schema { .. } => &engine.types.schema,
+            Resource::Relation { .. } => &engine.types.relation,
+            Resource::Column { .. } => &engine.types.column,
+            Resource::Function { .. } => &engine.types.function,
+        };
+        let action_uid = uid(&engine.types.action, action.as_str());
+        let question = Request::new(self.principal.clone(), action_uid, uid(kind, &path), context, None)
+            .map_err(fault)?;
+        if let std::collections::btree_map::Entry::Vacant(place) = self.slices.entry(action) {
+            place.insert(engine.slice(action, self.request.identity)?);
+        }
+        let Some(slice) = self.slices.get(&action) else { return Err("no rules were chosen".to_owned()) };
+        let response = engine.authorizer.is_authorized(&question, &slice.policies, &self.entities);
+        let mut rules: Vec<_> =
+            response.diagnostics().reason().filter_map(|id| engine.by_id.get(id).cloned()).collect();
+        rules.sort_by(|a, b| (&a.file, a.line, &a.id).cmp(&(&b.file, b.line, &b.id)));
+        let mut failed = Vec::new();
+        for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
+            let rule = engine.by_id.get(error.policy_id()).cloned();
+            failed.push((rule.ok_or("a rule without a name failed")?, error.inner().to_string()));
+        }
+        let allowed = response.decision() == Decision::Allow && failed.is_empty();
+        if !allowed && response.decision() == Decision::Allow {
+            rules.clear();
+        }
+        Ok(Answer { allowed, rules, failed })
+    }
+
+    fn context(&mut self, promise: &Promise) -> Result<Context, Fault> {
+        if let Some((_, context)) = self.contexts.iter().find(|(known, _)| known == promise) {
+            return Ok(context.clone());
+        }
+        let facts = &self.request.context;
+        let statement = record([
+            ("command", string(facts.statement.command)),
+            ("has_where", RestrictedExpression::new_bool(promise.has_where)),
+            ("row_locks", RestrictedExpression::new_bool(facts.statement.row_locks)),
+        ])?;
+        let address = facts.session.client_address.to_canonical().to_string();
+        let session = record([
+            ("application_name", string(facts.session.application_name)),
+            ("address", RestrictedExpression::new_ip(address)),
+            ("tls", RestrictedExpression::new_bool(facts.session.tls)),
+            ("method", string(facts.session.method.as_str())),
+        ])?;
+        let now = jiff::Timestamp::try_from(facts.now).map_err(fault)?;
+        let now = RestrictedExpression::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+        let approved_by = promise.approved_by.iter().map(|name| string(name));
+        let pairs = [
+            ("masked", RestrictedExpression::new_bool(promise.masked)),
+            ("approved_by", RestrictedExpression::new_set(approved_by)),
+            ("statement", statement),
+            ("session", session),
+            ("now", now),
+        ];
+        let context =
+            Context::from_pairs(pairs.map(|(key, value)| (key.to_owned(), value))).map_err(fault)?;
+        self.contexts.push((promise.clone(), context.clone()));
+        Ok(context)
+    }
+}
+
+/// What is known of a resource, overloads and repeated mentions taken together.
+enum Facts {
+    Database,
+    Schema { name: String },
+    Relation { schema: String, facts: RelationFacts },
+    Column { relation: model::QualifiedName, column: String, tags: BTreeSet<String>, facts: RelationFacts },
+    Function { schema: String, facts: FunctionFacts },
+}
+
+type Key = (crate::resource::ResourceType, String);
+
+/// Adds a resource; one that is there already takes the stricter facts of both.
+///
+/// Functions share a name between overloads, and a column may inherit other tags by another view.
+fn merge(
+    resources: &mut BTreeMap<Key, Facts>,
+    key: Key,
+    resource: &Resource,
+    bundle_tags: &dyn Fn(&model::QualifiedName, &str) -> Vec<String>,
+) {
+    let known = resources.get_mut(&key);
+    let new = match (resource, known) {
+        (Resource::Column { tags, facts: new, .. }, Some(Facts::Column { tags: known, facts, .. })) => {
+            known.extend(tags.iter().cloned());
+            *facts = facts.stricter(new);
+            return;
+        }
+        (Resource::Relation { facts: new, .. }, Some(Facts::Relation { facts, .. })) => {
+            *facts = facts.stricter(new);
+            return;
+        }
+        (Resource::Function { facts: new, .. }, Some(Facts::Function { facts, .. })) => {
+            *facts = facts.stricter(new);
+            return;
+        }
+        (Resource::Database, _) => Facts::Database,
+        (Resource::Schema { name }, _) => Facts::Schema { name: name.clone() },
+        (Resource::Relation { name, facts }, _) => {
+            Facts::Relation { schema: name.schema.clone(), facts: *facts }
+        }
+        (Resource::Column { relation, column, tags, facts }, _) => {
+            let mut tags: BTreeSet<String> = tags.iter().cloned().collect();
+            tags.extend(bundle_tags(relation, column));
+            Facts::Column { relation: relation.clone(), column: column.clone(), tags, facts: *facts }
+        }
+        (Resource::Function { name, facts }, _) => {
+            Facts::Function { schema: name.schema.clone(), facts: *facts }
+        }
+    };
+    resources.insert(key, new);
+}
+
+/// Makes entities, each once.
+struct Builder<'e> {
+    engine: &'e Engine,
+    database: &'e str,
+    made: BTreeMap<(&'static str, String), Entity>,
+}
+
+impl Builder<'_> {
+    fn agent(
+        &mut self,
+        agent: EntityUid,
+        identity: &model::Identity,
+        claims: &[String],
+    ) -> Result<(), Fault> {
+        let declared = claims.iter().filter_map(|claim| {
+            let value = identity.attributes.get(claim)?;
+            Some((claim.as_str(), string(value)))
+        });
+        let mut attributes = attributes([
+            ("issuer", string(&identity.issuer)),
+            ("subject", string(&identity.subject)),
+            ("known", RestrictedExpression::new_bool(self.engine.knows(identity))),
+            ("claims", record(declared)?),
+        ]);
+        if let Some(name) = &identity.name {
+            attributes.insert("name".to_owned(), string(name));
+        }
+        let groups = identity.groups.iter().map(|group| uid(&self.engine.types.group, group));
+        let entity = Entity::new(agent, attributes, groups.collect()).map_err(fault)?;
+        self.made.insert(("Agent", identity.to_string()), entity);
+        Ok(())
+    }
+
+    fn resource(&mut self, path: &str, facts: &Facts) -> Result<(), Fault> {
+        match facts {
+            Facts::Database => self.database().map(drop),
+            Facts::Schema { name } => self.schema(name).map(drop),
+            Facts::Relation { schema, facts } => {
+                let schema = self.schema(schema)?;
+                self.put("Relation", path, relation_attributes(facts, facts.reveals()), Some(schema))
+                    .map(drop)
+            }
+            Facts::Column { relation, column, tags, facts } => {
+                let schema = self.schema(&relation.schema)?;
+                let relation_path = crate::path::join([self.database, &relation.schema, &relation.name]);
+                let key = ("Relation", relation_path);
+                let parent = match self.made.get(&key) {
+                    Some(entity) => entity.uid(),
+                    None => {
+                        let attributes = relation_attributes(facts, facts.reveals());
+                        self.put("Relation", &key.1, attributes, Some(schema))?
+                    }
+                };
+                let reveals = facts.reveals() || catalog::column_reveals(relation, column).is_some();
+                let mut attributes = relation_attributes(facts, reveals);
+                let tags = RestrictedExpression::new_set(tags.iter().map(|tag| string(tag)));
+                attributes.insert("tags".to_owned(), tags);
+                self.put("Column", path, attributes, Some(parent)).map(drop)
+            }
+            Facts::Function { schema, facts } => {
+                let schema = self.schema(schema)?;
+                let definer = facts.security() == FunctionSecurity::Definer;
+                let attributes = attributes([
+                    ("builtin", RestrictedExpression::new_bool(facts.builtin())),
+                    ("volatility", string(facts.volatility().as_str())),
+                    ("security_definer", RestrictedExpression::new_bool(definer)),
+                    ("class", string(facts.class().as_str())),
+                ]);
+                self.put("Function", path, attributes, Some(schema)).map(drop)
+            }
+        }
+    }
+
+    fn database(&mut self) -> Result<EntityUid, Fault> {
+        let path = crate::path::join([self.database]);
+        self.put("Database", &path, Attributes::new(), None)
+    }
+
+    fn schema(&mut self, name: &str) -> Result<EntityUid, Fault> {
+        let path = crate::path::join([self.database, name]);
+        let database = self.database()?;
+        let system = RestrictedExpression::new_bool(catalog::is_system_schema(name));
+        self.put("Schema", &path, attributes([("system", system)]), Some(database))
+    }
+
+    fn put(
+        &mut self,
+        kind: &'static str,
+        path: &str,
+        attributes: Attributes,
+        parent: Option<EntityUid>,
+    ) -> Result<EntityUid, Fault> {
+        let types = &self.engine.types;
+        let type_name = match kind {
+            "Database" => &types.database,
+            "Schema" => &types.schema,
+            "Relation" => &types.relation,
+            "Column" => &types.column,
+            _ => &types.function,
+        };
+        let uid = uid(type_name, path);
+        if let std::collections::btree_map::Entry::Vacant(place) = self.made.entry((kind, path.to_owned())) {
+            let parents: HashSet<EntityUid> = parent.into_iter().collect();
+            place.insert(Entity::new(uid.clone(), attributes, parents).map_err(fault)?);
+        }
+        Ok(uid)
+    }
+}
+
+fn relation_attributes(facts: &RelationFacts, reveals: bool) -> Attributes {
+    attributes([
+        ("kind", string(facts.kind().as_str())),
+        ("system", RestrictedExpression::new_bool(facts.system())),
+        ("temporary", RestrictedExpression::new_bool(facts.temporary())),
+        ("reveals", RestrictedExpression::new_bool(reveals)),
+    ])
+}
+
+fn attributes<const N: usize>(pairs: [(&str, RestrictedExpression); N]) -> Attributes {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn record<'a>(
+    pairs: impl IntoIterator<Item = (&'a str, RestrictedExpression)>,
+) -> Result<RestrictedExpression, Fault> {
+    let fields = pairs.into_iter().map(|(key, value)| (key.to_owned(), value));
+    RestrictedExpression::new_record(fields).map_err(fault)
+}
+
+fn string(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}

@@ -1,0 +1,155 @@
+//! What all sessions of a gateway share: databases and their policies, issuers, the journal, orders.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use audit::{Event, Seq};
+use journal::{Journal, Progress};
+use oidc::Issuers;
+use policy::Bundle;
+use tokio::sync::{Semaphore, watch};
+
+use crate::cancel::CancelRegistry;
+use crate::shell::Order;
+
+/// How far the journal's records have come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) durable: Seq,
+    /// Counts failures; whoever waits when it grows waits in vain.
+    pub(crate) failures: u64,
+    pub(crate) why: Arc<str>,
+}
+
+/// A database that is served.
+pub(crate) struct Served {
+    pub(crate) config: config::Database,
+    pub(crate) database: Arc<session::Database>,
+    bundle: ArcSwap<Bundle>,
+    /// At most one login at a time reads the catalog.
+    pub(crate) catalog: tokio::sync::Mutex<()>,
+}
+
+impl Served {
+    pub(crate) fn new(config: config::Database, database: session::Database, bundle: Bundle) -> Self {
+        Self {
+            config,
+            database: Arc::new(database),
+            bundle: ArcSwap::from_pointee(bundle),
+            catalog: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Returns the bundle that decides now.
+    pub(crate) fn bundle(&self) -> Arc<Bundle> {
+        self.bundle.load_full()
+    }
+
+    /// Puts another bundle in force.
+    pub(crate) fn replace(&self, bundle: Bundle) {
+        self.bundle.store(Arc::new(bundle));
+    }
+}
+
+/// See the module.
+pub(crate) struct Gateway {
+    pub(crate) config: config::Config,
+    pub(crate) databases: HashMap<String, Arc<Served>>,
+    pub(crate) issuers: Issuers,
+    pub(crate) cancels: CancelRegistry,
+    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) connections: Arc<Semaphore>,
+    journal: Arc<Journal>,
+    kept: watch::Receiver<Kept>,
+    orders: watch::Sender<Option<Order>>,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        config: config::Config,
+        databases: HashMap<String, Arc<Served>>,
+        issuers: Issuers,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+        journal: Arc<Journal>,
+        kept: watch::Receiver<Kept>,
+    ) -> Self {
+        let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
+        Self {
+            config,
+            databases,
+            issuers,
+            cancels: CancelRegistry::default(),
+            tls,
+            connections,
+            journal,
+            kept,
+            orders: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn kept(&self) -> watch::Receiver<Kept> {
+        self.kept.clone()
+    }
+
+    /// Tells every session, those to come included.
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.send_replace(Some(order));
+    }
+
+    /// Resolves with the order that is in force, or the next one.
+    pub(crate) fn orders(&self) -> Pin<Box<dyn Future<Output = Order> + Send>> {
+        let mut orders = self.orders.subscribe();
+        Box::pin(async move {
+            loop {
+                if let Some(order) = orders.borrow_and_update().clone() {
+                    return order;
+                }
+                if orders.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        })
+    }
+
+    /// Resolves with the order after a drain: the end.
+    pub(crate) fn orders_after_drain(&self) -> Pin<Box<dyn Future<Output = Order> + Send>> {
+        let mut orders = self.orders.subscribe();
+        Box::pin(async move {
+            loop {
+                if let Some(order @ Order::End(_)) = orders.borrow_and_update().clone() {
+                    return order;
+                }
+                if orders.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        })
+    }
+
+    /// Records something that is about no session; failure is the caller's to judge.
+    pub(crate) fn record(&self, event: &Event<'_>) -> Result<(), journal::JournalError> {
+        self.journal.append(event, SystemTime::now())?;
+        self.journal.write().map(drop)
+    }
+}
+
+/// Makes the channel that the journal's thread tells its progress on.
+pub(crate) fn progress() -> (Box<dyn Fn(Progress) + Send + Sync>, watch::Receiver<Kept>) {
+    let (sender, receiver) = watch::channel(Kept::default());
+    let told = move |progress| match progress {
+        Progress::Durable(seq) => sender.send_modify(|kept| kept.durable = kept.durable.max(seq)),
+        Progress::Failed(why) => sender.send_modify(|kept| {
+            kept.failures += 1;
+            kept.why = why.into();
+        }),
+    };
+    (Box::new(told), receiver)
+}

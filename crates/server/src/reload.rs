@@ -1,0 +1,98 @@
+//! A changed bundle is put in force without a restart, whole or not at all.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit::Event;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::gateway::{Gateway, Served};
+use crate::probe;
+
+/// How long files must be quiet: editors and Kubernetes write several.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Watches the folders of all bundles. The watch ends when the result is dropped.
+pub(crate) fn watch(gateway: &Arc<Gateway>) -> Option<RecommendedWatcher> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // The receiver ends only with the process.
+            let _ = sender.send(());
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::error!(%error, "policy files can't be watched; SIGHUP reloads them");
+            return None;
+        }
+    };
+    let folders: HashSet<PathBuf> = gateway.databases.values().map(|served| served.config.policy.clone()).collect();
+    for folder in folders {
+        if let Err(error) = watcher.watch(&folder, RecursiveMode::Recursive) {
+            tracing::error!(%error, folder = %folder.display(), "policy folder can't be watched; SIGHUP reloads it");
+        }
+    }
+    tokio::spawn(on_change(gateway.clone(), receiver));
+    Some(watcher)
+}
+
+async fn on_change(gateway: Arc<Gateway>, mut changes: mpsc::UnboundedReceiver<()>) {
+    while changes.recv().await.is_some() {
+        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        all(&gateway).await;
+    }
+}
+
+/// Loads every bundle again and puts those that changed in force.
+pub(crate) async fn all(gateway: &Arc<Gateway>) {
+    for served in gateway.databases.values() {
+        one(gateway, served).await;
+    }
+}
+
+async fn one(gateway: &Gateway, served: &Served) {
+    let name = &served.config.name;
+    let bundle = match policy::load(&served.config.policy, name) {
+        Ok(bundle) => bundle,
+        Err(error) => return refuse(gateway, name, &error.to_string()),
+    };
+    if bundle.hash() == served.bundle().hash() {
+        return;
+    }
+    // SECURITY: a bundle whose tests can't be run is as good as one whose tests fail.
+    if let Err(why) = probe::run_tests(&served.config, &bundle).await {
+        return refuse(gateway, name, &why);
+    }
+    let hash = hex::encode(bundle.hash());
+    let event =
+        Event::PolicyLoaded { database: name, bundle: bundle.name(), version: bundle.version(), hash: &hash };
+    if let Err(error) = gateway.record(&event) {
+        tracing::error!(%error, database = name, "the new policy is not put in force: that can't be recorded");
+        return;
+    }
+    tracing::info!(database = name, version = bundle.version(), hash, "policy is in force");
+    served.replace(bundle);
+}
+
+fn refuse(gateway: &Gateway, database: &str, reason: &str) {
+    tracing::error!(database, reason, "the changed policy is refused; the one before it stays in force");
+    if let Err(error) = gateway.record(&Event::PolicyRefused { database, reason }) {
+        tracing::error!(%error, "that a policy was refused can't be recorded");
+    }
+}
+
+/// Runs the tests of a bundle that is in force from the start. Its upstream may be down, which keeps no other database from
+/// being served.
+pub(crate) async fn run_sql_tests_at_start(gateway: &Gateway, served: &Served) {
+    let bundle = served.bundle();
+    if let Err(why) = probe::run_tests(&served.config, &bundle).await {
+        tracing::error!(database = served.config.name, reason = why, "tests of the policy fail or can't be run");
+        let _ = gateway.record(&Event::PolicyRefused { database: &served.config.name, reason: &why });
+    }
+}
+

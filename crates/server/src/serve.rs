@@ -1,0 +1,295 @@
+//! The gateway as a process: opens the journal, loads policies, listens, reloads, drains.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use audit::Event;
+use journal::Journal;
+use model::Secret;
+use session::{Database, Limits, MaskKeys, Settings};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::gateway::{Gateway, Served, progress};
+use crate::shell::Order;
+use crate::{connection, reload, secrets, tls};
+
+/// Why the gateway can't start, or had to stop. Always the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address that can't be listened on.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The audit journal.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// The audit journal can't take its first record.
+    #[error("the audit journal can't be written: {0}")]
+    Unrecorded(#[from] journal::JournalError),
+    /// A policy bundle.
+    #[error("policy of database \"{0}\" is refused:\n{1}")]
+    Policy(String, String),
+    /// An issuer.
+    #[error(transparent)]
+    Issuer(#[from] oidc::BadIssuer),
+    /// A claim or algorithm of an issuer.
+    #[error("issuer \"{0}\": {1}")]
+    IssuerRules(String, String),
+    /// A secret that the gateway itself needs.
+    #[error("{0}: {1}")]
+    Secret(&'static str, secrets::SecretError),
+    /// A mask key.
+    #[error("[mask]: {0}")]
+    MaskKey(#[from] mask::KeyTooShort),
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The operating system.
+    #[error("signals can't be caught: {0}")]
+    Signals(std::io::Error),
+}
+
+/// What a running gateway tells whoever started it.
+pub struct Ready {
+    /// Where it listens; ports that were 0 are filled in.
+    pub postgres: Vec<SocketAddr>,
+}
+
+/// Runs the gateway until SIGTERM or SIGINT, and drains it.
+///
+/// # Errors
+/// [`ServeError`]: nothing was served.
+pub async fn serve(config: config::Config, config_hash: &str, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let mut options = journal::Options::new(&config.journal.path);
+    options.segment_bytes_max = config.journal.segment_bytes_max;
+    let (told, kept) = progress();
+    let (journal, recovery) = Journal::open(options, told)?;
+    let journal = Arc::new(journal);
+    for cut in &recovery.cuts {
+        tracing::warn!(?cut, "the journal's torn end was cut off; it is kept beside it");
+    }
+    let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash };
+    journal.append(&started, SystemTime::now())?;
+    journal.write()?;
+    let issuers = oidc::Issuers::new(issuers(&config.issuers)?)?;
+    issuers.warm();
+    let keys = mask_keys(&config.mask).await?;
+    let mut databases = HashMap::new();
+    for database in &config.databases {
+        let bundle = load(database, &journal)?;
+        let served = Served::new(database.clone(), Database::new(settings(&config, database, &keys)), bundle);
+        databases.insert(database.name.clone(), Arc::new(served));
+    }
+    let tls = match &config.listen.tls {
+        Some(listen) => {
+            let key = secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
+            Some(tls::acceptor(&listen.certificate, &key)?)
+        }
+        None => None,
+    };
+    let mut listeners = Vec::new();
+    for address in &config.listen.postgres {
+        let listener = TcpListener::bind(address).await.map_err(|e| ServeError::Listen(*address, e))?;
+        listeners.push(listener);
+    }
+    let gateway = Arc::new(Gateway::new(config, databases, issuers, tls, journal, kept));
+    run(gateway, listeners, ready).await
+}
+
+async fn run(
+    gateway: Arc<Gateway>,
+    listeners: Vec<TcpListener>,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let watcher = reload::watch(&gateway);
+    for served in gateway.databases.values() {
+        reload::run_sql_tests_at_start(&gateway, served).await;
+    }
+    let postgres = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let mut accepting = JoinSet::new();
+    let sessions = tokio_util_tracker();
+    for listener in listeners {
+        accepting.spawn(accept(gateway.clone(), listener, sessions.clone()));
+    }
+    tokio::spawn(write_behind(gateway.clone()));
+    ready(&Ready { postgres });
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload::all(&gateway).await,
+        }
+    }
+    tracing::info!("draining");
+    accepting.shutdown().await;
+    drop(watcher);
+    drain(&gateway, &sessions).await;
+    let stopped = Event::GatewayStopped { reason: "signal" };
+    gateway.record(&stopped)?;
+    Ok(())
+}
+
+/// Counts the sessions that are open.
+#[derive(Clone)]
+pub(crate) struct Sessions(tokio::sync::watch::Sender<usize>);
+
+fn tokio_util_tracker() -> Sessions {
+    Sessions(tokio::sync::watch::Sender::new(0))
+}
+
+async fn drain(gateway: &Gateway, sessions: &Sessions) {
+    gateway.order(Order::Drain);
+    let mut open = sessions.0.subscribe();
+    let limit = gateway.config.limits.drain_timeout;
+    if tokio::time::timeout(limit, open.wait_for(|open| *open == 0)).await.is_err() {
+        gateway.order(Order::End("the gateway is shutting down".to_owned()));
+        let _ = tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0)).await;
+    }
+}
+
+async fn accept(gateway: Arc<Gateway>, listener: TcpListener, sessions: Sessions) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                let (gateway, sessions) = (gateway.clone(), sessions.clone());
+                tokio::spawn(async move {
+                    sessions.0.send_modify(|open| *open += 1);
+                    connection::serve(gateway, stream, client).await;
+                    sessions.0.send_modify(|open| *open -= 1);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, say: others may close theirs.
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Writes records that nothing waits for.
+async fn write_behind(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tick.tick().await;
+        if let Err(error) = gateway.journal().write() {
+            tracing::error!(%error, "audit records wait to be written");
+        }
+    }
+}
+
+/// Loads a bundle and records whether it decides from now on.
+pub(crate) fn load(database: &config::Database, journal: &Journal) -> Result<policy::Bundle, ServeError> {
+    let record = |event: &Event<'_>| -> Result<(), ServeError> {
+        journal.append(event, SystemTime::now())?;
+        journal.write()?;
+        Ok(())
+    };
+    match policy::load(&database.policy, &database.name) {
+        Ok(bundle) => {
+            let hash = hex::encode(bundle.hash());
+            record(&Event::PolicyLoaded {
+                database: &database.name,
+                bundle: bundle.name(),
+                version: bundle.version(),
+                hash: &hash,
+            })?;
+            for warning in bundle.warnings() {
+                tracing::warn!(database = database.name, %warning, "policy");
+            }
+            Ok(bundle)
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            record(&Event::PolicyRefused { database: &database.name, reason: &reason })?;
+            Err(ServeError::Policy(database.name.clone(), reason))
+        }
+    }
+}
+
+fn settings(config: &config::Config, database: &config::Database, keys: &Keys) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        name: database.name.clone(),
+        enforce: database.enforce,
+        mask: database.mask,
+        durability: match config.journal.durability {
+            config::Durability::Written => session::Durability::Written,
+            config::Durability::Sync => session::Durability::Sync,
+        },
+        limits: Limits {
+            statement_bytes_max: limits.statement_bytes_max as usize,
+            message_bytes_max: limits.message_bytes_max as usize,
+            statements_max: limits.statements_max as usize,
+            prepared_max: limits.prepared_statements_max as usize,
+            recorded_bytes_max: limits.recorded_bytes_max as usize,
+            ..Limits::default()
+        },
+        mask_keys: MaskKeys {
+            default: keys.default.clone(),
+            named: keys.named.iter().map(|(name, key)| (name.clone(), key.clone())).collect(),
+        },
+    }
+}
+
+struct Keys {
+    default: Option<mask::Key>,
+    named: Vec<(String, mask::Key)>,
+}
+
+async fn mask_keys(config: &config::Mask) -> Result<Keys, ServeError> {
+    // The same name gives the same pseudonyms in every database of the gateway.
+    let key = |secret: Secret<String>| -> Result<mask::Key, ServeError> {
+        Ok(mask::Key::new(&Sha256::digest(check_length(secret.expose().as_bytes())?))?)
+    };
+    let failed = |error| ServeError::Secret("[mask]", error);
+    let default = match &config.hash_key {
+        Some(reference) => Some(key(secrets::resolve(reference).await.map_err(failed)?)?),
+        None => None,
+    };
+    let mut named = Vec::new();
+    for (name, reference) in &config.keys {
+        named.push((name.clone(), key(secrets::resolve(reference).await.map_err(failed)?)?));
+    }
+    Ok(Keys { default, named })
+}
+
+fn check_length(secret: &[u8]) -> Result<&[u8], mask::KeyTooShort> {
+    mask::Key::new(secret).map(|_| secret)
+}
+
+/// Turns what the configuration says of issuers into what verifies their tokens.
+pub(crate) fn issuers(configured: &[config::Issuer]) -> Result<Vec<oidc::IssuerConfig>, ServeError> {
+    configured.iter().map(issuer).collect()
+}
+
+fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
+    let bad = |what: String| ServeError::IssuerRules(issuer.name.clone(), what);
+    let mut rules = identity::IssuerRules::new(&issuer.name, &issuer.url, issuer.audience.clone());
+    rules.authorized_parties = issuer.authorized_parties.clone().unwrap_or_default();
+    rules.algorithms = issuer
+        .algorithms
+        .iter()
+        .map(|algorithm| algorithm.as_str().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| bad("an algorithm is not known".to_owned()))?;
+    let claim = |text: &str| text.parse::<identity::ClaimPath>().map_err(|error| bad(error.to_string()));
+    rules.subject_claim = claim(&issuer.subject)?;
+    rules.name_claim = claim(&issuer.display_name)?;
+    rules.groups_claim = claim(&issuer.groups)?;
+    for (name, path) in &issuer.attributes {
+        rules.attributes.insert(name.clone(), claim(path)?);
+    }
+    rules.leeway = issuer.leeway;
+    rules.lifetime_max = issuer.token_lifetime_max;
+    let mut config = oidc::IssuerConfig::new(rules);
+    config.ca_file.clone_from(&issuer.ca);
+    Ok(config)
+}

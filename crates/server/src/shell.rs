@@ -1,0 +1,469 @@
+//! The loop around one session: moves bytes and time in, carries out effects.
+//!
+//! Knows sockets and the journal; never looks into a message. One task owns both sockets; nothing is sent over a
+//! channel per message.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Instant, SystemTime};
+
+use audit::Seq;
+use journal::JournalError;
+use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure, UpstreamReady};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::accept::ClientStream;
+use crate::gateway::{Gateway, Served};
+use crate::upstream::UpstreamStream;
+
+/// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// Rounds before other tasks of the thread get their turn.
+const ROUNDS_MAX: usize = 64;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+}
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a background step of a session came to.
+pub(crate) enum Step {
+    Verified(Result<session::Credential, session::CredentialFailure>),
+    Connected(Result<Box<(UpstreamReady, UpstreamStream, Vec<u8>, CancelHandle)>, UpstreamFailure>),
+}
+
+/// Cancels what the upstream runs, and forgets the session's cancel key when dropped.
+pub(crate) use crate::cancel::Registration as CancelHandle;
+
+/// See the module.
+pub(crate) struct Shell {
+    gateway: Arc<Gateway>,
+    served: Option<Arc<Served>>,
+    session: Session,
+    out: Outbox,
+    client: ClientStream,
+    upstream: Option<UpstreamStream>,
+    cancel: Option<CancelHandle>,
+    step: Option<Task<Step>>,
+    /// Records whose way to the disk is awaited, in order.
+    durable: VecDeque<(Ticket, Seq)>,
+    progress: tokio::sync::watch::Receiver<crate::gateway::Kept>,
+    waiting_for_disk: Option<Task<()>>,
+    orders: Task<Order>,
+    deadline: Option<(Instant, Pin<Box<Sleep>>)>,
+    bundle: Option<Arc<policy::Bundle>>,
+    client_open: bool,
+    client_written: usize,
+    ending: bool,
+    context: crate::connection::Facts,
+}
+
+/// What the gateway tells a session.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    Drain,
+    End(String),
+}
+
+impl Shell {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        served: Option<Arc<Served>>,
+        session: Session,
+        out: Outbox,
+        client: ClientStream,
+        context: crate::connection::Facts,
+    ) -> Self {
+        let progress = gateway.kept();
+        let orders = gateway.orders();
+        let bundle = served.as_ref().map(|served| served.bundle());
+        Self {
+            gateway,
+            served,
+            session,
+            out,
+            client,
+            upstream: None,
+            cancel: None,
+            step: None,
+            durable: VecDeque::new(),
+            progress,
+            waiting_for_disk: None,
+            orders,
+            deadline: None,
+            bundle,
+            client_open: true,
+            client_written: 0,
+            ending: false,
+            context,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self) {
+        self.settle();
+        poll_fn(|cx| self.poll(cx)).await;
+        self.finish().await;
+    }
+
+    /// Whether the session is logged in, so that the authentication's deadline no longer counts.
+    pub(crate) async fn run_until_started(&mut self) -> bool {
+        self.settle();
+        poll_fn(|cx| {
+            let over = self.poll(cx).is_ready();
+            if over || self.session.is_running() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.session.is_running()
+    }
+
+    /// Ends a session that took too long to begin.
+    pub(crate) async fn give_up(mut self, reason: &str) {
+        self.handle(Input::Revoked(reason.to_owned()));
+        self.finish().await;
+    }
+
+    fn now() -> Now {
+        Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.session.handle(Self::now(), input, &mut self.out);
+        self.settle();
+    }
+
+    /// Carries out effects until there are none. Records are written before any byte of the same turn is sent.
+    fn settle(&mut self) {
+        while !self.out.effects.is_empty() {
+            let effects = std::mem::take(&mut self.out.effects);
+            let mut appended: Option<(Ticket, Keep)> = None;
+            let mut failed: Option<JournalError> = None;
+            for effect in effects {
+                match effect {
+                    Effect::AppendAudit { ticket, keep, event } => {
+                        match self.gateway.journal().append_encoded(&event, SystemTime::now()) {
+                            Ok(seq) => {
+                                let strongest = appended.map_or(keep, |(_, known)| known.max(keep));
+                                appended = Some((ticket, strongest));
+                                if keep == Keep::Durable {
+                                    self.durable.push_back((ticket, seq));
+                                }
+                            }
+                            Err(error) => failed = Some(error),
+                        }
+                    }
+                    Effect::VerifyCredential { token, method } => {
+                        self.step = Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
+                    }
+                    Effect::Connect { parameters } => {
+                        if let Some(served) = &self.served {
+                            self.step =
+                                Some(Box::pin(self.context.clone().connect(self.gateway.clone(), served.clone(), parameters)));
+                        }
+                    }
+                    Effect::CancelUpstream => {
+                        if let Some(cancel) = &self.cancel {
+                            cancel.fire();
+                        }
+                    }
+                    Effect::Close => self.ending = true,
+                }
+            }
+            self.keep(appended, failed);
+        }
+    }
+
+    fn keep(&mut self, appended: Option<(Ticket, Keep)>, failed: Option<JournalError>) {
+        if let Some(error) = failed {
+            return self.journal_failed(&error.to_string());
+        }
+        let Some((ticket, keep)) = appended else { return };
+        if keep == Keep::Soon {
+            return;
+        }
+        match self.gateway.journal().write() {
+            Ok(_) => self.session.handle(Self::now(), Input::Written(ticket), &mut self.out),
+            Err(error) => return self.journal_failed(&error.to_string()),
+        }
+        if keep == Keep::Durable
+            && let Some((_, seq)) = self.durable.back()
+        {
+            self.gateway.journal().want_durable(*seq);
+        }
+    }
+
+    fn journal_failed(&mut self, why: &str) {
+        tracing::error!(reason = why, "a record can't be kept; its statement is refused");
+        self.durable.clear();
+        self.session.handle(Self::now(), Input::JournalFailed(why.to_owned()), &mut self.out);
+    }
+
+    /// Moves everything that can be moved; ready when the session is over and the client has been told.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            let mut moved = false;
+            moved |= self.poll_orders(cx);
+            moved |= self.poll_step(cx);
+            moved |= self.poll_disk(cx);
+            moved |= self.poll_deadline(cx);
+            moved |= self.poll_write_upstream(cx);
+            moved |= self.poll_write_client(cx);
+            if self.ending {
+                return Poll::Ready(());
+            }
+            moved |= self.poll_read_upstream(cx);
+            moved |= self.poll_read_client(cx);
+            if !moved {
+                return if self.ending { Poll::Ready(()) } else { Poll::Pending };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_orders(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(order) = self.orders.as_mut().poll(cx) else { return false };
+        match order {
+            Order::Drain => {
+                self.orders = self.gateway.orders_after_drain();
+                self.handle(Input::Drain);
+            }
+            Order::End(reason) => {
+                self.orders = Box::pin(std::future::pending());
+                self.handle(Input::Revoked(reason));
+            }
+        }
+        true
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(step) = &mut self.step else { return false };
+        let Poll::Ready(done) = step.as_mut().poll(cx) else { return false };
+        self.step = None;
+        match done {
+            Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
+            Step::Connected(Ok(connected)) => {
+                let (ready, stream, early, cancel) = *connected;
+                self.upstream = Some(stream);
+                self.cancel = Some(cancel);
+                self.handle(Input::UpstreamReady(Box::new(ready)));
+                if !early.is_empty() {
+                    self.handle(Input::UpstreamBytes(&early));
+                }
+            }
+            Step::Connected(Err(failure)) => {
+                tracing::warn!(reason = failure.reason, "upstream login failed");
+                self.handle(Input::UpstreamFailed(failure));
+            }
+        }
+        true
+    }
+
+    /// Hands over what the disk has taken, and waits for more only while something waits for it.
+    fn poll_disk(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.durable.is_empty() {
+            self.waiting_for_disk = None;
+            return false;
+        }
+        loop {
+            let kept = self.progress.borrow_and_update().clone();
+            if let Some(why) = kept.failed_since(self.durable.front().map(|(_, seq)| *seq)) {
+                self.journal_failed(&why);
+                self.settle();
+                return true;
+            }
+            let mut last = None;
+            while let Some((ticket, seq)) = self.durable.front() {
+                if *seq > kept.durable {
+                    break;
+                }
+                last = Some(*ticket);
+                self.durable.pop_front();
+            }
+            if let Some(ticket) = last {
+                self.handle(Input::Durable(ticket));
+                return true;
+            }
+            let wait = self.waiting_for_disk.get_or_insert_with(|| {
+                let mut progress = self.progress.clone();
+                Box::pin(async move {
+                    let _ = progress.changed().await;
+                })
+            });
+            match wait.as_mut().poll(cx) {
+                Poll::Ready(()) => self.waiting_for_disk = None,
+                Poll::Pending => return false,
+            }
+        }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = self.session.deadline();
+        match (&self.deadline, due) {
+            (Some((known, _)), Some(due)) if *known == due => {}
+            (_, Some(due)) => self.deadline = Some((due, Box::pin(sleep_until(due.into())))),
+            (_, None) => self.deadline = None,
+        }
+        let Some((_, sleep)) = &mut self.deadline else { return false };
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.deadline = None;
+        self.handle(Input::Deadline);
+        true
+    }
+
+    fn poll_write_upstream(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(upstream) = &mut self.upstream else { return false };
+        let mut moved = false;
+        while !self.out.upstream.is_empty() {
+            match Pin::new(&mut *upstream).poll_write(cx, self.out.upstream.as_slice()) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.out.upstream.consume(n);
+                    moved = true;
+                }
+                Poll::Ready(_) => {
+                    self.handle(Input::UpstreamClosed);
+                    return true;
+                }
+                Poll::Pending => return moved,
+            }
+        }
+        if moved {
+            let _ = Pin::new(upstream).poll_flush(cx);
+        }
+        moved
+    }
+
+    fn poll_write_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Some(rest) = self.out.client.get(self.client_written..)
+            && !rest.is_empty()
+        {
+            match Pin::new(&mut self.client).poll_write(cx, rest) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.client_written += n;
+                    moved = true;
+                }
+                Poll::Ready(_) => {
+                    self.client_gone();
+                    return true;
+                }
+                Poll::Pending => return moved,
+            }
+        }
+        if moved {
+            // An idle session keeps no buffer.
+            self.out.client = Vec::new();
+            self.client_written = 0;
+            let _ = Pin::new(&mut self.client).poll_flush(cx);
+        }
+        moved
+    }
+
+    fn poll_read_upstream(&mut self, cx: &mut Context<'_>) -> bool {
+        let backlog = self.out.client.len() - self.client_written;
+        if backlog >= SCRATCH_BYTES || !self.session.wants_upstream() {
+            return false;
+        }
+        let Some(upstream) = &mut self.upstream else { return false };
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(upstream).poll_read(cx, &mut buffer) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.session.handle(Self::now(), Input::UpstreamBytes(buffer.filled()), &mut self.out);
+                    self.settle();
+                    true
+                }
+                Poll::Ready(_) => {
+                    self.upstream = None;
+                    self.handle(Input::UpstreamClosed);
+                    true
+                }
+            }
+        })
+    }
+
+    fn poll_read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.client_open || self.out.upstream.as_slice().len() >= SCRATCH_BYTES || !self.session.wants_client() {
+            return false;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut self.client).poll_read(cx, &mut buffer) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.policy_now();
+                    self.session.handle(Self::now(), Input::ClientBytes(buffer.filled()), &mut self.out);
+                    self.settle();
+                    true
+                }
+                Poll::Ready(_) => {
+                    self.client_gone();
+                    true
+                }
+            }
+        })
+    }
+
+    /// A changed policy holds from the next byte on.
+    fn policy_now(&mut self) {
+        let Some(served) = &self.served else { return };
+        let current = served.bundle();
+        if self.bundle.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
+            self.bundle = Some(current.clone());
+            self.session.handle(Self::now(), Input::PolicyChanged(current), &mut self.out);
+            self.settle();
+        }
+    }
+
+    fn client_gone(&mut self) {
+        self.client_open = false;
+        self.out.client = Vec::new();
+        self.client_written = 0;
+        self.handle(Input::ClientClosed);
+        self.ending = true;
+    }
+
+    /// Sends what is left to say, within a second, and closes both connections.
+    async fn finish(mut self) {
+        self.settle();
+        let farewell = async {
+            let client = poll_fn(|cx| self.poll_farewell(cx));
+            client.await;
+        };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+    }
+
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(upstream) = &mut self.upstream {
+            while !self.out.upstream.is_empty() {
+                match ready!(Pin::new(&mut *upstream).poll_write(cx, self.out.upstream.as_slice())) {
+                    Ok(n) if n > 0 => self.out.upstream.consume(n),
+                    _ => break,
+                }
+            }
+            let _ = ready!(Pin::new(upstream).poll_flush(cx));
+            self.upstream = None;
+        }
+        while let Some(rest) = self.out.client.get(self.client_written..)
+            && !rest.is_empty()
+            && self.client_open
+        {
+            match ready!(Pin::new(&mut self.client).poll_write(cx, rest)) {
+                Ok(n) if n > 0 => self.client_written += n,
+                _ => break,
+            }
+        }
+        let _ = ready!(Pin::new(&mut self.client).poll_flush(cx));
+        let _ = ready!(Pin::new(&mut self.client).poll_shutdown(cx));
+        Poll::Ready(())
+    }
+}

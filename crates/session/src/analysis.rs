@@ -1,0 +1,227 @@
+//! What a statement touches, by name, as policy asks it: made from the server's answers and the catalog.
+//!
+//! Knows `querytree`, `sql` and `policy`'s words; decides nothing.
+
+mod build;
+mod facts;
+mod utility;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{Oid, QualifiedName};
+use policy::{Action, Resource, Touch};
+use sql::{Command, CopyFormat, CopySource, Effect};
+use wire::error::ErrorFields;
+
+pub(crate) use build::{Answers, Built, build, names_query};
+pub(crate) use facts::{Kind, Lookup, Missing};
+
+use crate::refuse::Refusal;
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutputColumn {
+    /// The type that the value has on the wire; 0 where the tree doesn't say.
+    pub(crate) type_oid: Oid,
+    pub(crate) typmod: i32,
+    /// Touches (by index) of columns that the value depends on, and whether it is the very value.
+    pub(crate) sources: Vec<(usize, bool)>,
+    /// What RowDescription may name as its origin.
+    pub(crate) origins: Vec<(Oid, i16)>,
+}
+
+/// What a statement returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Results {
+    /// No rows of data; or rows that the gateway knows to hold none (EXPLAIN, SHOW).
+    None,
+    /// These columns.
+    Columns(Vec<OutputColumn>),
+    /// Whatever it is, it can't be known beforehand.
+    Unknown,
+}
+
+/// Everything that is asked of policy about one statement, and what its execution changes.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// `None`: an empty statement.
+    pub(crate) command: Option<Command>,
+    pub(crate) effect: Effect,
+    pub(crate) touches: Vec<Touch>,
+    /// Parallel to `touches`: the base columns whose tags a view's column inherits.
+    pub(crate) inherits: Vec<Vec<(QualifiedName, String)>>,
+    /// Columns that are used without being returned: whether their values may be seen decides whether errors may quote them.
+    pub(crate) seen: Vec<(Touch, Vec<(QualifiedName, String)>)>,
+    pub(crate) results: Results,
+    /// Nothing but reading: no change, no lock, no function that could do either.
+    pub(crate) reads_only: bool,
+    /// Names may have another meaning after it.
+    pub(crate) unsettles: bool,
+    /// Objects that other sessions see are made, changed or dropped.
+    pub(crate) defines: bool,
+    pub(crate) has_where: bool,
+    pub(crate) row_locks: bool,
+    /// The text with literals blanked is not a sound memo key.
+    pub(crate) depends_on_literals: bool,
+    /// What it means depends on prepared statements or cursors of the session.
+    pub(crate) session_bound: bool,
+    /// What it prepares or declares.
+    pub(crate) inner: Option<Arc<Analysis>>,
+    /// Why it is not known what it touches.
+    pub(crate) unknown: Option<Refusal>,
+    /// Byte ranges of the text that hold secrets; only for statements that have them, which are not remembered.
+    pub(crate) secrets: Vec<std::ops::Range<usize>>,
+    pub(crate) asked: Instant,
+    pub(crate) epoch: u64,
+}
+
+impl Analysis {
+    fn bare(command: Option<Command>, now: Instant) -> Self {
+        Self {
+            command,
+            effect: Effect::None,
+            // Every statement touches at least the database.
+            touches: vec![Touch { action: Action::Connect, resource: Resource::Database }],
+            inherits: vec![Vec::new()],
+            seen: Vec::new(),
+            results: Results::None,
+            reads_only: true,
+            unsettles: false,
+            defines: false,
+            has_where: true,
+            row_locks: false,
+            depends_on_literals: false,
+            session_bound: false,
+            inner: None,
+            unknown: None,
+            secrets: Vec::new(),
+            asked: now,
+            epoch: 0,
+        }
+    }
+
+    /// An empty statement, which the server answers with EmptyQueryResponse.
+    pub(crate) fn empty(now: Instant) -> Self {
+        Self { session_bound: true, ..Self::bare(None, now) }
+    }
+
+    /// A statement of which it is not known what it touches.
+    pub(crate) fn unknown(command: Option<Command>, why: &Refusal, now: Instant) -> Self {
+        Self {
+            results: Results::Unknown,
+            reads_only: false,
+            unsettles: true,
+            defines: true,
+            session_bound: true,
+            unknown: Some(why.clone()),
+            ..Self::bare(command, now)
+        }
+    }
+
+    /// Returns the word that audit and policy use for the kind of statement.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.command.map_or("", Command::tag)
+    }
+
+    pub(crate) fn copies_in(&self) -> bool {
+        matches!(&self.effect, Effect::CopyIn(CopyFormat { source: CopySource::Client, .. }))
+    }
+
+    pub(crate) fn copies_out(&self) -> Option<&CopyFormat> {
+        match &self.effect {
+            Effect::CopyOut(format @ CopyFormat { source: CopySource::Client, .. }) => Some(format),
+            _ => None,
+        }
+    }
+
+    /// Two analyses that a prepared statement may have without being another statement.
+    pub(crate) fn means_the_same_as(&self, other: &Self) -> bool {
+        self.touches == other.touches
+            && self.inherits == other.inherits
+            && self.seen == other.seen
+            && self.results == other.results
+            && self.unknown == other.unknown
+    }
+
+    /// What EXECUTE of it means.
+    pub(crate) fn as_executed(&self) -> Arc<Self> {
+        Arc::new(Self { command: Some(Command::Execute), session_bound: true, ..self.clone() })
+    }
+
+    /// What EXPLAIN EXECUTE of it means: its plan is returned, not its rows.
+    pub(crate) fn as_explained(&self, analyze: bool) -> Arc<Self> {
+        Arc::new(Self {
+            command: Some(Command::Explain),
+            results: Results::None,
+            reads_only: self.reads_only || !analyze,
+            session_bound: true,
+            ..self.clone()
+        })
+    }
+
+    /// What CREATE TABLE AS EXECUTE of it means: what it returns is kept in the clear.
+    pub(crate) fn as_copied(&self) -> Arc<Self> {
+        let mut copied = Self {
+            command: Some(Command::CreateTableAs),
+            results: Results::None,
+            reads_only: false,
+            unsettles: true,
+            defines: true,
+            session_bound: true,
+            ..self.clone()
+        };
+        for touch in &mut copied.touches {
+            if touch.action == Action::Select {
+                touch.action = Action::Copy;
+            }
+        }
+        Arc::new(copied)
+    }
+
+    /// What FETCH from a cursor over it means.
+    pub(crate) fn as_fetched(&self, moves: bool) -> Arc<Self> {
+        let results = if moves { Results::None } else { self.results.clone() };
+        Arc::new(Self {
+            command: Some(if moves { Command::Move } else { Command::Fetch }),
+            effect: Effect::None,
+            results,
+            session_bound: true,
+            ..self.clone()
+        })
+    }
+
+    /// Names a column's relation for messages.
+    pub(crate) fn describe(touch: &Touch) -> String {
+        let action = touch.action.as_str();
+        match &touch.resource {
+            Resource::Database => format!("{action} on the database"),
+            Resource::Schema { name } => format!("{action} on schema {name}"),
+            Resource::Relation { name, .. } => format!("{action} on relation {name}"),
+            Resource::Column { relation, column, .. } => format!("{action} on column {relation}.{column}"),
+            Resource::Function { name, .. } => format!("{action} on function {name}"),
+        }
+    }
+}
+
+/// Returns the tree that a notice holds, if it is the server's LOG of a rewritten tree (`pg_rewrite_query`, postgres.c).
+pub(crate) fn tree_of(fields: &ErrorFields) -> Option<String> {
+    if fields.get(b'V') != Some(b"LOG") || fields.message() != Some(b"rewritten parse tree:") {
+        return None;
+    }
+    // Text that isn't UTF-8 is kept from looking like a tree.
+    fields.get(b'D').and_then(|tree| String::from_utf8(tree.to_vec()).ok())
+}
+
+/// Names that mean one thing to policy whatever the session: used for what a statement makes.
+fn new_schema(schema: Option<&str>, temporary: bool, creation: Option<&str>) -> Option<String> {
+    if temporary {
+        return Some("pg_temp".to_owned());
+    }
+    schema.or(creation).map(str::to_owned)
+}
+
+/// A qualified name.
+fn qualified(schema: &str, name: &str) -> QualifiedName {
+    QualifiedName { schema: schema.to_owned(), name: name.to_owned() }
+}

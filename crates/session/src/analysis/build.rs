@@ -1,0 +1,447 @@
+//! From the server's answers to touches: query trees here, named objects in `utility`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use model::{Oid, QualifiedName};
+use policy::{Action, FunctionClass, Resource, Touch};
+use querytree::{Access, Command as TreeCommand, Origin, Relation as Touched, Rights, ServerVersion, Ways};
+use sql::{Ask, Effect, ExpressionRole, QueryRole, Statement};
+
+use super::facts::{self, Kind, Lookup, Missing};
+use super::{Analysis, OutputColumn, Results, utility};
+use crate::catalog::{Relation, Row};
+use crate::refuse::Refusal;
+
+/// What the server answered to a statement's asks.
+#[derive(Default)]
+pub(crate) struct Answers {
+    trees: BTreeMap<usize, Vec<String>>,
+    too_large: BTreeSet<usize>,
+    /// One row per relation asked for: index, OID or NULL, current schema.
+    pub(crate) names: Vec<Row>,
+}
+
+impl Answers {
+    pub(crate) fn add_tree(&mut self, ask: usize, tree: String) {
+        self.trees.entry(ask).or_default().push(tree);
+    }
+
+    pub(crate) fn too_large(&mut self, ask: usize) {
+        self.too_large.insert(ask);
+    }
+}
+
+/// What building came to.
+pub(crate) enum Built {
+    Done(Analysis),
+    /// The server must be asked what these OIDs are.
+    Missing(Missing),
+    Refused(Refusal),
+}
+
+/// Why building stopped.
+pub(super) enum Stop {
+    Missing,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Returns the query that resolves the relations that a statement names and no tree tells of.
+pub(crate) fn names_query(statement: &Statement) -> Option<String> {
+    let mut names = Vec::new();
+    let mut wanted = false;
+    for ask in &statement.asks {
+        match ask {
+            Ask::Relation { name, .. } => {
+                names.push((name.schema.as_deref(), name.name.as_str()));
+                wanted = true;
+            }
+            Ask::New { .. } | Ask::Schema { name: None, .. } => wanted = true,
+            _ => {}
+        }
+    }
+    if wanted && names.is_empty() {
+        // Only the creation schema is of interest.
+        names.push((None, ""));
+    }
+    wanted.then(|| crate::forward::resolve_names_query(&names))
+}
+
+/// Makes an analysis of a statement's answers. `base` is that of the statement or cursor that it runs, if it does.
+pub(crate) fn build(
+    statement: &Statement,
+    text: &str,
+    answers: &Answers,
+    lookup: &Lookup<'_>,
+    version: ServerVersion,
+    base: Option<&Analysis>,
+) -> Built {
+    let now = Instant::now();
+    let mut builder = Builder {
+        lookup,
+        missing: Missing::default(),
+        index: BTreeMap::new(),
+        analysis: match base {
+            Some(base) => Analysis { session_bound: true, ..base.clone() },
+            None => Analysis::bare(Some(statement.command), now),
+        },
+    };
+    builder.analysis.command = Some(statement.command);
+    builder.analysis.effect = statement.effect.clone();
+    builder.analysis.secrets.clone_from(&statement.secrets);
+    let _ = text;
+    match builder.statement(statement, answers, version) {
+        Ok(()) if builder.missing.0.is_empty() => Built::Done(builder.finish(statement)),
+        Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
+        Err(Stop::Refused(refusal)) => Built::Refused(refusal),
+    }
+}
+
+pub(super) struct Builder<'a> {
+    pub(super) lookup: &'a Lookup<'a>,
+    pub(super) missing: Missing,
+    /// Where a column's `select` stands among the touches.
+    index: BTreeMap<(Oid, i16), usize>,
+    pub(super) analysis: Analysis,
+}
+
+impl Builder<'_> {
+    fn statement(&mut self, statement: &Statement, answers: &Answers, version: ServerVersion) -> Result<(), Stop> {
+        let names = utility::Names::read(&answers.names)?;
+        let mut relation = 0;
+        for (i, ask) in statement.asks.iter().enumerate() {
+            match ask {
+                Ask::Query { role, .. } => {
+                    let access = self.tree(i, answers, version)?;
+                    self.query(&access, *role)?;
+                }
+                Ask::Expression { role, .. } => {
+                    let access = self.tree(i, answers, version)?;
+                    self.expression(&access, *role)?;
+                }
+                Ask::Relation { .. } => {
+                    self.named(ask, &names, relation)?;
+                    relation += 1;
+                }
+                other => self.named(other, &names, relation)?,
+            }
+        }
+        self.command(statement)
+    }
+
+    fn tree(&mut self, ask: usize, answers: &Answers, version: ServerVersion) -> Result<Access, Stop> {
+        if answers.too_large.contains(&ask) {
+            return Err(Refusal::TooLarge("statement's query tree is over this gateway's limit".to_owned()).into());
+        }
+        match answers.trees.get(&ask).map(Vec::as_slice) {
+            Some([tree]) => querytree::read(tree, version)
+                .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into()),
+            Some(_) => Err(Refusal::NotUnderstood("the server printed more than one query tree".to_owned()).into()),
+            None => Err(Refusal::NotUnderstood("the server printed no query tree".to_owned()).into()),
+        }
+    }
+
+    fn query(&mut self, access: &Access, role: QueryRole) -> Result<(), Stop> {
+        // SECURITY: what is kept elsewhere is read there without a mask, so it must be readable in the clear.
+        let returned = match role {
+            QueryRole::Statement
+            | QueryRole::Explained { .. }
+            | QueryRole::CopyOut
+            | QueryRole::Declare
+            | QueryRole::Prepare => Action::Select,
+            QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView => Action::Copy,
+        };
+        self.access(access, returned)?;
+        let results = self.results(access)?;
+        let writes = !matches!(access.command, TreeCommand::Select | TreeCommand::Nothing)
+            || access.modifies_in_cte
+            || access.row_locks;
+        let analysis = &mut self.analysis;
+        match role {
+            QueryRole::Statement | QueryRole::CopyOut => {
+                analysis.results = results;
+                analysis.reads_only &= !writes;
+            }
+            QueryRole::Explained { analyze } => analysis.reads_only &= !(writes && analyze),
+            QueryRole::Declare | QueryRole::Prepare => {
+                let inner = Analysis { results, effect: Effect::None, inner: None, ..analysis.clone() };
+                let reads_only = inner.reads_only && !writes;
+                let command = if writes { access_command(access) } else { sql::Command::Select };
+                analysis.inner =
+                    Some(std::sync::Arc::new(Analysis { reads_only, command: Some(command), ..inner }));
+            }
+            QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView => analysis.reads_only = false,
+        }
+        Ok(())
+    }
+
+    fn expression(&mut self, access: &Access, role: ExpressionRole) -> Result<(), Stop> {
+        match role {
+            ExpressionRole::CopyWhere => self.access(access, Action::Filter),
+            ExpressionRole::Argument
+            | ExpressionRole::Constraint
+            | ExpressionRole::Index
+            | ExpressionRole::PartitionBound
+            | ExpressionRole::Policy
+            | ExpressionRole::Trigger
+            | ExpressionRole::Publication
+            | ExpressionRole::FunctionDefault => self.access(access, Action::Copy),
+        }
+    }
+
+    /// Adds everything that a query touches with the session's own rights.
+    fn access(&mut self, access: &Access, returned: Action) -> Result<(), Stop> {
+        if access.command == TreeCommand::Utility {
+            return Err(Refusal::NotUnderstood("a rule turns it into a utility statement".to_owned()).into());
+        }
+        if !access.current_of.is_empty() {
+            // The cursor's query was decided when it was declared; the relation is touched in the tree.
+            self.analysis.session_bound = true;
+        }
+        for touched in &access.relations {
+            if touched.rights != Rights::Invoker {
+                continue;
+            }
+            let Some(relation) = self.relation(touched.oid) else { continue };
+            self.columns(touched, &relation, access, returned)?;
+        }
+        for (oid, origin) in &access.functions {
+            self.function(*oid, origin);
+        }
+        for (oid, origin) in &access.operators {
+            if origin.statement && !oid.is_builtin() {
+                match self.lookup.operator(*oid) {
+                    Some(function) => self.function(function, origin),
+                    None => {
+                        self.missing.0.insert((Kind::Operator, *oid));
+                    }
+                }
+            }
+        }
+        let analysis = &mut self.analysis;
+        analysis.has_where &= access.has_where;
+        analysis.row_locks |= access.row_locks;
+        analysis.depends_on_literals |= !access.reg_constants.is_empty();
+        if self.missing.0.is_empty() { Ok(()) } else { Err(Stop::Missing) }
+    }
+
+    fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
+        let known = self.lookup.relation(oid).cloned();
+        if known.is_none() {
+            self.missing.0.insert((Kind::Relation, oid));
+        }
+        known
+    }
+
+    fn columns(&mut self, touched: &Touched, relation: &Relation, access: &Access, returned: Action) -> Result<(), Stop> {
+        let mut columns: BTreeMap<i16, Ways> = touched.columns.clone();
+        if let Some(whole) = columns.remove(&0) {
+            for column in &relation.columns {
+                *columns.entry(column.number).or_default() |= whole;
+            }
+        }
+        let (mut read, mut inserted, mut updated) = (false, false, false);
+        for (number, ways) in columns {
+            let resource = self.column(touched.oid, number, relation, access)?;
+            let mut add = |builder: &mut Self, action| builder.touch(action, resource.clone());
+            if ways.contains(Ways::OUTPUT) || (ways == Ways::IDLE && returned == Action::Select) {
+                let at = add(self, returned);
+                self.index.insert((touched.oid, number), at);
+            } else if !ways.intersects(Ways::SECURITY) {
+                let seen = Touch { action: Action::Select, resource: resource.0.clone() };
+                if !self.analysis.seen.iter().any(|(known, _)| *known == seen) {
+                    self.analysis.seen.push((seen, resource.1.clone()));
+                }
+            }
+            if ways == Ways::IDLE && returned != Action::Select {
+                add(self, Action::Filter);
+            }
+            for (way, action) in [
+                (Ways::FILTER, Action::Filter),
+                (Ways::COPY, Action::Copy),
+                (Ways::INSERT, Action::Insert),
+                (Ways::UPDATE, Action::Update),
+            ] {
+                if ways.contains(way) {
+                    add(self, action);
+                }
+            }
+            read |= ways.intersects(Ways::OUTPUT | Ways::FILTER | Ways::COPY | Ways::IDLE);
+            inserted |= ways.contains(Ways::INSERT);
+            updated |= ways.contains(Ways::UPDATE);
+        }
+        let whole = self.relation_resource(relation)?;
+        for (wanted, action) in [
+            (touched.select && !read, returned),
+            (touched.insert && !inserted, Action::Insert),
+            (touched.update && !updated && !touched.locked, Action::Update),
+            (touched.locked, Action::Lock),
+            (touched.delete, Action::Delete),
+        ] {
+            if wanted {
+                self.touch(action, (whole.clone(), Vec::new()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A column, and the columns whose tags it inherits because it is a view's.
+    fn column(&mut self, oid: Oid, number: i16, relation: &Relation, access: &Access) -> Result<Inheriting, Stop> {
+        let Some(name) = relation.column_name(number) else {
+            // Younger than the snapshot.
+            self.missing.0.insert((Kind::Relation, oid));
+            return Err(Stop::Missing);
+        };
+        let mut inherits = Vec::new();
+        for source in access.view_columns.get(&(oid, number)).into_iter().flatten() {
+            let Some(base) = self.relation(source.relation) else { continue };
+            if source.column == 0 {
+                inherits.extend(base.columns.iter().map(|c| (base.name.clone(), c.name.to_string())));
+            } else if let Some(column) = base.column_name(source.column) {
+                inherits.push((base.name.clone(), column.to_owned()));
+            } else {
+                self.missing.0.insert((Kind::Relation, source.relation));
+            }
+        }
+        Ok((self.column_resource(relation, name)?, inherits))
+    }
+
+    pub(super) fn relation_resource(&self, relation: &Relation) -> Result<Resource, Stop> {
+        match facts::relation_facts(relation) {
+            Some(facts) => Ok(Resource::Relation { name: relation.name.clone(), facts }),
+            None => Ok(Resource::Schema { name: relation.name.schema.clone() }),
+        }
+    }
+
+    pub(super) fn column_resource(&self, relation: &Relation, column: &str) -> Result<Resource, Stop> {
+        let facts = facts::relation_facts(relation).ok_or_else(|| {
+            Refusal::NotUnderstood(format!("{} is of relkind \"{}\"", relation.name, relation.kind.escape_ascii()))
+        })?;
+        Ok(Resource::Column { relation: relation.name.clone(), column: column.to_owned(), tags: Vec::new(), facts })
+    }
+
+    /// Adds a touch once; returns where it stands.
+    pub(super) fn touch(&mut self, action: Action, (resource, inherits): Inheriting) -> usize {
+        let touch = Touch { action, resource };
+        if let Some(at) = self.analysis.touches.iter().position(|known| *known == touch) {
+            return at;
+        }
+        if !matches!(action, Action::Select | Action::Filter) {
+            self.note_action(action);
+        }
+        self.analysis.touches.push(touch);
+        self.analysis.inherits.push(inherits);
+        self.analysis.touches.len() - 1
+    }
+
+    fn note_action(&mut self, action: Action) {
+        // Copy is a reading; what makes it a write is the write.
+        if action != Action::Copy && action.group() != policy::ActionGroup::Session {
+            self.analysis.reads_only = false;
+        }
+    }
+
+    fn function(&mut self, oid: Oid, origin: &Origin) {
+        if !origin.statement {
+            return;
+        }
+        let Some(function) = self.lookup.function(oid).cloned() else {
+            self.missing.0.insert((Kind::Function, oid));
+            return;
+        };
+        let facts = facts::function_facts(oid, &function);
+        if !facts.builtin() || is_set_config(&function.name) {
+            // Its body may set what names mean.
+            self.analysis.unsettles = true;
+        }
+        if facts.class() != FunctionClass::Harmless {
+            self.touch(Action::Execute, (Resource::Function { name: function.name.clone(), facts }, Vec::new()));
+        }
+    }
+
+    fn results(&mut self, access: &Access) -> Result<Results, Stop> {
+        if !access.side_outputs.is_empty() {
+            return Ok(Results::Unknown);
+        }
+        let mut columns = Vec::with_capacity(access.output.len());
+        for output in &access.output {
+            let mut sources = Vec::new();
+            let mut origins = Vec::new();
+            for source in &output.sources {
+                if source.bare {
+                    origins.push((source.relation, source.column));
+                }
+                if source.rights != Rights::Invoker {
+                    continue;
+                }
+                if source.column == 0 {
+                    let all: Vec<usize> =
+                        self.index.range((source.relation, i16::MIN)..=(source.relation, i16::MAX)).map(|(_, at)| *at).collect();
+                    sources.extend(all.into_iter().map(|at| (at, false)));
+                } else if let Some(at) = self.index.get(&(source.relation, source.column)) {
+                    sources.push((*at, source.bare));
+                } else {
+                    let what = "a result column depends on a column that no relation is said to give";
+                    return Err(Refusal::NotUnderstood(what.to_owned()).into());
+                }
+            }
+            sources.sort_unstable();
+            sources.dedup();
+            columns.push(OutputColumn { type_oid: output.type_oid, typmod: output.typmod, sources, origins });
+        }
+        Ok(Results::Columns(columns))
+    }
+
+    /// COPY of a table: its columns are the result.
+    pub(super) fn copied_columns(&mut self, oid: Oid, relation: &Relation, chosen: Option<&[String]>) -> Result<(), Stop> {
+        let mut columns = Vec::new();
+        let wanted: Vec<&crate::catalog::Column> = match chosen {
+            None => relation.columns.iter().filter(|c| !c.generated).collect(),
+            Some(names) => names.iter().filter_map(|n| relation.columns.iter().find(|c| *c.name == **n)).collect(),
+        };
+        for column in wanted {
+            let resource = self.column_resource(relation, &column.name)?;
+            let at = self.touch(Action::Select, (resource, Vec::new()));
+            columns.push(OutputColumn {
+                type_oid: column.type_oid,
+                typmod: column.typmod,
+                sources: vec![(at, true)],
+                origins: vec![(oid, column.number)],
+            });
+        }
+        self.analysis.results = Results::Columns(columns);
+        Ok(())
+    }
+
+    fn finish(self, statement: &Statement) -> Analysis {
+        let mut analysis = self.analysis;
+        let secret = !statement.secrets.is_empty();
+        // Literals of utility statements are their arguments.
+        analysis.depends_on_literals |= statement.command.class() != sql::Class::Query;
+        analysis.session_bound |= secret || crate::effects::is_session_bound(&analysis.effect);
+        analysis
+    }
+}
+
+/// A resource, and the columns whose tags it inherits.
+pub(super) type Inheriting = (Resource, Vec<(QualifiedName, String)>);
+
+fn is_set_config(name: &QualifiedName) -> bool {
+    name.schema == "pg_catalog" && name.name == "set_config"
+}
+
+fn access_command(access: &Access) -> sql::Command {
+    match access.command {
+        TreeCommand::Insert => sql::Command::Insert,
+        TreeCommand::Update => sql::Command::Update,
+        TreeCommand::Delete => sql::Command::Delete,
+        TreeCommand::Merge => sql::Command::Merge,
+        TreeCommand::Nothing | TreeCommand::Select | TreeCommand::Utility => sql::Command::Select,
+    }
+}

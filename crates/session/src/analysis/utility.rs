@@ -1,0 +1,365 @@
+//! Objects that a statement names rather than queries: which action on which resource each one is.
+
+use model::Oid;
+use policy::{Action, Persistence, RelationFacts, RelationKind, Resource};
+use sql::{Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, Statement, Touch};
+
+use super::build::{Builder, Stop};
+use super::{facts, new_schema, qualified};
+use crate::catalog::Row;
+use crate::refuse::Refusal;
+
+/// The server's answer to [`super::names_query`].
+pub(super) struct Names {
+    oids: Vec<Option<Oid>>,
+    creation_schema: Option<String>,
+}
+
+impl Names {
+    pub(super) fn read(rows: &[Row]) -> Result<Self, Stop> {
+        let unreadable = || Refusal::NotUnderstood("the server's answer about names can't be read".to_owned());
+        let text = |value: &Option<Vec<u8>>| value.as_ref().map(|v| String::from_utf8(v.clone())).transpose();
+        let mut names = Self { oids: vec![None; rows.len()], creation_schema: None };
+        for row in rows {
+            let [index, oid, schema] = row.as_slice() else { return Err(unreadable().into()) };
+            let index: usize =
+                text(index).ok().flatten().and_then(|i| i.parse().ok()).ok_or_else(unreadable)?;
+            let oid = match text(oid).map_err(|_| unreadable())? {
+                Some(oid) => Some(Oid(oid.parse().map_err(|_| unreadable())?)),
+                None => None,
+            };
+            *names.oids.get_mut(index).ok_or_else(unreadable)? = oid;
+            names.creation_schema = text(schema).map_err(|_| unreadable())?;
+        }
+        Ok(names)
+    }
+}
+
+impl Builder<'_> {
+    pub(super) fn named(&mut self, ask: &Ask, names: &Names, index: usize) -> Result<(), Stop> {
+        let creation = names.creation_schema.as_deref();
+        match ask {
+            Ask::Query { .. } | Ask::Expression { .. } => Ok(()),
+            Ask::Relation { name, columns, touch, missing_ok: _ } => {
+                let oid = names.oids.get(index).copied().flatten();
+                self.relation_ask(name, columns, *touch, oid, creation)
+            }
+            Ask::New { kind, name, temporary, replace: _ } => self.new_ask(*kind, name, *temporary, creation),
+            Ask::Schema { name, touch, missing_ok: _ } => {
+                let Some(action) = define_action(*touch) else { return Ok(()) };
+                match name.as_deref().or(creation) {
+                    Some(schema) => self.add(action, Resource::Schema { name: schema.to_owned() }),
+                    None => self.add(action, Resource::Database),
+                }
+            }
+            Ask::Routine { name, touch, .. } => self.routine_ask(name, *touch),
+            // What a column's type is, or that a type is named, reveals and changes nothing.
+            Ask::Type { touch: Touch::Use | Touch::Like, .. } => Ok(()),
+            Ask::Type { touch, .. } => self.add(define_action(*touch).unwrap_or(Action::Alter), Resource::Database),
+            Ask::Object { kind, touch, .. } => self.object_ask(*kind, *touch),
+            Ask::Database { touch, .. } => match touch {
+                Touch::Comment | Touch::Label | Touch::Grant | Touch::Revoke | Touch::Analyze | Touch::Vacuum
+                | Touch::Reindex | Touch::Cluster => {
+                    self.add(define_action(*touch).unwrap_or(Action::System), Resource::Database)
+                }
+                Touch::Create => self.add(Action::Create, Resource::Database),
+                _ => self.add(Action::System, Resource::Database),
+            },
+            Ask::Role { touch: Touch::Own | Touch::Grantee | Touch::Use, .. } => Ok(()),
+            Ask::Role { .. } => self.add(Action::Role, Resource::Database),
+            Ask::Setting { .. } => self.add(Action::System, Resource::Database),
+            Ask::Unsupported(what) => Err(Refusal::NotUnderstood(what.clone()).into()),
+        }
+    }
+
+    fn add(&mut self, action: Action, resource: Resource) -> Result<(), Stop> {
+        self.touch(action, (resource, Vec::new()));
+        Ok(())
+    }
+
+    fn relation_ask(
+        &mut self,
+        name: &Name,
+        columns: &Columns,
+        touch: Touch,
+        oid: Option<Oid>,
+        creation: Option<&str>,
+    ) -> Result<(), Stop> {
+        let Some(oid) = oid else {
+            // It doesn't exist: the server will say so. Decided as if it were an ordinary table of that name, so that
+            // a policy that would refuse it does.
+            let schema = name.schema.as_deref().or(creation).unwrap_or("pg_catalog");
+            let name = qualified(schema, &name.name);
+            let facts = RelationFacts::new(&name, RelationKind::Table, Persistence::Permanent);
+            let action = relation_action(touch).unwrap_or(Action::Select);
+            return self.add(action, Resource::Relation { name, facts });
+        };
+        let Some(relation) = self.lookup.relation(oid).cloned() else {
+            self.missing.0.insert((facts::Kind::Relation, oid));
+            return Ok(());
+        };
+        let chosen = match columns {
+            Columns::All => None,
+            Columns::Named(names) => Some(names.as_slice()),
+        };
+        match touch {
+            Touch::Select => self.copied_columns(oid, &relation, chosen),
+            Touch::Insert => {
+                let all: Vec<String> = match chosen {
+                    Some(names) => names.to_vec(),
+                    None => relation.columns.iter().filter(|c| !c.generated).map(|c| c.name.to_string()).collect(),
+                };
+                if all.is_empty() {
+                    let resource = self.relation_resource(&relation)?;
+                    self.add(Action::Insert, resource)?;
+                }
+                for column in all {
+                    let resource = self.column_resource(&relation, &column)?;
+                    self.add(Action::Insert, resource)?;
+                }
+                Ok(())
+            }
+            Touch::Use => Ok(()),
+            touch => {
+                let resource = self.relation_resource(&relation)?;
+                let action = relation_action(touch).unwrap_or(Action::Alter);
+                if touch == Touch::Publish {
+                    self.add(Action::Replicate, Resource::Database)?;
+                }
+                self.add(action, resource)
+            }
+        }
+    }
+
+    fn new_ask(&mut self, kind: ObjectKind, name: &Name, temporary: bool, creation: Option<&str>) -> Result<(), Stop> {
+        if temporary {
+            self.analysis.unsettles = true;
+        }
+        match object_action(kind) {
+            Some(action) => self.add(action, Resource::Database),
+            None if kind == ObjectKind::Schema => self.add(Action::Create, Resource::Database),
+            None => match new_schema(name.schema.as_deref(), temporary, creation) {
+                Some(schema) => self.add(Action::Create, Resource::Schema { name: schema }),
+                None => self.add(Action::Create, Resource::Database),
+            },
+        }
+    }
+
+    fn routine_ask(&mut self, name: &Name, touch: Touch) -> Result<(), Stop> {
+        let found = self.lookup.functions_named(name.schema.as_deref(), &name.name);
+        let action = if touch == Touch::Execute { Action::Execute } else { define_action(touch).unwrap_or(Action::Alter) };
+        if found.is_empty() {
+            let schema = name.schema.as_deref().unwrap_or("pg_catalog");
+            return self.add(action, Resource::Schema { name: schema.to_owned() }).and_then(|()| {
+                // Not in the snapshot: it can't be told what it is.
+                if action == Action::Execute {
+                    Err(Refusal::NotUnderstood(format!("routine {name} is not known")).into())
+                } else {
+                    Ok(())
+                }
+            });
+        }
+        for (oid, function) in found {
+            let facts = facts::function_facts(oid, &function);
+            self.add(action, Resource::Function { name: function.name.clone(), facts })?;
+        }
+        Ok(())
+    }
+
+    fn object_ask(&mut self, kind: ObjectKind, touch: Touch) -> Result<(), Stop> {
+        if touch == Touch::Use {
+            return Ok(());
+        }
+        match object_action(kind) {
+            Some(action) => self.add(action, Resource::Database),
+            None => self.add(define_action(touch).unwrap_or(Action::Alter), Resource::Database),
+        }
+    }
+
+    /// What the command itself is, beside what it names.
+    pub(super) fn command(&mut self, statement: &Statement) -> Result<(), Stop> {
+        let analysis = &mut self.analysis;
+        match &statement.effect {
+            Effect::Define => {
+                analysis.unsettles = true;
+                analysis.defines = true;
+                analysis.reads_only = false;
+            }
+            Effect::Anything => {
+                analysis.unsettles = true;
+                analysis.defines = true;
+                analysis.reads_only = false;
+            }
+            Effect::CopyIn(format) | Effect::CopyOut(format) => {
+                analysis.reads_only &= !matches!(statement.effect, Effect::CopyIn(_));
+                match &format.source {
+                    CopySource::Client => {}
+                    CopySource::File(_) => self.server_side(Action::ServerFile)?,
+                    CopySource::Program(_) => self.server_side(Action::ServerProgram)?,
+                }
+            }
+            _ => {}
+        }
+        if let Some(action) = command_action(statement)? {
+            self.add(action, Resource::Database)?;
+        }
+        if self.analysis.touches.len() < 2 && statement.command.class() != Class::Query && self.missing.0.is_empty() {
+            let what = format!("{} names nothing that policy can decide", statement.command.tag());
+            return Err(Refusal::NotUnderstood(what).into());
+        }
+        Ok(())
+    }
+
+    /// Rows leave the wire: what they hold must be readable in the clear.
+    fn server_side(&mut self, action: Action) -> Result<(), Stop> {
+        for touch in &mut self.analysis.touches {
+            if touch.action == Action::Select {
+                touch.action = Action::Copy;
+            }
+        }
+        self.analysis.results = super::Results::None;
+        self.analysis.reads_only = false;
+        self.add(action, Resource::Database)
+    }
+}
+
+/// The action on a relation that is named. `None`: no action of its own.
+fn relation_action(touch: Touch) -> Option<Action> {
+    match touch {
+        Touch::Select | Touch::Like => Some(Action::Select),
+        Touch::Insert => Some(Action::Insert),
+        Touch::Truncate => Some(Action::Truncate),
+        Touch::Lock(_) => Some(Action::Lock),
+        Touch::Reference => Some(Action::Filter),
+        Touch::Publish => Some(Action::Copy),
+        touch => define_action(touch),
+    }
+}
+
+/// The action of a definition, on whatever it is done to. `None`: naming it is not an action.
+fn define_action(touch: Touch) -> Option<Action> {
+    match touch {
+        Touch::Create => Some(Action::Create),
+        Touch::Drop => Some(Action::Drop),
+        Touch::Comment | Touch::Label => Some(Action::Comment),
+        Touch::Grant | Touch::Revoke => Some(Action::Grant),
+        Touch::Vacuum | Touch::Analyze | Touch::Cluster | Touch::Reindex | Touch::Refresh => Some(Action::Maintain),
+        Touch::Alter
+        | Touch::Index
+        | Touch::Trigger
+        | Touch::Policy
+        | Touch::Rule
+        | Touch::Statistics
+        | Touch::Attach
+        | Touch::Defer => Some(Action::Alter),
+        Touch::Execute => Some(Action::Execute),
+        Touch::Publish => Some(Action::Replicate),
+        Touch::Select | Touch::Insert | Touch::Truncate | Touch::Lock(_) => Some(Action::Alter),
+        Touch::Reference | Touch::Like | Touch::Use | Touch::Own | Touch::Grantee => None,
+    }
+}
+
+/// The action for objects that live in no schema. `None`: it lives in one, or in a relation that is named besides.
+fn object_action(kind: ObjectKind) -> Option<Action> {
+    match kind {
+        ObjectKind::Role => Some(Action::Role),
+        ObjectKind::Publication | ObjectKind::Subscription => Some(Action::Replicate),
+        ObjectKind::AccessMethod
+        | ObjectKind::Cast
+        | ObjectKind::Database
+        | ObjectKind::EventTrigger
+        | ObjectKind::Extension
+        | ObjectKind::ForeignDataWrapper
+        | ObjectKind::Language
+        | ObjectKind::LargeObject
+        | ObjectKind::Server
+        | ObjectKind::Tablespace
+        | ObjectKind::Transform
+        | ObjectKind::UserMapping => Some(Action::System),
+        ObjectKind::Aggregate
+        | ObjectKind::Collation
+        | ObjectKind::Constraint
+        | ObjectKind::Conversion
+        | ObjectKind::Domain
+        | ObjectKind::ForeignTable
+        | ObjectKind::Function
+        | ObjectKind::Index
+        | ObjectKind::MaterializedView
+        | ObjectKind::Operator
+        | ObjectKind::OperatorClass
+        | ObjectKind::OperatorFamily
+        | ObjectKind::Policy
+        | ObjectKind::Procedure
+        | ObjectKind::Routine
+        | ObjectKind::Rule
+        | ObjectKind::Schema
+        | ObjectKind::Sequence
+        | ObjectKind::Statistics
+        | ObjectKind::Table
+        | ObjectKind::TextSearchConfiguration
+        | ObjectKind::TextSearchDictionary
+        | ObjectKind::TextSearchParser
+        | ObjectKind::TextSearchTemplate
+        | ObjectKind::Trigger
+        | ObjectKind::Type
+        | ObjectKind::View => None,
+    }
+}
+
+/// The action that a command is by itself, asked of the database.
+fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
+    let action = match &statement.effect {
+        // The gateway reads text as UTF-8 with standard strings: these must stay.
+        Effect::Set { name, .. } | Effect::Reset(name)
+            if matches!(name.as_str(), "client_encoding" | "standard_conforming_strings" | "names")
+                && !keeps_text_readable(&statement.effect) =>
+        {
+            return Err(Refusal::Unsupported(format!("changing {name}")));
+        }
+        Effect::Set { name, .. } | Effect::Reset(name) if matches!(name.as_str(), "role" | "session_authorization") => {
+            Action::Impersonate
+        }
+        Effect::Set { .. } | Effect::Reset(_) | Effect::ResetAll => Action::Set,
+        Effect::Show(_) => Action::Show,
+        Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Action::Impersonate,
+        Effect::Begin { .. }
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. }
+        | Effect::Savepoint(_)
+        | Effect::RollbackTo(_)
+        | Effect::Release(_)
+        | Effect::PrepareTransaction { .. }
+        | Effect::CommitPrepared { .. }
+        | Effect::RollbackPrepared { .. }
+        | Effect::SetTransaction { .. }
+        | Effect::SetSnapshot
+        | Effect::SetConstraints => Action::Transaction,
+        Effect::Prepare { .. } | Effect::Execute { .. } | Effect::Deallocate(_) => Action::Prepare,
+        Effect::Declare { .. } | Effect::Fetch { .. } | Effect::CloseCursor(_) => Action::Cursor,
+        Effect::DiscardAll | Effect::DiscardPlans | Effect::DiscardSequences | Effect::DiscardTemp => Action::Discard,
+        Effect::Listen(_) | Effect::Unlisten(_) => Action::Listen,
+        Effect::Notify { .. } => Action::Notify,
+        Effect::Anything => match statement.command {
+            Command::Do => Action::Do,
+            Command::Load => Action::Load,
+            _ => return Ok(None),
+        },
+        Effect::None => match statement.command {
+            Command::Explain => Action::Explain,
+            Command::Checkpoint => Action::System,
+            _ => return Ok(None),
+        },
+        Effect::Define | Effect::CopyIn(_) | Effect::CopyOut(_) => return Ok(None),
+    };
+    Ok(Some(action))
+}
+
+fn keeps_text_readable(effect: &Effect) -> bool {
+    let Effect::Set { name, value, .. } = effect else { return false };
+    let sql::SetTo::Value(value) = value else { return false };
+    let folded: String = value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    match name.as_str() {
+        "standard_conforming_strings" => matches!(folded.as_str(), "on" | "true" | "yes" | "1"),
+        _ => matches!(folded.as_str(), "utf8" | "unicode"),
+    }
+}

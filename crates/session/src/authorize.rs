@@ -1,0 +1,344 @@
+//! The one place where a statement is allowed. Makes [`Permit`]s, and nothing else does.
+//!
+//! The decision is `policy`'s; this asks the right questions and turns the answers into what the session must do.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use audit::Verdict as AuditVerdict;
+use identity::Verified;
+use model::{ClientAddr, Identity, Method};
+use policy::{
+    Action, Bundle, Context, Decision, MaskSpec, PartVerdict, Request, Resource, SessionFacts, StatementFacts, Touch,
+};
+use sha2::{Digest, Sha256};
+
+use crate::analysis::{Analysis, Results};
+use crate::evidence;
+use crate::refuse::Refusal;
+use crate::shared::Settings;
+
+/// Marks a statement that changes nothing.
+pub enum Read {}
+/// Marks a statement that may change something.
+pub enum Write {}
+
+/// Proof that the policy allows a statement. Made by [`permit`] only, spent by `forward`.
+pub struct Permit<K> {
+    #[expect(dead_code, reason = "what was allowed; the proof is that it exists")]
+    judged: Arc<Judged>,
+    kind: PhantomData<K>,
+}
+
+/// A permit of the right kind.
+pub(crate) enum Allowed {
+    Read(Permit<Read>),
+    Write(Permit<Write>),
+}
+
+/// A statement's analysis with what the policy says of it, for one scope.
+pub struct Judged {
+    pub(crate) analysis: Arc<Analysis>,
+    // INVARIANT: None only if the policy allows the statement, under `masks`, or nothing is enforced.
+    refusal: Option<Refusal>,
+    /// One per column of the result, or none at all if no column is masked.
+    pub(crate) masks: Vec<Option<MaskSpec>>,
+    /// Errors and notices may quote values that the identity may not see.
+    pub(crate) redact: bool,
+    pub(crate) verdict: AuditVerdict,
+    pub(crate) decision: audit::Fragment,
+    /// Of the statement that this one prepares or declares.
+    pub(crate) inner: Option<Arc<Judged>>,
+    /// Whom and what it holds for.
+    pub(crate) scope: u128,
+    /// The record of a read must be on disk before its result is released.
+    pub(crate) sync_reads: bool,
+}
+
+impl Judged {
+    /// Returns why the statement is refused, if it is.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+}
+
+/// Whom and what a judgement holds for.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    identity: Arc<Identity>,
+    application_name: Arc<str>,
+    client_address: IpAddr,
+    tls: bool,
+    method: Method,
+    names: u128,
+    id: u128,
+}
+
+impl Scope {
+    pub(crate) fn new(
+        verified: &Verified,
+        application_name: &str,
+        client: ClientAddr,
+        tls: bool,
+        name_scope: &str,
+        bundle: &Bundle,
+    ) -> Self {
+        Self {
+            identity: Arc::new(verified.identity().clone()),
+            application_name: application_name.into(),
+            client_address: client.0.ip().to_canonical(),
+            tls,
+            method: verified.method(),
+            names: digest(&[name_scope.as_bytes()]),
+            id: 0,
+        }
+        .with_bundle(bundle)
+    }
+
+    fn facts(&self) -> SessionFacts<'_> {
+        SessionFacts {
+            application_name: &self.application_name,
+            client_address: self.client_address,
+            tls: self.tls,
+            method: self.method,
+        }
+    }
+
+    /// The same scope under another bundle.
+    pub(crate) fn with_bundle(&self, bundle: &Bundle) -> Self {
+        // Everything that a rule can ask about who is asking; `Debug` of these types shows every field.
+        let who = format!("{:?} {:?}", self.identity, self.facts());
+        let id = digest(&[who.as_bytes(), &self.names.to_le_bytes(), &bundle.hash()]);
+        Self { id, ..self.clone() }
+    }
+
+    /// Names all of it.
+    pub(crate) fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// Names only what decides which object a name means.
+    pub(crate) fn names(&self) -> u128 {
+        self.names
+    }
+}
+
+fn digest(parts: &[&[u8]]) -> u128 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    u128::from_le_bytes(half)
+}
+
+/// Asks the policy about an analysed statement.
+pub(crate) fn judge(
+    analysis: Arc<Analysis>,
+    bundle: &Bundle,
+    scope: &Scope,
+    settings: &Settings,
+    now: SystemTime,
+) -> Judged {
+    let inner =
+        analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
+    let asked = Asked::new(&analysis, bundle);
+    let nobody = BTreeSet::new();
+    let context = Context {
+        statement: StatementFacts {
+            command: analysis.kind(),
+            has_where: analysis.has_where,
+            row_locks: analysis.row_locks,
+        },
+        session: scope.facts(),
+        now,
+        approved_by: &nobody,
+    };
+    let decide = |touches: &[Touch]| {
+        let request =
+            Request { identity: &scope.identity, database: &settings.name, context, touches };
+        policy::decide(bundle, &request)
+    };
+    let decision = decide(&asked.touches);
+    let seen = decide(&asked.seen);
+    let masking = settings.enforce || settings.mask;
+    let masks = if masking { masks(&analysis, &decision) } else { Vec::new() };
+    let masked = decision.parts.iter().any(|part| part.verdict.mask().is_some());
+    let tagged_seen = asked.seen.iter().zip(&seen.parts).any(|(touch, part)| {
+        !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle)
+    });
+    let refusal = refusal(&analysis, &asked.touches, &decision, bundle);
+    let verdict = match (&refusal, masked) {
+        (None, false) => AuditVerdict::Allow,
+        (None, true) if masking => AuditVerdict::Mask,
+        (None, true) => AuditVerdict::ObservedMask,
+        (Some(Refusal::ApprovalRequired { .. }), _) if settings.enforce => AuditVerdict::Hold,
+        (Some(Refusal::ApprovalRequired { .. }), _) => AuditVerdict::ObservedHold,
+        (Some(_), _) if settings.enforce => AuditVerdict::Deny,
+        (Some(_), _) => AuditVerdict::ObservedDeny,
+    };
+    let fragment = evidence::decision(&analysis, &asked.touches, &decision);
+    // SECURITY: without enforcement a statement that can't be read still can't be masked; where the bundle has masks
+    // and they are to apply, it is refused all the same.
+    let refusal = refusal.filter(|why| {
+        settings.enforce || (settings.mask && analysis.unknown.is_some() && !bundle.tag_patterns().is_empty() && is_opaque(why))
+    });
+    Judged {
+        refusal,
+        masks,
+        redact: masking && (masked || tagged_seen),
+        verdict,
+        decision: fragment,
+        inner,
+        scope: scope.id,
+        sync_reads: settings.durability == crate::shared::Durability::Sync,
+        analysis,
+    }
+}
+
+fn is_opaque(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_))
+}
+
+/// The touches with the tags that views' columns inherit.
+struct Asked {
+    touches: Vec<Touch>,
+    seen: Vec<Touch>,
+}
+
+impl Asked {
+    fn new(analysis: &Analysis, bundle: &Bundle) -> Self {
+        let with_tags = |touch: &Touch, inherits: &[(model::QualifiedName, String)]| {
+            let mut touch = touch.clone();
+            if let Resource::Column { tags, .. } = &mut touch.resource {
+                for (relation, column) in inherits {
+                    for tag in bundle.tags(relation, column) {
+                        if !tags.iter().any(|known| known.as_str() == tag.as_str()) {
+                            tags.push(tag.as_str().to_owned());
+                        }
+                    }
+                }
+            }
+            touch
+        };
+        Self {
+            touches: analysis.touches.iter().zip(&analysis.inherits).map(|(t, i)| with_tags(t, i)).collect(),
+            seen: analysis.seen.iter().map(|(t, i)| with_tags(t, i)).collect(),
+        }
+    }
+}
+
+fn is_tagged(touch: &Touch, bundle: &Bundle) -> bool {
+    match &touch.resource {
+        Resource::Column { relation, column, tags, .. } => {
+            !tags.is_empty() || !bundle.tags(relation, column).is_empty()
+        }
+        Resource::Database | Resource::Schema { .. } | Resource::Relation { .. } | Resource::Function { .. } => false,
+    }
+}
+
+/// Which mask each column of the result gets: of all masks on columns that it depends on, the least revealing.
+fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<MaskSpec>> {
+    let Results::Columns(columns) = &analysis.results else { return Vec::new() };
+    let mut any = false;
+    let masks = columns
+        .iter()
+        .map(|column| {
+            let mut chosen: Option<MaskSpec> = None;
+            for (touch, _) in &column.sources {
+                if let Some(spec) = decision.parts.get(*touch).and_then(|part| part.verdict.mask()) {
+                    // Of several the least revealing of all wins; which of two keeps less is not asked here.
+                    chosen = Some(match chosen.take() {
+                        Some(known) if known != *spec => MaskSpec::Null,
+                        _ => spec.clone(),
+                    });
+                }
+            }
+            any |= chosen.is_some();
+            chosen
+        })
+        .collect();
+    if any { masks } else { Vec::new() }
+}
+
+fn refusal(analysis: &Analysis, touches: &[Touch], decision: &Decision, bundle: &Bundle) -> Option<Refusal> {
+    if let Some(unknown) = &analysis.unknown {
+        return Some(unknown.clone());
+    }
+    let mut what = Vec::new();
+    let mut rules = Vec::new();
+    let mut help = Vec::new();
+    let mut approvers: Vec<String> = Vec::new();
+    let mut held = Vec::new();
+    for (touch, part) in touches.iter().zip(&decision.parts) {
+        let refused = match &part.verdict {
+            PartVerdict::Allow => false,
+            // Only a value that is returned can be masked on its way.
+            PartVerdict::Mask(_) => touch.action != Action::Select,
+            PartVerdict::Hold { approvers: groups, mask: _ } => {
+                held.push(Analysis::describe(touch));
+                for group in groups {
+                    if !approvers.contains(group) {
+                        approvers.push(group.clone());
+                    }
+                }
+                false
+            }
+            PartVerdict::Deny => true,
+        };
+        if refused {
+            what.push(Analysis::describe(touch));
+            for rule in &part.rules {
+                let rule = rule.to_string();
+                if !rules.contains(&rule) {
+                    rules.push(rule);
+                }
+            }
+            for line in &part.help {
+                let line = line.to_string();
+                if !help.contains(&line) {
+                    help.push(line);
+                }
+            }
+        }
+    }
+    let _ = bundle;
+    if what.is_empty() {
+        return (!approvers.is_empty())
+            .then(|| Refusal::ApprovalRequired { what: shorten(&held), approvers });
+    }
+    let rules = if rules.is_empty() {
+        "No rule of the policy permits it.".to_owned()
+    } else {
+        format!("Decided by: {}.", rules.join(", "))
+    };
+    Some(Refusal::Denied { what: shorten(&what), rules, help: help.join(" ") })
+}
+
+/// Lists a few and counts the rest: an error is read by people.
+fn shorten(items: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<&str> = items.iter().take(SHOWN).map(String::as_str).collect();
+    let more = items.len().saturating_sub(SHOWN);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// Turns a judgement that allows into the proof that it does.
+pub(crate) fn permit(judged: &Arc<Judged>) -> Result<Allowed, Refusal> {
+    if let Some(refusal) = &judged.refusal {
+        return Err(refusal.clone());
+    }
+    let judged = judged.clone();
+    Ok(if judged.analysis.reads_only {
+        Allowed::Read(Permit { judged, kind: PhantomData })
+    } else {
+        Allowed::Write(Permit { judged, kind: PhantomData })
+    })
+}

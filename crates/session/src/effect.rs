@@ -1,0 +1,58 @@
+//! Everything that a session may ask of its shell, and the bytes that it wants sent.
+
+use audit::Encoded;
+use model::{Method, Secret};
+
+use crate::forward::UpstreamBytes;
+use crate::record::Ticket;
+
+/// One thing that the shell must do. Closed: a new ability is a new variant.
+pub enum Effect {
+    /// Check this token and answer with `Input::CredentialVerified`.
+    VerifyCredential {
+        /// What the client presented.
+        token: Secret<String>,
+        /// How it was presented.
+        method: Method,
+    },
+    /// Log in upstream with these startup parameters and answer with `Input::UpstreamReady` or `UpstreamFailed`.
+    Connect {
+        /// Run-time parameters from the client that passed the allow-list.
+        parameters: Vec<(String, String)>,
+    },
+    /// Append to the journal, in order, and answer with `Input::Written`, and `Durable` if asked, for the ticket.
+    AppendAudit {
+        /// Names the record in the answer.
+        ticket: Ticket,
+        /// How strongly, and so which answer is awaited.
+        keep: Keep,
+        /// The record.
+        event: Encoded,
+    },
+    /// Ask the server to cancel what the upstream connection runs.
+    CancelUpstream,
+    /// Send what is left to the client and close both connections.
+    Close,
+}
+
+/// How strongly a record is to be kept before the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Soon, with the next record that is written: nothing waits for it.
+    Soon,
+    /// It has left the process before any byte that this turn produced is sent: `Input::Written`.
+    Written,
+    /// It is on disk: `Input::Durable`.
+    Durable,
+}
+
+/// What one call of `Session::handle` produced. The shell empties it.
+#[derive(Default)]
+pub struct Outbox {
+    /// Bytes for the client.
+    pub client: Vec<u8>,
+    /// Bytes for the upstream; only `forward` adds to them.
+    pub upstream: UpstreamBytes,
+    /// What else is to be done, in order.
+    pub effects: Vec<Effect>,
+}

@@ -1,0 +1,212 @@
+//! What is recorded about statements: the decision, the statement, its outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement};
+use policy::{Decision, PartVerdict, Resource, Touch};
+use wire::frontend::Bind;
+
+use crate::analysis::Analysis;
+use crate::authorize::{self, Allowed, Judged};
+use crate::effect::Keep;
+use crate::ops::Run;
+use crate::record::Ticket;
+use crate::refuse::Refusal;
+use crate::results::Rows;
+use crate::running::{Running, Turn};
+
+/// A statement that is about to be executed.
+pub(crate) struct Executed<'a> {
+    pub(crate) judged: &'a Arc<Judged>,
+    pub(crate) text: &'a str,
+    pub(crate) parameters: Option<&'a Parameters>,
+    pub(crate) extended: bool,
+}
+
+/// The values bound to a portal, for the record.
+#[derive(Default)]
+pub(crate) struct Parameters(Vec<(i16, Option<Vec<u8>>)>);
+
+impl Parameters {
+    pub(crate) fn of(bind: &Bind<'_>) -> Self {
+        let format = |i| bind.param_formats.of(i).unwrap_or(0);
+        Self(bind.params.iter().enumerate().map(|(i, value)| (format(i), value.map(<[u8]>::to_vec))).collect())
+    }
+}
+
+/// Renders what was decided, once per judgement.
+pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decision) -> audit::Fragment {
+    let mut grouped: BTreeMap<(&str, &str, String), Vec<&str>> = BTreeMap::new();
+    let mut rules: Vec<String> = Vec::new();
+    let mut masks = Vec::new();
+    let mut approvers = Vec::new();
+    for (touch, part) in touches.iter().zip(&decision.parts) {
+        let (kind, name, column) = match &touch.resource {
+            Resource::Database => ("database", String::new(), None),
+            Resource::Schema { name } => ("schema", name.clone(), None),
+            Resource::Relation { name, .. } => ("relation", name.to_string(), None),
+            Resource::Column { relation, column, .. } => ("relation", relation.to_string(), Some(column.as_str())),
+            Resource::Function { name, .. } => ("function", name.to_string(), None),
+        };
+        if let (Some(spec), Some(column)) = (part.verdict.mask(), column) {
+            masks.push((format!("{name}.{column}"), spec.kind()));
+        }
+        if let PartVerdict::Hold { approvers: groups, mask: _ } = &part.verdict {
+            approvers.extend(groups.iter().map(String::as_str));
+        }
+        grouped.entry((touch.action.as_str(), kind, name)).or_default().extend(column);
+        for rule in &part.rules {
+            let id = rule.id.to_string();
+            if !rules.contains(&id) {
+                rules.push(id);
+            }
+        }
+    }
+    approvers.sort_unstable();
+    approvers.dedup();
+    audit::Decision {
+        kind: analysis.kind(),
+        touches: grouped
+            .iter()
+            .map(|((action, kind, name), columns)| audit::Touch { action, kind, name, columns: columns.clone() })
+            .collect(),
+        rules: rules.iter().map(String::as_str).collect(),
+        masks: masks.iter().map(|(column, mask)| MaskUse { column, mask }).collect(),
+        approvers,
+    }
+    .render()
+}
+
+impl Running {
+    /// Asks for the permit and records the statement with the verdict, allowed or refused.
+    pub(crate) fn decide_and_record(
+        &mut self,
+        executed: &Executed<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(Allowed, Run), Refusal> {
+        let decided = authorize::permit(executed.judged);
+        let ticket = self.record_statement(executed, decided.as_ref().err(), turn);
+        let allowed = decided?;
+        let run = Run {
+            number: self.statement_last,
+            judged: executed.judged.clone(),
+            ticket,
+            started: turn.now.monotonic,
+            rows: Rows::Plain,
+            rows_count: 0,
+            bytes: 0,
+            offset_chars: 0,
+            done: false,
+            in_script: false,
+            failed: false,
+        };
+        Ok((allowed, run))
+    }
+
+    /// Records a statement that is refused before it could be executed.
+    pub(crate) fn record_refusal(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        text: &str,
+        extended: bool,
+        refusal: &Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        let judged = self.judge(analysis, turn.now);
+        let executed = Executed { judged: &judged, text, parameters: None, extended };
+        self.record_statement(&executed, Some(refusal), turn);
+    }
+
+    pub(crate) fn record_statement(
+        &mut self,
+        executed: &Executed<'_>,
+        refusal: Option<&Refusal>,
+        turn: &mut Turn<'_>,
+    ) -> Ticket {
+        let Executed { judged, text, parameters, extended } = *executed;
+        self.statement_last += 1;
+        let durable = refusal.is_none() && (!judged.analysis.reads_only || judged.sync_reads);
+        let error = refusal.map(Refusal::error);
+        let state = error.as_ref().and_then(|e| e.sqlstate()).map(|s| s.as_str().to_owned()).unwrap_or_default();
+        let message = error.as_ref().and_then(|e| e.message()).map(String::from_utf8_lossy).unwrap_or_default();
+        let redacted = without_secrets(text, &judged.analysis.secrets);
+        let parameters: Vec<Parameter<'_>> = parameters
+            .map(|p| p.0.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|(format, value)| match (format, value) {
+                (_, None) => Parameter::Null,
+                (0, Some(text)) => Parameter::Text(text),
+                (_, Some(binary)) => Parameter::Binary(binary),
+            })
+            .collect();
+        let verdict = match (refusal, judged.refusal()) {
+            // Refused for another reason than the policy's.
+            (Some(_), None) => audit::Verdict::Deny,
+            _ => judged.verdict,
+        };
+        let event = Event::Statement(Statement {
+            session: self.id,
+            statement: self.statement_last,
+            identity: &self.form,
+            client: self.client,
+            application_name: self.application_name.as_deref().unwrap_or_default(),
+            database: &self.database.settings.name,
+            protocol: if extended { Protocol::Extended } else { Protocol::Simple },
+            text: &redacted,
+            parameters: &parameters,
+            decision: &judged.decision,
+            verdict,
+            refusal: refusal.map(|_| audit::Refusal { sqlstate: &state, message: &message }),
+            durability: if durable { Durability::Durable } else { Durability::Written },
+        })
+        .encode();
+        self.append(event, if durable { Keep::Durable } else { Keep::Written }, turn)
+    }
+
+    /// Records how a statement ended.
+    pub(crate) fn record_outcome(&mut self, run: &Run, completion: Completion<'_>, turn: &mut Turn<'_>) {
+        let event = Event::Outcome(Outcome {
+            session: self.id,
+            statement: run.number,
+            completion,
+            rows: run.rows_count,
+            bytes: run.bytes,
+            duration: turn.now.monotonic.saturating_duration_since(run.started),
+        })
+        .encode();
+        // What a write came to is known to the record before it is known to the client.
+        let keep = if run.judged.analysis.reads_only { Keep::Soon } else { Keep::Written };
+        self.append(event, keep, turn);
+    }
+
+    pub(crate) fn record_incident(&mut self, statement: Option<u64>, kind: &str, detail: &str, turn: &mut Turn<'_>) {
+        let event = Event::Incident {
+            session: Some(self.id),
+            statement,
+            identity: Some(&self.form),
+            database: Some(&self.database.settings.name),
+            kind,
+            detail,
+        }
+        .encode();
+        self.append(event, Keep::Durable, turn);
+    }
+}
+
+/// Takes the literals of secrets out of a text.
+fn without_secrets<'t>(text: &'t str, secrets: &[std::ops::Range<usize>]) -> std::borrow::Cow<'t, str> {
+    if secrets.is_empty() {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets {
+        out.push_str(text.get(at..secret.start).unwrap_or_default());
+        out.push_str("'***'");
+        at = secret.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    out.into()
+}

@@ -1,0 +1,361 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close.
+//!
+//! A statement is decided when it is parsed, again when it is bound, and again each time it is executed, with the
+//! policy of that moment.
+
+use std::sync::Arc;
+
+use model::Oid;
+use sql::{Limits, Statement};
+use wire::frontend::{Bind, Close, Describe, Execute, Parse, Target};
+
+use crate::analysis::Analysis;
+use crate::authorize::{self, Judged};
+use crate::evidence::{Executed, Parameters};
+use crate::forward::RESERVED_PREFIX;
+use crate::inquiry::{Inquiry, Job};
+use crate::memo::Key;
+use crate::names;
+use crate::ops::{Deferred, OpKind};
+use crate::refuse::Refusal;
+use crate::results::Rows;
+use crate::running::{Running, Turn};
+
+/// A prepared statement, whether made by Parse or by PREPARE.
+pub(crate) struct Prepared {
+    pub(crate) text: String,
+    pub(crate) param_types: Vec<Oid>,
+    /// As of its last use; asked again when the policy changes.
+    pub(crate) judged: Arc<Judged>,
+    /// Of names, when it was analysed.
+    pub(crate) generation: u64,
+    /// Made by PREPARE: the text is the whole PREPARE, so it can't be asked about again by itself.
+    pub(crate) by_sql: bool,
+}
+
+impl Prepared {
+    /// What PREPARE makes.
+    pub(crate) fn declared(session: &Running, text: &str, judged: Arc<Judged>) -> Self {
+        Self {
+            text: text.to_owned(),
+            param_types: Vec::new(),
+            judged,
+            generation: session.names.generation(),
+            by_sql: true,
+        }
+    }
+
+    /// Returns whether nothing is known to have changed since it was analysed.
+    pub(crate) fn holds(&self, session: &Running) -> bool {
+        self.generation == session.names.generation() && self.judged.analysis.epoch == session.database.epoch()
+    }
+}
+
+/// A portal, whether made by Bind or by DECLARE.
+pub(crate) struct Portal {
+    pub(crate) text: String,
+    pub(crate) judged: Arc<Judged>,
+    /// What it runs is looked up anew when it is executed: EXECUTE, FETCH.
+    pub(crate) bound: Option<Statement>,
+    pub(crate) parameters: Parameters,
+    /// Result formats as Bind gave them: none (all text), one for all, or one for each column.
+    pub(crate) formats: Vec<i16>,
+    /// Made by DECLARE BINARY: what format Execute would give is the server's business.
+    pub(crate) binary_cursor: bool,
+    /// Outlives its transaction.
+    pub(crate) hold: bool,
+}
+
+impl Portal {
+    /// What DECLARE makes.
+    pub(crate) fn declared(text: &str, judged: Arc<Judged>, hold: bool, binary: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            judged,
+            bound: None,
+            parameters: Parameters::default(),
+            formats: Vec::new(),
+            binary_cursor: binary,
+            hold,
+        }
+    }
+}
+
+/// A Parse message whose statement has been analysed.
+pub(crate) struct Parsed {
+    pub(crate) message: Vec<u8>,
+    pub(crate) name: Vec<u8>,
+    pub(crate) text: String,
+    pub(crate) param_types: Vec<Oid>,
+    /// The server has carried it out already, as a question.
+    pub(crate) parsed: bool,
+}
+
+/// A Bind message, taken apart and kept whole.
+pub(crate) struct Binding {
+    pub(crate) message: Vec<u8>,
+    pub(crate) portal: Vec<u8>,
+    pub(crate) statement: Vec<u8>,
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) parameters: Parameters,
+    pub(crate) formats: Vec<i16>,
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+impl Running {
+    pub(crate) fn parse(&mut self, parse: Parse<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        if let Err(refusal) = self.may_name(parse.statement, self.statements.len()) {
+            return self.refuse_extended(refusal, None, turn);
+        }
+        let text = match self.readable(parse.query) {
+            Ok(text) => text,
+            Err(refusal) => return self.refuse_extended(refusal, None, turn),
+        };
+        let param_types: Vec<Oid> = parse.param_types.iter().collect();
+        let key = Key::new(text, &param_types);
+        let parsed = |parsed| Parsed {
+            message: raw.to_vec(),
+            name: parse.statement.to_vec(),
+            text: text.to_owned(),
+            param_types: param_types.clone(),
+            parsed,
+        };
+        if let Some(judged) = self.known(&key, text, turn.now) {
+            return self.parsed(parsed(false), judged, turn);
+        }
+        self.learn_parse(parsed(false), key, turn);
+    }
+
+    fn learn_parse(&mut self, parsed: Parsed, key: Key, turn: &mut Turn<'_>) {
+        let limits = Limits { statements_max: 2, ..self.sql_limits() };
+        let statements = sql::parse(&parsed.text, limits);
+        let param_types = parsed.param_types.clone();
+        let several = "cannot insert multiple commands into a prepared statement";
+        match statements {
+            Ok(mut statements) if statements.len() < 2 => match statements.pop() {
+                Some(statement) => match self.bound(&statement) {
+                    Some(Err(refusal)) => self.refuse_extended(refusal, None, turn),
+                    _ => {
+                        let job = job(parsed);
+                        self.begin_inquiry(Inquiry::new(job, key, statement, &param_types), turn);
+                    }
+                },
+                None => {
+                    let analysis = Arc::new(Analysis::empty(turn.now.monotonic));
+                    let judged = self.judge(&analysis, turn.now);
+                    self.parsed(parsed, judged, turn);
+                }
+            },
+            // The text of PostgreSQL itself (exec_parse_message, postgres.c).
+            Ok(_) => self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn),
+            Err(error) if error.sqlstate == "54000" && error.position.is_none() && error.message.contains("statements") => {
+                self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn);
+            }
+            Err(error) if error.sqlstate == "54000" => {
+                self.refuse_extended(Refusal::TooLarge(error.message), None, turn);
+            }
+            Err(error) => {
+                let job = job(parsed);
+                self.begin_inquiry(Inquiry::syntax(job, error), turn);
+            }
+        }
+    }
+
+    /// Checks a name that a client gives to something, and that there is room for it.
+    fn may_name(&self, name: &[u8], count: usize) -> Result<(), Refusal> {
+        if name.starts_with(RESERVED_PREFIX.as_bytes()) {
+            return Err(Refusal::Reserved(shown(name)));
+        }
+        let max = self.database.settings.limits.prepared_max;
+        if count >= max {
+            return Err(Refusal::TooLarge(format!("session has {max} prepared statements or portals already")));
+        }
+        Ok(())
+    }
+
+    /// Takes or refuses a Parse message whose statement has been decided.
+    pub(crate) fn parsed(&mut self, parsed: Parsed, judged: Arc<Judged>, turn: &mut Turn<'_>) {
+        let Parsed { message, name, text, param_types, parsed } = parsed;
+        let allowed = match authorize::permit(&judged) {
+            Ok(allowed) => allowed,
+            Err(refusal) => {
+                let executed = Executed { judged: &judged, text: &text, parameters: None, extended: true };
+                self.record_statement(&executed, Some(&refusal), turn);
+                if parsed {
+                    // It replaced what the name stood for before.
+                    self.statements.forget(&name);
+                }
+                return self.refuse_extended(refusal, parsed.then_some(name.as_slice()), turn);
+            }
+        };
+        let generation = self.names.generation();
+        let prepared =
+            Arc::new(Prepared { text, param_types, judged, generation, by_sql: false });
+        if parsed {
+            self.statements.put_now(&name, prepared);
+            wire::backend::encode::parse_complete(&mut turn.out.client);
+            return;
+        }
+        let op = self.next_op(OpKind::Parse);
+        self.statements.put(op.number, &name, prepared);
+        self.dispatch(Deferred::Prepare { allowed, message, op }, turn);
+    }
+
+    pub(crate) fn bind(&mut self, bind: Bind<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        if let Err(refusal) = self.may_name(bind.portal, self.portals.len()) {
+            return self.refuse_extended(refusal, None, turn);
+        }
+        let Some(prepared) = self.statements.get(bind.statement).cloned() else {
+            return self.refuse_extended(Refusal::NoStatement(shown(bind.statement)), None, turn);
+        };
+        let current = prepared.holds(self) && names::fresh(prepared.judged.analysis.asked, turn.now.monotonic);
+        let binding = Binding {
+            message: raw.to_vec(),
+            portal: bind.portal.to_vec(),
+            statement: bind.statement.to_vec(),
+            parameters: Parameters::of(&bind),
+            formats: bind.result_formats.iter().collect(),
+            prepared,
+        };
+        if current {
+            return self.bound_to(binding, turn);
+        }
+        self.ask_again(binding, turn);
+    }
+
+    /// What the statement means may have changed since it was prepared: the server is asked again, and unless the
+    /// answer is the same the client must prepare it again.
+    fn ask_again(&mut self, binding: Binding, turn: &mut Turn<'_>) {
+        let text = binding.prepared.text.clone();
+        let param_types = binding.prepared.param_types.clone();
+        let statement = self.read_sql(&text).ok().and_then(|mut list| list.pop());
+        match statement {
+            Some(statement) => {
+                let key = Key::new(&text, &param_types);
+                self.begin_inquiry(Inquiry::new(Job::Bind(binding), key, statement, &param_types), turn);
+            }
+            // An empty statement means the same for ever.
+            None => self.bound_to(binding, turn),
+        }
+    }
+
+    /// The server has answered again about a statement that is being bound.
+    pub(crate) fn rebound(&mut self, mut binding: Binding, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
+        let old = &binding.prepared;
+        let inner = if old.by_sql { analysis.inner.as_ref() } else { Some(analysis) };
+        let same = inner.filter(|new| new.means_the_same_as(&old.judged.analysis)).cloned();
+        let Some(new) = same else {
+            let what = format!("\"{}\" means something else now", shown(&binding.statement));
+            let refusal = Refusal::Changed(what);
+            let text = old.text.clone();
+            self.record_refusal(analysis, &text, true, &refusal, turn);
+            return self.refuse_extended(refusal, None, turn);
+        };
+        let prepared = Arc::new(Prepared {
+            text: old.text.clone(),
+            param_types: old.param_types.clone(),
+            judged: self.judge(&new, turn.now),
+            generation: self.names.generation(),
+            by_sql: old.by_sql,
+        });
+        self.statements.update(&binding.statement, prepared.clone());
+        binding.prepared = prepared;
+        self.bound_to(binding, turn);
+    }
+
+    fn bound_to(&mut self, binding: Binding, turn: &mut Turn<'_>) {
+        let Binding { message, portal, statement: _, prepared, parameters, formats } = binding;
+        let statement = if crate::effects::is_session_bound(&prepared.judged.analysis.effect) {
+            self.read_sql(&prepared.text).ok().and_then(|mut list| list.pop())
+        } else {
+            None
+        };
+        let judged = self.rejudge(&prepared.judged, turn.now);
+        let allowed = match authorize::permit(&judged) {
+            Ok(allowed) => allowed,
+            Err(refusal) => {
+                let executed =
+                    Executed { judged: &judged, text: &prepared.text, parameters: Some(&parameters), extended: true };
+                self.record_statement(&executed, Some(&refusal), turn);
+                return self.refuse_extended(refusal, None, turn);
+            }
+        };
+        let made = Portal {
+            text: prepared.text.clone(),
+            judged,
+            bound: statement,
+            parameters,
+            formats,
+            binary_cursor: false,
+            hold: false,
+        };
+        let op = self.next_op(OpKind::Bind);
+        self.portals.put(op.number, &portal, Arc::new(made));
+        self.dispatch(Deferred::Prepare { allowed, message, op }, turn);
+    }
+
+    pub(crate) fn describe(&mut self, describe: Describe<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        let judged = match describe.target {
+            Target::Statement => self.statements.get(describe.name).map(|s| s.judged.clone()),
+            Target::Portal => self.portals.get(describe.name).map(|p| p.judged.clone()),
+        };
+        let Some(judged) = judged else {
+            let refusal = match describe.target {
+                Target::Statement => Refusal::NoStatement(shown(describe.name)),
+                Target::Portal => Refusal::NoPortal(shown(describe.name)),
+            };
+            return self.refuse_extended(refusal, None, turn);
+        };
+        let op = self.next_op(OpKind::Describe { judged });
+        self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
+    }
+
+    pub(crate) fn execute(&mut self, execute: Execute<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        let Some(portal) = self.portals.get(execute.portal).cloned() else {
+            return self.refuse_extended(Refusal::NoPortal(shown(execute.portal)), None, turn);
+        };
+        // EXECUTE and FETCH run what the name stands for now, not when they were bound.
+        let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement)) {
+            Some(Ok(analysis)) => self.judge(&analysis, turn.now),
+            Some(Err(refusal)) => return self.refuse_extended(refusal, None, turn),
+            None => self.rejudge(&portal.judged, turn.now),
+        };
+        let executed =
+            Executed { judged: &judged, text: &portal.text, parameters: Some(&portal.parameters), extended: true };
+        let rows = match Rows::bound(&judged, &portal, &self.database.settings) {
+            Ok(rows) => rows,
+            Err(refusal) => {
+                self.record_statement(&executed, Some(&refusal), turn);
+                return self.refuse_extended(refusal, None, turn);
+            }
+        };
+        let (allowed, mut run) = match self.decide_and_record(&executed, turn) {
+            Ok(decided) => decided,
+            Err(refusal) => return self.refuse_extended(refusal, None, turn),
+        };
+        run.rows = rows;
+        let op = self.next_op(OpKind::Execute(Box::new(run)));
+        self.apply_effect(&judged, &portal.text, op.number);
+        self.dispatch_run(allowed, raw, op, turn);
+        if judged.analysis.copies_in() {
+            self.wait_for_copy();
+        }
+    }
+
+    pub(crate) fn close_named(&mut self, close: Close<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        let op = self.next_op(OpKind::Close { hidden: false });
+        match close.target {
+            Target::Statement => self.statements.remove(op.number, close.name),
+            Target::Portal => self.portals.remove(op.number, close.name),
+        }
+        self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
+    }
+}
+
+fn job(parsed: Parsed) -> Job {
+    let Parsed { message, name, text, param_types, parsed: _ } = parsed;
+    Job::Parse { message, name, text, param_types }
+}

@@ -1,0 +1,262 @@
+//! The only writer to the upstream.
+//!
+//! Statements need a [`Permit`] and a [`Receipt`]: of a record that has left the process for a read, that is on disk for
+//! a write. Everything else that is sent is in the
+//! closed list [`Housekeeping`] or a question, which PostgreSQL parses and does not execute.
+//!
+//! Values that prove a decision, or a record, can't be made elsewhere:
+//!
+//! ```compile_fail,E0451
+//! # fn forge(judged: std::sync::Arc<session::Judged>) {
+//! let permit: session::Permit<session::Read> = session::Permit { judged, kind: std::marker::PhantomData };
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let receipt: session::Receipt<session::Durable> = session::Receipt { kind: std::marker::PhantomData };
+//! ```
+//!
+//! A write can't be forwarded on the strength of a record that isn't on disk:
+//!
+//! ```compile_fail,E0308
+//! # fn hurry(permit: session::Permit<session::Write>, receipt: session::Receipt<session::Written>) {
+//! let mut out = session::Outbox::default();
+//! session::forward_write(&mut out.upstream, permit, receipt, b"");
+//! # }
+//! ```
+//!
+//! nor a write be taken for a read:
+//!
+//! ```compile_fail,E0308
+//! # fn disguise(permit: session::Permit<session::Write>, receipt: session::Receipt<session::Written>) {
+//! let mut out = session::Outbox::default();
+//! session::forward_read(&mut out.upstream, permit, receipt, b"");
+//! # }
+//! ```
+//!
+//! and bytes can't be added behind its back:
+//!
+//! ```compile_fail,E0616
+//! let mut out = session::Outbox::default();
+//! out.upstream.bytes.extend_from_slice(b"X");
+//! ```
+
+use model::{Oid, quote_literal};
+use wire::EncodeError;
+use wire::frontend::{self, Target, encode};
+
+use crate::authorize::{Permit, Read, Write};
+use crate::record::{Durable, Receipt, Written};
+
+/// Bytes on their way to the upstream.
+#[derive(Default)]
+pub struct UpstreamBytes {
+    // INVARIANT: only this module appends.
+    bytes: Vec<u8>,
+}
+
+impl UpstreamBytes {
+    /// Lends the bytes to be written.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the first `n` bytes, which the upstream has taken; gives memory back when none is left.
+    pub fn consume(&mut self, n: usize) {
+        if n >= self.bytes.len() {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..n);
+        }
+    }
+
+    /// Returns whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Forwards a statement that only reads; its record has left the process.
+pub fn forward_read(out: &mut UpstreamBytes, permit: Permit<Read>, receipt: Receipt<Written>, message: &[u8]) {
+    let (Permit { .. }, Receipt { .. }) = (permit, receipt);
+    out.bytes.extend_from_slice(message);
+}
+
+/// Forwards a statement that may change something; its record is on disk.
+pub fn forward_write(
+    out: &mut UpstreamBytes,
+    permit: Permit<Write>,
+    receipt: Receipt<Durable>,
+    message: &[u8],
+) -> InProgress {
+    let (Permit { .. }, Receipt { .. }) = (permit, receipt);
+    out.bytes.extend_from_slice(message);
+    InProgress(())
+}
+
+/// Forwards a Parse or Bind of a statement that is allowed; nothing of it is executed yet.
+pub fn forward_preparation<K>(out: &mut UpstreamBytes, permit: &Permit<K>, message: &[u8]) {
+    let Permit { .. } = permit;
+    out.bytes.extend_from_slice(message);
+}
+
+/// Proof that a write was forwarded; its COPY data may follow.
+pub struct InProgress(());
+
+/// Forwards (part of) CopyData, CopyDone or CopyFail of a COPY that was forwarded.
+pub fn forward_copy_data(out: &mut UpstreamBytes, statement: &InProgress, bytes: &[u8]) {
+    let InProgress(()) = statement;
+    out.bytes.extend_from_slice(bytes);
+}
+
+/// Messages that carry no statement.
+pub(crate) enum Housekeeping<'a> {
+    /// A client's Describe, Close, Sync or Flush, as it came.
+    Client(ClientHousekeeping<'a>),
+    /// Closes a prepared statement that a question has made and policy then refused.
+    CloseStatement(&'a [u8]),
+    /// Makes the extended protocol fail where a message was refused, so that the server's books agree with the client's.
+    FailExtended,
+    /// Likewise for the simple protocol.
+    FailSimple,
+    /// Ends a failed question.
+    Sync,
+    /// Begins, commits or rolls back the implicit transaction of a Query with several statements.
+    Begin,
+    Commit,
+    Rollback,
+    /// Ends the connection.
+    Terminate,
+}
+
+/// A client message that neither defines nor runs a statement.
+pub(crate) struct ClientHousekeeping<'a>(&'a [u8]);
+
+impl<'a> ClientHousekeeping<'a> {
+    /// Takes a whole message if it is of a kind that runs nothing.
+    pub(crate) fn new(message: &'a [u8]) -> Option<Self> {
+        use frontend::tag::{CLOSE, DESCRIBE, FLUSH, SYNC};
+        matches!(message.first(), Some(&(CLOSE | DESCRIBE | FLUSH | SYNC))).then_some(Self(message))
+    }
+}
+
+/// Prefix of the names that the gateway itself uses on the server; clients may not use it.
+pub(crate) const RESERVED_PREFIX: &str = "gatepost.";
+
+/// The statement that makes the server fail: its name says in the server's log why.
+const REFUSED: &[u8] = b"gatepost.refused";
+
+pub(crate) fn housekeeping(out: &mut UpstreamBytes, message: Housekeeping<'_>) {
+    let bytes = &mut out.bytes;
+    match message {
+        Housekeeping::Client(ClientHousekeeping(raw)) => bytes.extend_from_slice(raw),
+        // None of these can fail: the texts are constants, and the name came in a message of the same form.
+        Housekeeping::CloseStatement(name) => drop(encode::close(bytes, Target::Statement, name)),
+        Housekeeping::FailExtended => drop(encode::describe(bytes, Target::Statement, REFUSED)),
+        // A syntax error, whatever the grammar: an unterminated quoted identifier that says what happened.
+        Housekeeping::FailSimple => drop(encode::query(bytes, b"\"gatepost.refused")),
+        Housekeeping::Sync => encode::sync(bytes),
+        Housekeeping::Begin => drop(encode::query(bytes, b"BEGIN")),
+        Housekeeping::Commit => drop(encode::query(bytes, b"COMMIT")),
+        Housekeeping::Rollback => drop(encode::query(bytes, b"ROLLBACK")),
+        Housekeeping::Terminate => encode::terminate(bytes),
+    }
+}
+
+/// One thing to ask the server, in the session's own transaction.
+pub(crate) enum Question {
+    /// Parse the client's own message, which leaves its prepared statement.
+    ClientParse(Vec<u8>),
+    /// Parse this text under a name of our own and close it again.
+    Parse { text: String, param_types: Vec<Oid> },
+    /// Run a catalog query of our own.
+    Rows(String),
+}
+
+const ON: &str = "SELECT pg_catalog.set_config('gatepost.messages', pg_catalog.current_setting('client_min_messages'), true), \
+                  pg_catalog.set_config('client_min_messages', 'log', true), \
+                  pg_catalog.set_config('debug_pretty_print', 'off', true), \
+                  pg_catalog.set_config('debug_print_rewritten', 'on', true)";
+const OFF: &str = "SELECT pg_catalog.set_config('debug_print_rewritten', 'off', true), \
+                   pg_catalog.set_config('client_min_messages', pg_catalog.current_setting('gatepost.messages'), true)";
+const ON_NAME: &[u8] = b"gatepost.on";
+const OFF_NAME: &[u8] = b"gatepost.off";
+const ASK_NAME: &[u8] = b"gatepost.ask";
+
+/// How many ParseComplete messages come before those of the questions themselves, if any is about a tree.
+pub(crate) const PREAMBLE_PARSES: usize = 2;
+
+/// Sends questions in one flight, those about trees first, without Sync: locks that their analysis takes are held
+/// until the statement runs. Returns how many CloseComplete messages end the flight.
+///
+/// # Errors
+/// A text is too long for a message; then nothing was sent.
+pub(crate) fn ask(out: &mut UpstreamBytes, questions: &[Question]) -> Result<usize, EncodeError> {
+    let start = out.bytes.len();
+    let asked = ask_into(&mut out.bytes, questions);
+    if asked.is_err() {
+        out.bytes.truncate(start);
+    }
+    asked
+}
+
+fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, EncodeError> {
+    let trees = questions.iter().any(|q| !matches!(q, Question::Rows(_)));
+    let mut closes = 0;
+    if trees {
+        // Both are parsed before the printing of trees is on.
+        encode::parse(bytes, ON_NAME, ON.as_bytes(), [])?;
+        encode::parse(bytes, OFF_NAME, OFF.as_bytes(), [])?;
+        run(bytes, ON_NAME)?;
+        for question in questions {
+            match question {
+                Question::ClientParse(raw) => bytes.extend_from_slice(raw),
+                Question::Parse { text, param_types } => {
+                    encode::parse(bytes, ASK_NAME, text.as_bytes(), param_types.iter().copied())?;
+                    encode::close(bytes, Target::Statement, ASK_NAME)?;
+                    closes += 1;
+                }
+                Question::Rows(_) => {}
+            }
+        }
+        run(bytes, OFF_NAME)?;
+        closes += drop_named(bytes, ON_NAME)? + drop_named(bytes, OFF_NAME)?;
+    }
+    for question in questions {
+        if let Question::Rows(text) = question {
+            encode::parse(bytes, ASK_NAME, text.as_bytes(), [])?;
+            run(bytes, ASK_NAME)?;
+            closes += drop_named(bytes, ASK_NAME)?;
+        }
+    }
+    encode::flush(bytes);
+    Ok(closes)
+}
+
+fn run(bytes: &mut Vec<u8>, name: &[u8]) -> Result<(), EncodeError> {
+    encode::bind(bytes, name, name, [], [], [])?;
+    encode::execute(bytes, name, 0)
+}
+
+fn drop_named(bytes: &mut Vec<u8>, name: &[u8]) -> Result<usize, EncodeError> {
+    encode::close(bytes, Target::Portal, name)?;
+    encode::close(bytes, Target::Statement, name)?;
+    Ok(2)
+}
+
+/// Writes a catalog query that resolves names as the session would: one row per name that exists.
+pub(crate) fn resolve_names_query(names: &[(Option<&str>, &str)]) -> String {
+    let mut text = String::from(
+        "SELECT v.i, pg_catalog.to_regclass(v.n)::pg_catalog.oid, pg_catalog.current_schema() FROM (VALUES ",
+    );
+    for (i, (schema, name)) in names.iter().enumerate() {
+        let mut qualified = schema.map(|s| format!("{}.", model::quote_identifier(s))).unwrap_or_default();
+        qualified.push_str(&model::quote_identifier(name));
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&format!("({i}, {}::pg_catalog.text)", quote_literal(&qualified)));
+    }
+    text.push_str(") AS v(i, n)");
+    text
+}

@@ -1,0 +1,90 @@
+//! Everything that can happen to a session. Closed: a new happening is a new variant.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use identity::Verified;
+
+use crate::catalog::Catalog;
+use crate::record::Ticket;
+
+/// The time of an input, as both clocks show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For durations and deadlines.
+    pub monotonic: Instant,
+    /// For policy conditions.
+    pub wall: SystemTime,
+}
+
+/// One thing that happened.
+pub enum Input<'a> {
+    /// The client sent these bytes, in order, of any length.
+    ClientBytes(&'a [u8]),
+    /// The client closed its side, or its connection broke.
+    ClientClosed,
+    /// The upstream sent these bytes, in order, of any length.
+    UpstreamBytes(&'a [u8]),
+    /// The upstream closed the connection, or it broke.
+    UpstreamClosed,
+    /// The answer to [`Effect::VerifyCredential`](crate::Effect::VerifyCredential).
+    CredentialVerified(Result<Credential, CredentialFailure>),
+    /// The answer to [`Effect::Connect`](crate::Effect::Connect).
+    UpstreamReady(Box<UpstreamReady>),
+    /// The other answer to [`Effect::Connect`](crate::Effect::Connect).
+    UpstreamFailed(UpstreamFailure),
+    /// Every record up to and including this one has left the process.
+    Written(Ticket),
+    /// Every record up to and including this one is on disk.
+    Durable(Ticket),
+    /// The journal can't keep records; none that isn't yet acknowledged can be relied on.
+    JournalFailed(String),
+    /// A new bundle is in force from now on.
+    PolicyChanged(Arc<policy::Bundle>),
+    /// The session must end, for this reason.
+    Revoked(String),
+    /// [`Session::deadline`](crate::Session::deadline) has passed.
+    Deadline,
+    /// The gateway is going down; end when idle.
+    Drain,
+}
+
+/// A verified credential, and when it ends on the monotonic clock.
+pub struct Credential {
+    /// The proof.
+    pub verified: Verified,
+    /// `verified.expires_at()` on the monotonic clock.
+    pub expires: Instant,
+}
+
+/// Why a credential was refused. The client is told nothing of it.
+pub struct CredentialFailure {
+    /// For the log and the audit.
+    pub reason: String,
+    /// Whether the identity provider couldn't be asked, which is not the client's fault.
+    pub unavailable: bool,
+}
+
+/// An upstream connection that is logged in and idle.
+pub struct UpstreamReady {
+    /// What the server reported, in its order.
+    pub parameters: Vec<(String, String)>,
+    /// The server process's real ID; shown to the client.
+    pub process_id: i32,
+    /// The gateway's own cancel key for the client; the server's stays with the shell.
+    pub cancel_key: Vec<u8>,
+    /// PostgreSQL's major version.
+    pub version_major: u32,
+    /// What names mean for this login: its `search_path` and `current_user`, as the server shows them.
+    pub name_scope: String,
+    /// The catalog as of this login.
+    pub catalog: Arc<Catalog>,
+}
+
+/// Why there is no upstream connection.
+pub struct UpstreamFailure {
+    /// For the log and the audit; may name hosts.
+    pub reason: String,
+    /// The server's own SQLSTATE, if it refused the login.
+    pub sqlstate: Option<String>,
+}

@@ -1,0 +1,370 @@
+//! Questions to the server about one statement, and what becomes of the answers.
+//!
+//! While an inquiry is under way no further client message is looked at, so that there is never more than one.
+
+use std::sync::Arc;
+
+use model::Oid;
+use sql::{Ask, Statement, SyntaxError};
+use wire::backend::{self, DataRow};
+use wire::error::ErrorFields;
+
+use crate::analysis::{self, Analysis, Answers, Built, Missing};
+use crate::catalog::{Catalog, Row};
+use crate::extended::Binding;
+use crate::forward::{self, Housekeeping, Question};
+use crate::memo::Key;
+use crate::ops::{HiddenKind, OpKind};
+use crate::refuse::Refusal;
+use crate::running::{Running, Turn, Waiting};
+use crate::simple::Origin;
+
+/// What the answers are for.
+pub(crate) enum Job {
+    /// Run a statement of the simple protocol.
+    Simple(Origin),
+    /// Take a Parse message.
+    Parse { message: Vec<u8>, name: Vec<u8>, text: String, param_types: Vec<Oid> },
+    /// Take a Bind message for a statement whose analysis may be out of date.
+    Bind(Binding),
+}
+
+impl Job {
+    fn text(&self) -> &str {
+        match self {
+            Self::Simple(origin) => &origin.text,
+            Self::Parse { text, .. } => text,
+            Self::Bind(binding) => &binding.prepared.text,
+        }
+    }
+
+    fn offset_chars(&self) -> usize {
+        match self {
+            Self::Simple(origin) => origin.offset_chars,
+            Self::Parse { .. } | Self::Bind(_) => 0,
+        }
+    }
+}
+
+/// What kind of question a flight's answers are to, in the order of their ParseComplete messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    /// ON and OFF.
+    Own,
+    /// A query tree for the ask of that index; `client` is the client's own Parse.
+    Tree { ask: usize, client: bool },
+    /// Rows: names resolved, or facts.
+    Names,
+    Relations,
+    Functions,
+    Operators,
+    /// The whole text, only to learn what the server says of it.
+    Syntax,
+}
+
+/// See the module.
+pub(crate) struct Inquiry {
+    job: Job,
+    key: Option<Key>,
+    statement: Option<Statement>,
+    syntax: Option<SyntaxError>,
+    param_types: Vec<Oid>,
+    answers: Answers,
+    missing: Option<Missing>,
+    sent: bool,
+    rounds: u8,
+    slots: Vec<Slot>,
+    parses_seen: usize,
+    closes_left: usize,
+    rows: Vec<Row>,
+    /// The client's Parse was carried out as a question.
+    parsed: bool,
+    generation: u64,
+    epoch: u64,
+}
+
+/// How many times the server is asked about what its own answers name; then the catalog is changing faster than it
+/// can be read.
+const ROUNDS_MAX: u8 = 4;
+
+impl Inquiry {
+    pub(crate) fn new(job: Job, key: Key, statement: Statement, param_types: &[Oid]) -> Self {
+        Self { key: Some(key), statement: Some(statement), param_types: param_types.to_vec(), ..Self::bare(job) }
+    }
+
+    /// Asks the server only for its own words about a text that can't be read.
+    pub(crate) fn syntax(job: Job, error: SyntaxError) -> Self {
+        Self { syntax: Some(error), ..Self::bare(job) }
+    }
+
+    fn bare(job: Job) -> Self {
+        Self {
+            job,
+            key: None,
+            statement: None,
+            syntax: None,
+            param_types: Vec::new(),
+            answers: Answers::default(),
+            missing: None,
+            sent: false,
+            rounds: 0,
+            slots: Vec::new(),
+            parses_seen: 0,
+            closes_left: 0,
+            rows: Vec::new(),
+            parsed: false,
+            generation: 0,
+            epoch: 0,
+        }
+    }
+
+    /// The whole statement is one query, so that the client's own Parse is the question.
+    fn asks_itself(&self) -> bool {
+        let whole = |ask: &Ask| matches!(ask, Ask::Query { role: sql::QueryRole::Statement, .. });
+        matches!(self.job, Job::Parse { .. })
+            && self.statement.as_ref().is_some_and(|s| matches!(s.asks.as_slice(), [ask] if whole(ask)))
+    }
+}
+
+impl Running {
+    pub(crate) fn begin_inquiry(&mut self, inquiry: Inquiry, turn: &mut Turn<'_>) {
+        self.waiting = Some(Waiting::Answer(Box::new(inquiry)));
+        if self.deferred.is_empty() {
+            self.send_inquiry(turn);
+        }
+    }
+
+    /// Sends the next flight of the inquiry that waits, or concludes it if nothing is left to ask.
+    pub(crate) fn send_inquiry(&mut self, turn: &mut Turn<'_>) {
+        let Some(Waiting::Answer(inquiry)) = &mut self.waiting else { return };
+        if inquiry.sent {
+            return;
+        }
+        inquiry.sent = true;
+        inquiry.rounds += 1;
+        if inquiry.rounds == 1 {
+            inquiry.generation = self.names.generation();
+            inquiry.epoch = self.database.epoch();
+        }
+        let asked = ask_next(inquiry, &mut turn.out.upstream);
+        match asked {
+            Ok(0) => self.conclude_inquiry(turn),
+            Ok(closes) => {
+                inquiry.closes_left = closes;
+                inquiry.parses_seen = 0;
+                let op = self.next_op(OpKind::Flight);
+                self.ops.push_back(op);
+            }
+            Err(error) => self.refuse_inquiry(Refusal::TooLarge(format!("statement can't be asked about: {error}")), turn),
+        }
+    }
+
+    /// One message of the server's that answers a flight.
+    pub(crate) fn flight_message(&mut self, tag: u8, body: &[u8], turn: &mut Turn<'_>) -> Result<(), String> {
+        let tree_bytes_max = self.database.settings.limits.tree_bytes_max;
+        let Some(Waiting::Answer(inquiry)) = &mut self.waiting else {
+            return Err("an answer to no question".to_owned());
+        };
+        let slot = inquiry.slots.get(inquiry.parses_seen.saturating_sub(1)).copied();
+        match tag {
+            backend::tag::PARSE_COMPLETE => {
+                if let Some(Slot::Tree { client: true, .. }) = inquiry.slots.get(inquiry.parses_seen) {
+                    inquiry.parsed = true;
+                }
+                inquiry.parses_seen += 1;
+            }
+            backend::tag::NOTICE_RESPONSE => {
+                let next = inquiry.slots.get(inquiry.parses_seen).copied();
+                if let Some(Slot::Tree { ask, .. }) = next {
+                    let fields = ErrorFields::parse(body).map_err(|e| e.to_string())?;
+                    if let Some(tree) = analysis::tree_of(&fields) {
+                        if tree.len() > tree_bytes_max {
+                            inquiry.answers.too_large(ask);
+                        } else {
+                            inquiry.answers.add_tree(ask, tree);
+                        }
+                    }
+                }
+            }
+            backend::tag::DATA_ROW => {
+                if matches!(slot, Some(Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)) {
+                    let row = DataRow::parse(body).map_err(|e| e.to_string())?;
+                    inquiry.rows.push(row.iter().map(|value| value.map(<[u8]>::to_vec)).collect());
+                }
+            }
+            backend::tag::CLOSE_COMPLETE => {
+                inquiry.closes_left = inquiry.closes_left.saturating_sub(1);
+                if inquiry.closes_left == 0 {
+                    self.ops.pop_front();
+                    self.conclude_inquiry(turn);
+                }
+            }
+            backend::tag::COMMAND_COMPLETE => {
+                let rows = std::mem::take(&mut inquiry.rows);
+                let kept = match slot {
+                    Some(Slot::Names) => {
+                        inquiry.answers.names = rows;
+                        Ok(())
+                    }
+                    Some(Slot::Relations) => self.overlay.add_relations(&rows),
+                    Some(Slot::Functions) => self.overlay.add_functions(&rows),
+                    Some(Slot::Operators) => self.overlay.add_operators(&rows),
+                    Some(Slot::Own | Slot::Tree { .. } | Slot::Syntax) | None => Ok(()),
+                };
+                kept.map_err(|e| e.to_string())?;
+            }
+            // BindComplete, and what a Bind or an Execute may bring besides.
+            backend::tag::BIND_COMPLETE | backend::tag::PARAMETER_STATUS | backend::tag::NO_DATA => {}
+            other => return Err(format!("unexpected message type {other} in answer to a question")),
+        }
+        Ok(())
+    }
+
+    /// The server answered a flight with an error: it is what the client's own message would have got.
+    pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
+        let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
+        self.ops.pop_front();
+        crate::upstream::shift_position(&mut error, inquiry.job.offset_chars());
+        wire::backend::encode::error_response(&mut turn.out.client, &error);
+        match inquiry.job {
+            Job::Simple(_) => {
+                forward::housekeeping(&mut turn.out.upstream, Housekeeping::Sync);
+                let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionFailed));
+                self.ops.push_back(op);
+                // Until its ReadyForQuery nothing else may be sent that would be skipped unnoticed: the queue is in
+                // order, so what follows is answered after it.
+            }
+            Job::Parse { .. } | Job::Bind(_) => self.drop_skipped(turn),
+        }
+    }
+
+    fn conclude_inquiry(&mut self, turn: &mut Turn<'_>) {
+        let Some(Waiting::Answer(mut inquiry)) = self.waiting.take() else { return };
+        if let Some(error) = &inquiry.syntax {
+            let why = format!("the server accepts it, but Gatepost's grammar does not: {error}");
+            self.waiting = Some(Waiting::Answer(inquiry));
+            return self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+        }
+        let Some(statement) = &inquiry.statement else { return };
+        let overlay_of = (self.names.generation(), inquiry.epoch);
+        if self.overlay_of != overlay_of {
+            self.overlay_of = overlay_of;
+            self.overlay = Catalog::default();
+            // What was just learnt was learnt under the old books: ask again.
+            inquiry.missing = None;
+        }
+        let shared = self.names.shared().then(|| self.database.catalog(turn.now.monotonic)).flatten();
+        let lookup = analysis::Lookup { shared: shared.as_deref(), overlay: &self.overlay };
+        let bound = self.bound(statement);
+        let built = match bound {
+            Some(Err(refusal)) => Built::Refused(refusal),
+            bound => {
+                let base = bound.and_then(Result::ok);
+                analysis::build(statement, inquiry.job.text(), &inquiry.answers, &lookup, self.version, base.as_deref())
+            }
+        };
+        match built {
+            Built::Done(mut built) => {
+                built.asked = turn.now.monotonic;
+                built.epoch = inquiry.epoch;
+                let current = inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
+                let analysis = Arc::new(built);
+                if let (Some(key), true) = (&inquiry.key, current) {
+                    let text = inquiry.job.text().to_owned();
+                    self.learn(key, &text, &analysis);
+                }
+                self.finish_job(*inquiry, &analysis, turn);
+            }
+            Built::Missing(missing) if inquiry.rounds < ROUNDS_MAX => {
+                inquiry.missing = Some(missing);
+                inquiry.sent = false;
+                self.waiting = Some(Waiting::Answer(inquiry));
+                self.send_inquiry(turn);
+            }
+            Built::Missing(missing) => {
+                self.waiting = Some(Waiting::Answer(inquiry));
+                let why = format!("the server names objects that its catalog doesn't have: {missing}");
+                self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+            }
+            Built::Refused(refusal) => {
+                self.waiting = Some(Waiting::Answer(inquiry));
+                self.refuse_inquiry(refusal, turn);
+            }
+        }
+    }
+
+    fn finish_job(&mut self, inquiry: Inquiry, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
+        match inquiry.job {
+            Job::Simple(origin) => {
+                let judged = self.judge(analysis, turn.now);
+                self.run_origin(&judged, &origin, turn);
+            }
+            Job::Parse { message, name, text, param_types } => {
+                let parsed = inquiry.parsed;
+                let judged = self.judge(analysis, turn.now);
+                self.parsed(crate::extended::Parsed { message, name, text, param_types, parsed }, judged, turn);
+            }
+            Job::Bind(binding) => self.rebound(binding, analysis, turn),
+        }
+    }
+
+    /// The answers don't suffice, or say no: the message is refused where it stands.
+    fn refuse_inquiry(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
+        let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
+        let analysis = Arc::new(Analysis::unknown(inquiry.statement.as_ref().map(|s| s.command), &refusal, turn.now.monotonic));
+        // With `enforce = false` what can't be known may still pass; whether it does is for `authorize` to say.
+        let inquiry = *inquiry;
+        if inquiry.syntax.is_none() && matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_)) {
+            return self.finish_job(inquiry, &analysis, turn);
+        }
+        let parsed = inquiry.parsed;
+        let extended = !matches!(inquiry.job, Job::Simple(_));
+        self.record_refusal(&analysis, inquiry.job.text(), extended, &refusal, turn);
+        match inquiry.job {
+            Job::Simple(_) => self.refuse_simple(refusal, turn),
+            Job::Parse { name, .. } => self.refuse_extended(refusal, parsed.then_some(name.as_slice()), turn),
+            Job::Bind(_) => self.refuse_extended(refusal, None, turn),
+        }
+    }
+}
+
+/// Sends what is next to be asked; returns how many CloseComplete messages will end the answers, 0 for nothing asked.
+fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<usize, wire::EncodeError> {
+    let mut questions = Vec::new();
+    let mut slots = Vec::new();
+    if let Some(missing) = inquiry.missing.take() {
+        for (slot, text) in missing.queries() {
+            slots.push(match slot {
+                analysis::Kind::Relation => Slot::Relations,
+                analysis::Kind::Function => Slot::Functions,
+                analysis::Kind::Operator => Slot::Operators,
+            });
+            questions.push(Question::Rows(text));
+        }
+    } else if inquiry.syntax.is_some() {
+        slots.extend([Slot::Own; forward::PREAMBLE_PARSES]);
+        slots.push(Slot::Syntax);
+        questions.push(Question::Parse { text: inquiry.job.text().to_owned(), param_types: Vec::new() });
+    } else if let Some(statement) = &inquiry.statement {
+        let text = inquiry.job.text();
+        let itself = inquiry.asks_itself();
+        for (i, ask) in statement.asks.iter().enumerate() {
+            if let Ask::Query { sql, .. } | Ask::Expression { sql, .. } = ask {
+                slots.push(Slot::Tree { ask: i, client: itself });
+                questions.push(match &inquiry.job {
+                    Job::Parse { message, .. } if itself => Question::ClientParse(message.clone()),
+                    _ => Question::Parse { text: sql.padded(text).into_owned(), param_types: inquiry.param_types.clone() },
+                });
+            }
+        }
+        if !slots.is_empty() {
+            slots.splice(0..0, [Slot::Own; forward::PREAMBLE_PARSES]);
+        }
+        if let Some(query) = analysis::names_query(statement) {
+            slots.push(Slot::Names);
+            questions.push(Question::Rows(query));
+        }
+    }
+    inquiry.slots = slots;
+    if questions.is_empty() { Ok(0) } else { forward::ask(out, &questions) }
+}

@@ -1,0 +1,124 @@
+//! Why something is refused, and the one map from that to what the client reads.
+
+use wire::error::{ErrorFields, Severity, field};
+use wire::sqlstate;
+
+/// One reason to refuse. The client sees it as an ErrorResponse with SQLSTATE, detail and hint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The policy doesn't allow it.
+    Denied {
+        /// Which touches were refused, for example `select on column public.customers.ssn`.
+        what: String,
+        /// Which rules said so.
+        rules: String,
+        /// What would help.
+        help: String,
+    },
+    /// The policy allows it if these groups agree.
+    ApprovalRequired {
+        /// What needs it.
+        what: String,
+        /// Approver groups by name.
+        approvers: Vec<String>,
+    },
+    /// What the statement touches can't be known.
+    NotUnderstood(String),
+    /// A kind of statement, message or option that doesn't pass.
+    Unsupported(String),
+    /// Over one of the limits.
+    TooLarge(String),
+    /// The audit record can't be kept.
+    Unrecorded(String),
+    /// A masked column can't be masked where it appears.
+    Unmaskable(String),
+    /// The result isn't what the analysis said.
+    Incident(String),
+    /// Not a statement, in PostgreSQL's own words.
+    Syntax(String),
+    /// The prepared statement was decided as something else than it would be now.
+    Changed(String),
+    /// No such prepared statement.
+    NoStatement(String),
+    /// No such portal.
+    NoPortal(String),
+    /// No such cursor, in SQL.
+    NoCursor(String),
+    /// A name that the gateway keeps for itself.
+    Reserved(String),
+    /// Text in an encoding that can't be read.
+    Encoding(String),
+}
+
+impl Refusal {
+    /// Returns the error as the client gets it.
+    pub fn error(&self) -> ErrorFields {
+        use sqlstate as s;
+        let error = |code, text: String| ErrorFields::new(Severity::Error, code, text);
+        match self {
+            Self::Denied { what, rules, help } => error(s::INSUFFICIENT_PRIVILEGE, format!("permission denied: {what}"))
+                .detail(rules)
+                .hint(help),
+            Self::ApprovalRequired { what, approvers } => {
+                error(s::INSUFFICIENT_PRIVILEGE, format!("approval required: {what}"))
+                    .detail(&format!("The policy allows this when approved by: {}.", approvers.join(", ")))
+                    .hint("Ask one of these groups. This version of Gatepost does not hold statements yet.")
+            }
+            Self::NotUnderstood(why) => {
+                error(s::FEATURE_NOT_SUPPORTED, format!("statement refused: what it touches can't be known: {why}"))
+                    .hint("Gatepost passes only what it understands. Write the statement in another way.")
+            }
+            Self::Unsupported(what) => error(s::FEATURE_NOT_SUPPORTED, format!("{what} is not passed by Gatepost")),
+            Self::TooLarge(what) => error(s::PROGRAM_LIMIT_EXCEEDED, what.clone()),
+            Self::Unrecorded(why) => error(s::IO_ERROR, "statement refused: its audit record can't be kept".to_owned())
+                .detail(why)
+                .hint("Tell the operator of the gateway; it resumes when the journal can be written again."),
+            Self::Unmaskable(what) => {
+                error(s::INSUFFICIENT_PRIVILEGE, format!("statement refused: {what}"))
+                    .hint("Leave the masked column out, or ask for it in text format.")
+            }
+            Self::Incident(what) => error(
+                s::INSUFFICIENT_PRIVILEGE,
+                format!("result withheld: it is not what the statement was decided as: {what}"),
+            )
+            .hint("This was recorded as an incident. Tell the operator of the gateway."),
+            Self::Syntax(text) => error(s::SYNTAX_ERROR, text.clone()),
+            Self::Changed(what) => error(s::FEATURE_NOT_SUPPORTED, format!("prepared statement refused: {what}"))
+                .hint("Names have changed their meaning since it was prepared. Prepare it again."),
+            // The texts of PostgreSQL itself (prepare.c, portalcmds.c): a client must not see a difference.
+            Self::NoStatement(name) if name.is_empty() => {
+                error(s::INVALID_SQL_STATEMENT_NAME, "unnamed prepared statement does not exist".to_owned())
+            }
+            Self::NoStatement(name) => {
+                error(s::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
+            }
+            Self::NoPortal(name) => error(s::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist")),
+            Self::NoCursor(name) => error(s::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")),
+            Self::Reserved(name) => {
+                error(s::RESERVED_NAME, format!("name \"{name}\" is reserved: Gatepost uses names that begin with \"gatepost.\""))
+            }
+            Self::Encoding(what) => error(s::CHARACTER_NOT_IN_REPERTOIRE, what.clone())
+                .hint("Gatepost reads statements as UTF-8; leave client_encoding at UTF8."),
+        }
+    }
+}
+
+/// Returns the error that ends a session: SQLSTATE 57P01 (admin_shutdown) with the reason.
+pub(crate) fn termination(reason: &str) -> ErrorFields {
+    ErrorFields::new(Severity::Fatal, sqlstate::ADMIN_SHUTDOWN, format!("terminating connection: {reason}"))
+}
+
+/// Returns the error that ends a session whose client breaks the protocol.
+pub(crate) fn protocol_violation(what: &str) -> ErrorFields {
+    ErrorFields::new(Severity::Fatal, sqlstate::PROTOCOL_VIOLATION, what)
+}
+
+/// Replaces everything in an error or notice that could quote a value by the condition's name: of a statement that touched masked columns
+/// only the severity, the SQLSTATE and the position in the client's own text remain.
+pub(crate) fn redact(fields: &ErrorFields) -> ErrorFields {
+    const KEPT: [u8; 4] = [field::SEVERITY, field::SEVERITY_NONLOCALIZED, field::SQLSTATE, field::POSITION];
+    let name = sqlstate::condition_name(fields.sqlstate().unwrap_or(sqlstate::INTERNAL_ERROR));
+    let mut redacted = fields.clone();
+    redacted.retain(|code| KEPT.contains(&code));
+    redacted.with(field::MESSAGE, format!("{name} (the text is withheld: the statement touches masked columns)"))
+}

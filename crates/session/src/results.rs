@@ -1,0 +1,235 @@
+//! What becomes of rows on their way to the client: passed on as bytes, masked, or stopped.
+
+use mask::copy::{CopyCsv, CopyFormat, CopyMasker, CopyText};
+use mask::{ColumnType, Format, Mask, Masker};
+use model::Oid;
+use policy::MaskSpec;
+use wire::backend::{DataRow, RowDescription};
+
+use crate::analysis::Results;
+use crate::authorize::Judged;
+use crate::extended::Portal;
+use crate::refuse::Refusal;
+use crate::shared::Settings;
+
+/// What becomes of the rows of one execution.
+pub(crate) enum Rows {
+    /// Passed on as they come.
+    Plain,
+    /// Rewritten: one masker, or none, per column.
+    Masked(Vec<Option<Masker>>),
+    /// None may come before a RowDescription has said what they are (simple protocol).
+    Undescribed,
+}
+
+/// The result isn't what the statement was decided as.
+pub(crate) struct Contradiction(pub(crate) String);
+
+impl Rows {
+    /// For the simple protocol: RowDescription comes first.
+    pub(crate) fn until_described(judged: &Judged) -> Self {
+        if judged.masks.is_empty() { Self::Plain } else { Self::Undescribed }
+    }
+
+    /// For Execute: what Bind said of formats, and the analysis of types, must do.
+    pub(crate) fn bound(judged: &Judged, portal: &Portal, settings: &Settings) -> Result<Self, Refusal> {
+        let (false, Results::Columns(columns)) = (judged.masks.is_empty(), &judged.analysis.results) else {
+            return Ok(Self::Plain);
+        };
+        if portal.binary_cursor {
+            return Err(Refusal::Unmaskable("a binary cursor over masked columns can't be executed directly".to_owned()));
+        }
+        let format = |i: usize| match portal.formats.as_slice() {
+            [] => 0,
+            [all] => *all,
+            each => each.get(i).copied().unwrap_or(0),
+        };
+        let mut maskers = Vec::with_capacity(columns.len());
+        for (i, (column, spec)) in columns.iter().zip(&judged.masks).enumerate() {
+            let bare = is_bare(column);
+            let ty = ColumnType { oid: column.type_oid, typmod: column.typmod };
+            maskers.push(match spec {
+                Some(spec) => Some(masker(spec, bare, ty, format(i), settings)?),
+                None => None,
+            });
+        }
+        Ok(Self::Masked(maskers))
+    }
+
+    /// Takes a RowDescription: what it says must agree with the analysis.
+    pub(crate) fn described(
+        judged: &Judged,
+        description: RowDescription<'_>,
+        tagged: impl Fn(Oid, i16) -> bool,
+        settings: &Settings,
+    ) -> Result<Result<Self, Refusal>, Contradiction> {
+        let columns = match &judged.analysis.results {
+            Results::Columns(columns) => columns.as_slice(),
+            Results::None => &[],
+            Results::Unknown => return Ok(Ok(Self::Plain)),
+        };
+        if !columns.is_empty() && columns.len() != description.len() {
+            let (said, known) = (description.len(), columns.len());
+            return Err(Contradiction(format!("{said} columns instead of {known}")));
+        }
+        let mut maskers = Vec::new();
+        for (i, field) in description.iter().enumerate() {
+            let column = columns.get(i);
+            let expected = column.is_some_and(|c| c.origins.contains(&(field.table_oid, field.attnum)));
+            if field.table_oid != Oid(0) && !expected && tagged(field.table_oid, field.attnum) {
+                let (relation, number) = (field.table_oid, field.attnum);
+                return Err(Contradiction(format!("column {} comes from column {number} of relation {relation}", i + 1)));
+            }
+            if let Some(column) = column
+                && column.type_oid != Oid(0)
+                && column.type_oid != field.type_oid
+                && judged.masks.get(i).is_some_and(Option::is_some)
+            {
+                return Err(Contradiction(format!("column {} has another type", i + 1)));
+            }
+            if let (Some(column), Some(Some(spec))) = (column, judged.masks.get(i)) {
+                let ty = ColumnType { oid: field.type_oid, typmod: field.typmod };
+                match masker(spec, is_bare(column), ty, field.format, settings) {
+                    Ok(masker) => maskers.push(Some(masker)),
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            } else {
+                maskers.push(None);
+            }
+        }
+        Ok(Ok(if judged.masks.is_empty() { Self::Plain } else { Self::Masked(maskers) }))
+    }
+}
+
+/// Whether the value is, unchanged, that of one column; anything else is masked whole.
+fn is_bare(column: &crate::analysis::OutputColumn) -> bool {
+    matches!(column.sources.as_slice(), [(_, true)])
+}
+
+fn masker(spec: &MaskSpec, bare: bool, ty: ColumnType, format: i16, settings: &Settings) -> Result<Masker, Refusal> {
+    let format = match format {
+        0 => Format::Text,
+        1 => Format::Binary,
+        other => return Err(Refusal::Unmaskable(format!("format {other} of a masked column is not known"))),
+    };
+    let mask = convert(spec)?;
+    if !bare {
+        return Ok(mask.for_expression(ty, format));
+    }
+    let key = match spec {
+        MaskSpec::Hash { key: Some(name) } | MaskSpec::Uuid { key: Some(name) } => settings.mask_keys.named.get(name),
+        _ => settings.mask_keys.default.as_ref(),
+    };
+    mask.for_column(ty, format, key).map_err(|error| Refusal::Unmaskable(error.to_string()))
+}
+
+/// Digits of a `hash`: enough for millions of values.
+const HASH_DIGITS: u8 = 16;
+
+/// The mask function that a bundle's mask names.
+fn convert(spec: &MaskSpec) -> Result<Mask, Refusal> {
+    Ok(match spec {
+        MaskSpec::Null => Mask::Null,
+        MaskSpec::Redact => Mask::Redact,
+        MaskSpec::Constant { value } => Mask::Constant { value: value.clone() },
+        MaskSpec::Uuid { key: _ } => Mask::Uuid,
+        MaskSpec::Hash { key: _ } => Mask::Hash { digits: HASH_DIGITS },
+        MaskSpec::Card => Mask::Card,
+        // The functions keep two digits, and /24 or /48: what asks for less is hidden whole.
+        MaskSpec::Phone { keep_last } if *keep_last >= 2 => Mask::Phone,
+        MaskSpec::Ip { v4, v6 } if *v4 >= 24 && *v6 >= 48 => Mask::Ip,
+        MaskSpec::Phone { .. } | MaskSpec::Ip { .. } => Mask::Redact,
+        MaskSpec::Year => Mask::Year,
+        MaskSpec::Round { to } => match u32::try_from(*to).ok().and_then(std::num::NonZeroU32::new) {
+            Some(to) => Mask::Round { to: mask::Step(to) },
+            None => return Err(Refusal::Unmaskable(format!("a number can't be rounded to {to}"))),
+        },
+        MaskSpec::Partial { keep_first, keep_last, fill } => {
+            Mask::Partial { keep_first: *keep_first, keep_last: *keep_last, fill: fill.to_string().repeat(3) }
+        }
+        MaskSpec::Email => Mask::Email,
+    })
+}
+
+/// Rewrites a DataRow into `out`.
+pub(crate) fn mask_row(body: &[u8], maskers: &[Option<Masker>], out: &mut Vec<u8>) -> Result<(), String> {
+    let row = DataRow::parse(body).map_err(|error| error.to_string())?;
+    if row.len() != maskers.len() {
+        return Err(format!("a row has {} values instead of {}", row.len(), maskers.len()));
+    }
+    let start = out.len();
+    out.extend_from_slice(&[wire::backend::tag::DATA_ROW, 0, 0, 0, 0]);
+    out.extend_from_slice(body.get(..2).unwrap_or_default());
+    for (value, masker) in row.iter().zip(maskers) {
+        match masker {
+            None => push_value(out, value),
+            Some(masker) => {
+                let at = out.len();
+                out.extend_from_slice(&[0; 4]);
+                let length = match masker.apply(value, out) {
+                    mask::Outcome::Null => {
+                        out.truncate(at + 4);
+                        -1
+                    }
+                    mask::Outcome::Value => i32::try_from(out.len() - at - 4).map_err(|e| e.to_string())?,
+                };
+                patch(out, at, length)?;
+            }
+        }
+    }
+    let length = i32::try_from(out.len() - start - 1).map_err(|e| e.to_string())?;
+    patch(out, start + 1, length)
+}
+
+fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value.and_then(|v| Some((i32::try_from(v.len()).ok()?, v))) {
+        Some((length, value)) => {
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(value);
+        }
+        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+    }
+}
+
+fn patch(out: &mut [u8], at: usize, length: i32) -> Result<(), String> {
+    let slot = out.get_mut(at..at + 4).ok_or("a length has no place")?;
+    slot.copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+/// A copier for COPY TO STDOUT, if any of its columns is masked.
+pub(crate) fn copy_masker(
+    judged: &Judged,
+    settings: &Settings,
+    columns_said: usize,
+) -> Result<Result<Option<CopyMasker>, Refusal>, Contradiction> {
+    let (Some(format), Results::Columns(columns)) = (judged.analysis.copies_out(), &judged.analysis.results) else {
+        return Err(Contradiction("COPY data comes unasked".to_owned()));
+    };
+    if columns.len() != columns_said {
+        return Err(Contradiction(format!("{columns_said} columns instead of {}", columns.len())));
+    }
+    if judged.masks.is_empty() {
+        return Ok(Ok(None));
+    }
+    let wire_format = i16::from(format.format == sql::CopyText::Binary);
+    let mut maskers = Vec::with_capacity(columns.len());
+    for (column, spec) in columns.iter().zip(&judged.masks) {
+        let ty = ColumnType { oid: column.type_oid, typmod: column.typmod };
+        match spec.as_ref().map(|spec| masker(spec, is_bare(column), ty, wire_format, settings)) {
+            Some(Ok(masker)) => maskers.push(Some(masker)),
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            None => maskers.push(None),
+        }
+    }
+    let null = format.null.clone().into_bytes();
+    let (delimiter, header) = (format.delimiter, format.header);
+    let format = match format.format {
+        sql::CopyText::Text => CopyFormat::Text(CopyText { delimiter, null, header }),
+        sql::CopyText::Csv => {
+            CopyFormat::Csv(CopyCsv { delimiter, quote: format.quote, escape: format.escape, null, header })
+        }
+        sql::CopyText::Binary => CopyFormat::Binary,
+    };
+    Ok(CopyMasker::new(maskers, format).map(Some).map_err(|error| Refusal::Unmaskable(error.to_string())))
+}

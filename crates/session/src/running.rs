@@ -1,0 +1,352 @@
+//! A session that is logged in on both sides: its books, and the loop that moves it on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use audit::{Completion, Encoded, Event, Fragment};
+use identity::Verified;
+use model::{ClientAddr, SessionId};
+use policy::Bundle;
+use querytree::ServerVersion;
+use wire::backend::encode;
+use wire::error::ErrorFields;
+
+use crate::authorize::{self, Allowed, Judged, Scope};
+use crate::catalog::Catalog;
+use crate::effect::{Effect, Keep, Outbox};
+use crate::extended::{Portal, Prepared};
+use crate::forward::{self, Housekeeping, InProgress};
+use crate::input::Now;
+use crate::inquiry::Inquiry;
+use crate::names::Names;
+use crate::namespace::{Namespace, OpNumber};
+use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind};
+use crate::record::{Ledger, Receipt, Ticket};
+use crate::refuse::{self, Refusal};
+use crate::script::Script;
+use crate::shared::Database;
+
+/// What one call of `handle` works with.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    pub(crate) out: &'a mut Outbox,
+}
+
+/// Why no further client message is looked at.
+pub(crate) enum Waiting {
+    /// The server has been asked, or will be when what is deferred has been sent.
+    Answer(Box<Inquiry>),
+    /// COPY FROM STDIN has been sent: what follows depends on whether the server takes it.
+    CopyStart,
+}
+
+/// COPY FROM STDIN, both sides in copy mode.
+pub(crate) struct CopyIn {
+    pub(crate) token: InProgress,
+}
+
+/// The transaction status of the last ReadyForQuery.
+pub(crate) use wire::backend::TransactionStatus as Status;
+
+/// See the module.
+pub(crate) struct Running {
+    pub(crate) id: SessionId,
+    pub(crate) verified: Verified,
+    pub(crate) expires: Instant,
+    pub(crate) database: Arc<Database>,
+    pub(crate) bundle: Arc<Bundle>,
+    pub(crate) scope: Scope,
+    pub(crate) form: Fragment,
+    pub(crate) client: ClientAddr,
+    pub(crate) application_name: Option<String>,
+    pub(crate) version: ServerVersion,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) overlay: Catalog,
+    /// Generation of names and epoch that the overlay belongs to.
+    pub(crate) overlay_of: (u64, u64),
+    pub(crate) ledger: Ledger,
+    pub(crate) names: Names,
+    pub(crate) statements: Namespace<Prepared>,
+    pub(crate) portals: Namespace<Portal>,
+    pub(crate) ops: VecDeque<Op>,
+    pub(crate) deferred: VecDeque<Deferred>,
+    pub(crate) op_last: OpNumber,
+    pub(crate) waiting: Option<Waiting>,
+    /// Messages are ignored until Sync, as the server does after an error.
+    pub(crate) skipping: bool,
+    pub(crate) script: Option<Script>,
+    /// The COMMIT of a script failed.
+    pub(crate) bracket_error: bool,
+    /// COPY FROM STDIN was forwarded; the server has not answered yet.
+    pub(crate) copy_token: Option<InProgress>,
+    pub(crate) copy_in: Option<CopyIn>,
+    /// The server gave up a COPY in the middle of a message whose rest must still come.
+    pub(crate) copy_broken: Option<InProgress>,
+    pub(crate) copy_out: Option<Box<mask::copy::CopyMasker>>,
+    pub(crate) status: Status,
+    /// Why text can't be relied on to mean what it seems to, if so.
+    pub(crate) text_unsafe: Option<String>,
+    pub(crate) client_in: Vec<u8>,
+    /// Bytes of a client message that are still to be passed on, or dropped.
+    pub(crate) client_passing: usize,
+    pub(crate) client_skipping: usize,
+    pub(crate) upstream_in: Vec<u8>,
+    /// Bytes of an upstream message that are still to be passed on.
+    pub(crate) upstream_passing: usize,
+    pub(crate) statement_last: u64,
+    pub(crate) bytes_out: u64,
+    /// The open transaction has changed objects that others see.
+    pub(crate) defining: bool,
+    pub(crate) draining: bool,
+    pub(crate) closed: bool,
+}
+
+impl Running {
+    pub(crate) fn scope_changed(&mut self, bundle: Arc<Bundle>) {
+        self.scope = self.scope.with_bundle(&bundle);
+        self.bundle = bundle;
+    }
+
+    /// Moves everything on that can be moved on.
+    pub(crate) fn pump(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            let before = self.progress_mark();
+            self.release_deferred(turn);
+            self.pump_upstream(turn);
+            self.pump_client(turn);
+            if self.closed || self.progress_mark() == before {
+                break;
+            }
+        }
+        if self.draining && !self.closed && self.at_rest() {
+            self.terminate("the gateway is shutting down", turn);
+        }
+    }
+
+    /// Changes whenever something was consumed or begun; equal before and after means that nothing moves.
+    fn progress_mark(&self) -> (usize, usize, usize, usize, u64, bool) {
+        (
+            self.client_in.len() + self.client_passing + self.client_skipping,
+            self.upstream_in.len() + self.upstream_passing,
+            self.deferred.len(),
+            self.ops.len(),
+            self.op_last.0,
+            self.waiting.is_some(),
+        )
+    }
+
+    fn at_rest(&self) -> bool {
+        self.ops.is_empty() && self.deferred.is_empty() && self.waiting.is_none() && self.status == Status::Idle
+    }
+
+    /// Returns whether the server is at work for this session.
+    pub(crate) fn busy(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
+    pub(crate) fn next_op(&mut self, kind: OpKind) -> Op {
+        self.op_last.0 += 1;
+        Op { number: self.op_last, kind }
+    }
+
+    /// Sends a message, or queues it behind those that wait for the journal.
+    pub(crate) fn dispatch(&mut self, message: Deferred, turn: &mut Turn<'_>) {
+        self.deferred.push_back(message);
+        self.release_deferred(turn);
+    }
+
+    /// Sends what is deferred, as far as records are on disk.
+    pub(crate) fn release_deferred(&mut self, turn: &mut Turn<'_>) {
+        while let Some(message) = self.deferred.pop_front() {
+            if let Some(kept) = self.send(message, turn) {
+                self.deferred.push_front(kept);
+                return;
+            }
+        }
+        if matches!(self.waiting, Some(Waiting::Answer(_))) {
+            self.send_inquiry(turn);
+        }
+    }
+
+    fn send(&mut self, message: Deferred, turn: &mut Turn<'_>) -> Option<Deferred> {
+        let out = &mut turn.out.upstream;
+        match message {
+            Deferred::Run { allowed, ticket, message, op } => match allowed {
+                Allowed::Read(permit) => {
+                    let sync = op.kind.run().is_some_and(|run| run.judged.sync_reads);
+                    let receipt = if sync {
+                        self.ledger.durable(ticket).map(Receipt::weaken)
+                    } else {
+                        self.ledger.written(ticket)
+                    };
+                    let Some(receipt) = receipt else {
+                        return Some(Deferred::Run { allowed: Allowed::Read(permit), ticket, message, op });
+                    };
+                    forward::forward_read(out, permit, receipt, &message);
+                    self.ops.push_back(op);
+                }
+                Allowed::Write(permit) => {
+                    let Some(receipt) = self.ledger.durable(ticket) else {
+                        return Some(Deferred::Run { allowed: Allowed::Write(permit), ticket, message, op });
+                    };
+                    let copies = op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
+                    let token = forward::forward_write(out, permit, receipt, &message);
+                    if copies {
+                        self.copy_token = Some(token);
+                    }
+                    self.ops.push_back(op);
+                }
+            },
+            Deferred::Prepare { allowed, message, op } => {
+                match &allowed {
+                    Allowed::Read(permit) => forward::forward_preparation(out, permit, &message),
+                    Allowed::Write(permit) => forward::forward_preparation(out, permit, &message),
+                }
+                self.ops.push_back(op);
+            }
+            Deferred::Client { message, op } => {
+                if let Some(message) = forward::ClientHousekeeping::new(&message) {
+                    forward::housekeeping(out, Housekeeping::Client(message));
+                    self.ops.extend(op);
+                }
+            }
+            Deferred::Fail { close, op } => {
+                if let Some((close, name)) = close {
+                    forward::housekeeping(out, Housekeeping::CloseStatement(&name));
+                    self.ops.push_back(close);
+                }
+                let fail = match op.kind {
+                    OpKind::Refused { simple: true, .. } => Housekeeping::FailSimple,
+                    _ => Housekeeping::FailExtended,
+                };
+                forward::housekeeping(out, fail);
+                self.ops.push_back(op);
+            }
+            Deferred::Bracket { bracket, op } => {
+                let message = match bracket {
+                    Bracket::Begin => Housekeeping::Begin,
+                    Bracket::Commit => Housekeeping::Commit,
+                    Bracket::Rollback => Housekeeping::Rollback,
+                };
+                forward::housekeeping(out, message);
+                self.ops.push_back(op);
+            }
+        }
+        None
+    }
+
+    /// Appends a record.
+    pub(crate) fn append(&mut self, event: Encoded, keep: Keep, turn: &mut Turn<'_>) -> Ticket {
+        let ticket = self.ledger.issue();
+        turn.out.effects.push(Effect::AppendAudit { ticket, keep, event });
+        ticket
+    }
+
+    /// Remembers, or works out, what the policy says of an analysed statement.
+    pub(crate) fn judge(&self, analysis: &Arc<crate::analysis::Analysis>, now: Now) -> Arc<Judged> {
+        Arc::new(authorize::judge(analysis.clone(), &self.bundle, &self.scope, &self.database.settings, now.wall))
+    }
+
+    /// The same judgement if the policy is still the one that it was made under, else a new one.
+    pub(crate) fn rejudge(&self, judged: &Arc<Judged>, now: Now) -> Arc<Judged> {
+        if judged.scope == self.scope.id() && !self.bundle.depends_on_time() {
+            judged.clone()
+        } else {
+            self.judge(&judged.analysis, now)
+        }
+    }
+
+    /// The server's answer to an upstream message that breaks the protocol, or to a contradiction: the session ends.
+    pub(crate) fn fail(&mut self, error: &ErrorFields, reason: &str, turn: &mut Turn<'_>) {
+        if self.closed {
+            return;
+        }
+        // A message that is half passed on can't be followed by an error: the client would read it as data.
+        if self.upstream_passing == 0 {
+            encode::error_response(&mut turn.out.client, error);
+        }
+        self.close(reason, turn);
+    }
+
+    /// Ends the session for a reason that the client is told with SQLSTATE 57P01.
+    pub(crate) fn terminate(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.fail(&refuse::termination(reason), reason, turn);
+    }
+
+    /// Ends the session: what runs is cancelled, both connections are closed, and that is recorded.
+    pub(crate) fn close(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        if self.busy() {
+            turn.out.effects.push(Effect::CancelUpstream);
+        }
+        for op in std::mem::take(&mut self.ops) {
+            if let OpKind::Execute(run) | OpKind::Query(run) = op.kind {
+                self.record_outcome(&run, Completion::Lost("the session ended"), turn);
+            }
+        }
+        forward::housekeeping(&mut turn.out.upstream, Housekeeping::Terminate);
+        let event = Event::Disconnected {
+            session: self.id,
+            client: self.client,
+            identity: Some(&self.form),
+            database: Some(&self.database.settings.name),
+            reason,
+            statements: self.statement_last,
+            bytes: self.bytes_out,
+        }
+        .encode();
+        self.append(event, Keep::Soon, turn);
+        turn.out.effects.push(Effect::Close);
+    }
+
+    /// Whether bytes from the upstream would only pile up.
+    pub(crate) fn held_back(&self) -> bool {
+        self.closed
+    }
+
+    /// The journal can't keep records: what waits for one is refused in its place, and has not been sent.
+    pub(crate) fn journal_lost(&mut self, why: &str, turn: &mut Turn<'_>) {
+        let mut kept = VecDeque::new();
+        let mut dropping = false;
+        for message in std::mem::take(&mut self.deferred) {
+            if dropping {
+                let sync = matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync));
+                if !sync {
+                    if let Some(op) = message.op() {
+                        self.statements.abandon(op.number);
+                        self.portals.abandon(op.number);
+                    }
+                    continue;
+                }
+                dropping = false;
+            }
+            let Deferred::Run { op, .. } = &message else {
+                kept.push_back(message);
+                continue;
+            };
+            self.statements.abandon(op.number);
+            self.portals.abandon(op.number);
+            let simple = matches!(op.kind, OpKind::Query(_));
+            let error = Box::new(Refusal::Unrecorded(why.to_owned()).error());
+            let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
+            kept.push_back(Deferred::Fail { close: None, op });
+            dropping = !simple;
+        }
+        self.deferred = kept;
+        self.skipping |= dropping;
+        if matches!(self.waiting, Some(Waiting::CopyStart)) {
+            self.waiting = None;
+        }
+        self.release_deferred(turn);
+    }
+
+    /// Hidden brackets of a script and the like.
+    pub(crate) fn bracket(&mut self, bracket: Bracket, turn: &mut Turn<'_>) {
+        let op = self.next_op(OpKind::Hidden(HiddenKind::Bracket(bracket)));
+        self.dispatch(Deferred::Bracket { bracket, op }, turn);
+    }
+}

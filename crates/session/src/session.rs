@@ -1,0 +1,431 @@
+//! One connection, from its StartupMessage to its end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use audit::{Event, IdentityForm, SessionStarted};
+use model::{ClientAddr, Method, SessionId};
+use policy::Bundle;
+use querytree::ServerVersion;
+use wire::backend::{TransactionStatus, encode};
+use wire::error::{ErrorFields, Severity};
+use wire::sqlstate;
+use wire::startup::Startup;
+
+use crate::authenticate::{self, Authenticating, Discovery, Failed};
+use crate::authorize::Scope;
+use crate::catalog::Catalog;
+use crate::effect::{Effect, Keep, Outbox};
+use crate::input::{Credential, Input, Now, UpstreamReady};
+use crate::names::Names;
+use crate::namespace::{Namespace, OpNumber};
+use crate::record::Ledger;
+use crate::refuse;
+use crate::running::{Running, Turn};
+use crate::shared::Database;
+use crate::startup::{self, Parameters};
+
+/// What a session starts with.
+pub struct Opening {
+    /// Its own.
+    pub id: SessionId,
+    /// Where the client is.
+    pub client: ClientAddr,
+    /// Protocol and cipher of the client's TLS, if it uses it.
+    pub tls: Option<String>,
+    /// What the client sent.
+    pub startup: Startup,
+    /// How it must authenticate.
+    pub method: Method,
+    /// What an OAUTHBEARER client is told.
+    pub discovery: Discovery,
+    /// The database and its bundle; `None` if no such database is served, which the client learns when it is
+    /// somebody.
+    pub target: Option<(Arc<Database>, Arc<Bundle>)>,
+}
+
+/// One connection as a state machine. See the crate's documentation.
+pub struct Session {
+    opening: Facts,
+    stage: Stage,
+}
+
+struct Facts {
+    id: SessionId,
+    client: ClientAddr,
+    tls: Option<String>,
+    user: String,
+    database_name: String,
+    method: Method,
+    target: Option<(Arc<Database>, Arc<Bundle>)>,
+    parameters: Parameters,
+    ledger: Ledger,
+}
+
+enum Stage {
+    Authenticating(Authenticating),
+    Connecting(Credential),
+    Running(Box<Running>),
+    Closed,
+}
+
+impl Session {
+    /// Starts a session; its first bytes are in `out`.
+    pub fn new(opening: Opening, out: &mut Outbox) -> Self {
+        let Opening { id, client, tls, startup, method, discovery, target } = opening;
+        let read = startup::parameters(&startup);
+        let facts = Facts {
+            id,
+            client,
+            tls,
+            user: startup.user().to_owned(),
+            database_name: startup.database().to_owned(),
+            method,
+            target,
+            parameters: Parameters::default(),
+            ledger: Ledger::default(),
+        };
+        let mut session = Self { opening: facts, stage: Stage::Closed };
+        let event = Event::Connected { session: id, client, tls: session.opening.tls.as_deref() }.encode();
+        session.append(event, out);
+        match read {
+            Ok(parameters) => {
+                session.opening.parameters = parameters;
+                session.stage = Stage::Authenticating(Authenticating::begin(method, discovery, out));
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let fields = ErrorFields::new(Severity::Fatal, sqlstate::INVALID_PARAMETER_VALUE, &text);
+                session.fail(Failed { error: fields, reason: Some(text) }, out);
+            }
+        }
+        session
+    }
+
+    /// Advances by one input and appends what the shell must do.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        match &mut self.stage {
+            Stage::Running(running) => {
+                running_input(running, now, input, out);
+                if running.closed {
+                    self.stage = Stage::Closed;
+                }
+            }
+            Stage::Authenticating(_) => self.authenticating(now, input, out),
+            Stage::Connecting(_) => self.connecting(now, input, out),
+            Stage::Closed => {}
+        }
+    }
+
+    /// When `Input::Deadline` is due next, if at all.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Connecting(credential) => Some(credential.expires),
+            Stage::Running(running) => Some(running.expires),
+            Stage::Authenticating(_) | Stage::Closed => None,
+        }
+    }
+
+    /// Whether more bytes from the client can be taken.
+    pub fn wants_client(&self) -> bool {
+        match &self.stage {
+            Stage::Running(running) => {
+                running.client_in.len() < running.database.settings.limits.upstream_backlog_bytes_max
+                    || running.waiting.is_none()
+            }
+            Stage::Authenticating(_) | Stage::Connecting(_) => true,
+            Stage::Closed => false,
+        }
+    }
+
+    /// Whether more bytes from the upstream can be taken.
+    pub fn wants_upstream(&self) -> bool {
+        match &self.stage {
+            Stage::Running(running) => {
+                running.upstream_in.len() < running.database.settings.limits.client_backlog_bytes_max
+                    || !running.held_back()
+            }
+            Stage::Authenticating(_) | Stage::Connecting(_) | Stage::Closed => false,
+        }
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    /// Whether the session is logged in on both sides.
+    pub fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running(_))
+    }
+
+    fn append(&mut self, event: audit::Encoded, out: &mut Outbox) {
+        let ticket = self.opening.ledger.issue();
+        out.effects.push(Effect::AppendAudit { ticket, keep: Keep::Written, event });
+    }
+
+    fn authenticating(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        let Stage::Authenticating(authenticating) = &mut self.stage else { return };
+        match input {
+            Input::ClientBytes(bytes) => {
+                if let Err(failed) = authenticating.client_bytes(bytes, out) {
+                    self.fail(failed, out);
+                }
+            }
+            Input::CredentialVerified(Ok(credential)) if authenticating.is_checking() => {
+                self.verified(now, credential, out);
+            }
+            Input::CredentialVerified(Ok(_)) => {}
+            Input::CredentialVerified(Err(failure)) => {
+                let reason = failure.reason.clone();
+                let refused = authenticating.refused(&failure, out);
+                self.record_failure(&reason, out);
+                if let Err(failed) = refused {
+                    self.fail(Failed { reason: None, ..failed }, out);
+                }
+            }
+            Input::ClientClosed => self.close(out),
+            Input::Revoked(reason) => {
+                self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
+            }
+            Input::Drain => {
+                let reason = "the gateway is shutting down".to_owned();
+                self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
+            }
+            Input::PolicyChanged(bundle) => self.set_bundle(bundle),
+            Input::Written(ticket) | Input::Durable(ticket) => self.opening.ledger.note_written(ticket),
+            Input::JournalFailed(why) => self.unrecorded(&why, out),
+            Input::UpstreamBytes(_)
+            | Input::UpstreamClosed
+            | Input::UpstreamReady(_)
+            | Input::UpstreamFailed(_)
+            | Input::Deadline => {}
+        }
+    }
+
+    fn set_bundle(&mut self, bundle: Arc<Bundle>) {
+        if let Some((_, current)) = &mut self.opening.target {
+            *current = bundle;
+        }
+    }
+
+    fn verified(&mut self, now: Now, credential: Credential, out: &mut Outbox) {
+        if credential.expires <= now.monotonic {
+            return self.fail(Failed { error: authenticate::neutral(), reason: Some("the token has expired".to_owned()) }, out);
+        }
+        if self.opening.target.is_none() {
+            let text = format!("database \"{}\" does not exist", self.opening.database_name);
+            let error = ErrorFields::new(Severity::Fatal, sqlstate::INVALID_CATALOG_NAME, &text)
+                .hint("The gateway serves the databases of its configuration.");
+            return self.fail(Failed { error, reason: Some(text) }, out);
+        }
+        let parameters = std::mem::take(&mut self.opening.parameters.upstream);
+        out.effects.push(Effect::Connect { parameters });
+        self.stage = Stage::Connecting(credential);
+    }
+
+    fn connecting(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        let Stage::Connecting(credential) = &self.stage else { return };
+        match input {
+            Input::UpstreamReady(ready) => {
+                if credential.expires <= now.monotonic {
+                    return self.expired(out);
+                }
+                self.start(now, *ready, out);
+            }
+            Input::UpstreamFailed(failure) => {
+                let error = ErrorFields::new(
+                    Severity::Fatal,
+                    sqlstate::CANNOT_CONNECT_NOW,
+                    format!("the database behind \"{}\" can't be reached", self.opening.database_name),
+                )
+                .hint("Try again later; the operator finds the reason in the gateway's log.");
+                self.fail(Failed { error, reason: Some(format!("upstream: {}", failure.reason)) }, out);
+            }
+            Input::ClientBytes(_) => {
+                let what = "message before authentication was complete";
+                self.fail(Failed { error: refuse::protocol_violation(what), reason: Some(what.to_owned()) }, out);
+            }
+            Input::ClientClosed => self.close(out),
+            Input::Deadline => self.expired(out),
+            Input::Revoked(reason) => {
+                self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
+            }
+            Input::Drain => {
+                let reason = "the gateway is shutting down".to_owned();
+                self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
+            }
+            Input::PolicyChanged(bundle) => self.set_bundle(bundle),
+            Input::Written(ticket) | Input::Durable(ticket) => self.opening.ledger.note_written(ticket),
+            Input::JournalFailed(why) => self.unrecorded(&why, out),
+            Input::UpstreamBytes(_) | Input::UpstreamClosed | Input::CredentialVerified(_) => {}
+        }
+    }
+
+    fn expired(&mut self, out: &mut Outbox) {
+        let reason = "the token has expired".to_owned();
+        self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
+    }
+
+    fn unrecorded(&mut self, why: &str, out: &mut Outbox) {
+        let error = ErrorFields::new(
+            Severity::Fatal,
+            sqlstate::IO_ERROR,
+            "connection refused: its audit record can't be kept",
+        )
+        .hint("Tell the operator of the gateway; it resumes when the journal can be written again.");
+        self.fail(Failed { error, reason: Some(format!("journal: {why}")) }, out);
+    }
+
+    fn start(&mut self, now: Now, ready: UpstreamReady, out: &mut Outbox) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        let (Stage::Connecting(credential), Some((database, bundle))) = (stage, self.opening.target.clone()) else {
+            return;
+        };
+        let UpstreamReady { parameters, process_id, cancel_key, version_major, name_scope, catalog } = ready;
+        let Some(version) = ServerVersion::from_major(version_major) else {
+            let text = format!("PostgreSQL {version_major} is not a version that Gatepost can read");
+            let error = ErrorFields::new(Severity::Fatal, sqlstate::FEATURE_NOT_SUPPORTED, &text)
+                .hint("Supported are PostgreSQL 14 to 18.");
+            return self.fail(Failed { error, reason: Some(text) }, out);
+        };
+        encode::authentication_ok(&mut out.client);
+        for (name, value) in &parameters {
+            // Came in a message of the same form.
+            let _ = encode::parameter_status(&mut out.client, name.as_bytes(), value.as_bytes());
+        }
+        let _ = encode::backend_key_data(&mut out.client, process_id, &cancel_key);
+        let application_name = self.opening.parameters.application_name.clone();
+        let scope = Scope::new(
+            &credential.verified,
+            application_name.as_deref().unwrap_or_default(),
+            self.opening.client,
+            self.opening.tls.is_some(),
+            &name_scope,
+            &bundle,
+        );
+        let event = Event::SessionStarted(SessionStarted {
+            session: self.opening.id,
+            client: self.opening.client,
+            identity: credential.verified.identity(),
+            method: credential.verified.method().as_str(),
+            user: &self.opening.user,
+            database: &database.settings.name,
+            application_name: application_name.as_deref().unwrap_or_default(),
+            backend_pid: process_id,
+            bundle: bundle.name(),
+            bundle_version: bundle.version(),
+            bundle_hash: &hex::encode(bundle.hash()),
+            expires_at: Some(credential.verified.expires_at().into()),
+        })
+        .encode();
+        self.append(event, out);
+        encode::ready_for_query(&mut out.client, TransactionStatus::Idle);
+        let form = IdentityForm(credential.verified.identity()).render();
+        let _ = now;
+        let running = Running {
+            id: self.opening.id,
+            verified: credential.verified,
+            expires: credential.expires,
+            database,
+            bundle,
+            scope,
+            form,
+            client: self.opening.client,
+            application_name,
+            version,
+            catalog,
+            overlay: Catalog::default(),
+            overlay_of: (0, 0),
+            ledger: std::mem::take(&mut self.opening.ledger),
+            names: Names::default(),
+            statements: Namespace::default(),
+            portals: Namespace::default(),
+            ops: VecDeque::new(),
+            deferred: VecDeque::new(),
+            op_last: OpNumber::default(),
+            waiting: None,
+            skipping: false,
+            script: None,
+            bracket_error: false,
+            copy_token: None,
+            copy_in: None,
+            copy_broken: None,
+            copy_out: None,
+            status: TransactionStatus::Idle,
+            text_unsafe: None,
+            client_in: Vec::new(),
+            client_passing: 0,
+            client_skipping: 0,
+            upstream_in: Vec::new(),
+            upstream_passing: 0,
+            statement_last: 0,
+            bytes_out: 0,
+            defining: false,
+            draining: false,
+            closed: false,
+        };
+        self.stage = Stage::Running(Box::new(running));
+    }
+
+    fn record_failure(&mut self, reason: &str, out: &mut Outbox) {
+        let event = Event::AuthenticationFailed {
+            session: self.opening.id,
+            client: self.opening.client,
+            user: Some(&self.opening.user),
+            database: Some(&self.opening.database_name),
+            method: Some(self.opening.method.as_str()),
+            reason,
+            issuer: None,
+            subject: None,
+        }
+        .encode();
+        self.append(event, out);
+    }
+
+    /// Ends a session that has not begun.
+    fn fail(&mut self, failed: Failed, out: &mut Outbox) {
+        let Failed { error, reason } = failed;
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            self.record_failure(&reason, out);
+        }
+        encode::error_response(&mut out.client, &error);
+        self.close(out);
+    }
+
+    fn close(&mut self, out: &mut Outbox) {
+        self.stage = Stage::Closed;
+        out.effects.push(Effect::Close);
+    }
+}
+
+fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Outbox) {
+    let turn = &mut Turn { now, out };
+    if now.monotonic >= running.expires && !matches!(input, Input::UpstreamClosed | Input::ClientClosed) {
+        return running.terminate("the token has expired", turn);
+    }
+    match input {
+        Input::ClientBytes(bytes) => running.feed_client(bytes, turn),
+        Input::UpstreamBytes(bytes) => running.feed_upstream(bytes, turn),
+        Input::ClientClosed => running.close("the client has gone", turn),
+        Input::UpstreamClosed => {
+            let error = ErrorFields::new(
+                Severity::Fatal,
+                sqlstate::CONNECTION_FAILURE,
+                "the database server closed the connection unexpectedly",
+            );
+            running.fail(&error, "the upstream has gone", turn);
+        }
+        Input::Written(ticket) => running.ledger.note_written(ticket),
+        Input::Durable(ticket) => running.ledger.note_durable(ticket),
+        Input::JournalFailed(why) => running.journal_lost(&why, turn),
+        Input::PolicyChanged(bundle) => running.scope_changed(bundle),
+        Input::Revoked(reason) => running.terminate(&reason, turn),
+        Input::Drain => running.draining = true,
+        Input::Deadline | Input::CredentialVerified(_) | Input::UpstreamReady(_) | Input::UpstreamFailed(_) => {}
+    }
+    if !running.closed {
+        running.pump(turn);
+    }
+}

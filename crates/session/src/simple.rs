@@ -1,0 +1,176 @@
+//! The simple protocol: one Query message, from text to a statement on its way or a refusal in its place.
+
+use std::sync::Arc;
+
+use sql::{Effect, Inside, Statement};
+use wire::frontend::encode;
+
+use crate::analysis::Analysis;
+use crate::authorize::{Allowed, Judged};
+use crate::inquiry::{Inquiry, Job};
+use crate::memo::Key;
+use crate::ops::{Deferred, Op, OpKind};
+use crate::evidence::Executed;
+use crate::refuse::Refusal;
+use crate::results::Rows;
+use crate::running::{Running, Turn};
+use crate::script::Script;
+
+/// Where a statement of the simple protocol came from.
+pub(crate) struct Origin {
+    /// The statement on its own; the whole text where there is one statement only.
+    pub(crate) text: String,
+    /// Characters of the client's message before the text.
+    pub(crate) offset_chars: usize,
+    pub(crate) in_script: bool,
+}
+
+impl Origin {
+    fn whole(text: &str) -> Self {
+        Self { text: text.to_owned(), offset_chars: 0, in_script: false }
+    }
+
+    /// A statement of a script.
+    pub(crate) fn step(text: String, offset_chars: usize) -> Self {
+        Self { text, offset_chars, in_script: true }
+    }
+}
+
+impl Running {
+    pub(crate) fn query(&mut self, text: &[u8], raw: &[u8], turn: &mut Turn<'_>) {
+        self.names.boundary();
+        let text = match self.readable(text) {
+            Ok(text) => text,
+            Err(refusal) => return self.refuse_simple(refusal, turn),
+        };
+        // The hot path: a shape that was decided before is a look-up, and the message goes on as it came.
+        let key = Key::new(text, &[]);
+        if let Some(judged) = self.known(&key, text, turn.now) {
+            return self.run_query(&judged, text, 0, false, raw, turn);
+        }
+        self.simple_text(Origin::whole(text), turn);
+    }
+
+    /// Returns the text if it is certain how it will be read.
+    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<&'t str, Refusal> {
+        if let Some(why) = &self.text_unsafe {
+            return Err(Refusal::NotUnderstood(why.clone()));
+        }
+        std::str::from_utf8(text).map_err(|error| {
+            Refusal::Encoding(format!("statement is not valid UTF-8 after byte {}", error.valid_up_to()))
+        })
+    }
+
+    pub(crate) fn sql_limits(&self) -> sql::Limits {
+        let limits = &self.database.settings.limits;
+        sql::Limits { bytes_max: limits.statement_bytes_max, statements_max: limits.statements_max }
+    }
+
+    pub(crate) fn read_sql(&self, text: &str) -> Result<Vec<Statement>, sql::SyntaxError> {
+        sql::parse(text, self.sql_limits())
+    }
+
+    /// A text that was not seen before, or a statement of a script.
+    pub(crate) fn simple_text(&mut self, origin: Origin, turn: &mut Turn<'_>) {
+        let key = Key::new(&origin.text, &[]);
+        if origin.in_script
+            && let Some(judged) = self.known(&key, &origin.text, turn.now)
+        {
+            return self.run_origin(&judged, &origin, turn);
+        }
+        let mut statements = match self.read_sql(&origin.text) {
+            Ok(statements) => statements,
+            Err(error) if error.sqlstate == "54000" => {
+                return self.refuse_simple(Refusal::TooLarge(error.message), turn);
+            }
+            // The server is asked for its own words; it parses and runs nothing.
+            Err(error) => {
+                let inquiry = Inquiry::syntax(Job::Simple(origin), error);
+                return self.begin_inquiry(inquiry, turn);
+            }
+        };
+        if statements.len() > 1 {
+            let parts: Vec<_> = statements.into_iter().map(|statement| statement.range).collect();
+            self.script = Some(Script::new(&origin.text, parts.into_iter()));
+            return;
+        }
+        let Some(statement) = statements.pop() else {
+            let judged = self.judge(&Arc::new(Analysis::empty(turn.now.monotonic)), turn.now);
+            return self.run_origin(&judged, &origin, turn);
+        };
+        match self.bound(&statement) {
+            Some(Ok(analysis)) if statement.asks.is_empty() => {
+                let judged = self.judge(&analysis, turn.now);
+                self.run_origin(&judged, &origin, turn);
+            }
+            Some(Err(refusal)) => self.refuse_simple(refusal, turn),
+            Some(Ok(_)) | None => {
+                let inquiry = Inquiry::new(Job::Simple(origin), key, statement, &[]);
+                self.begin_inquiry(inquiry, turn);
+            }
+        }
+    }
+
+    /// What a statement means that runs what was prepared or declared before: that statement's analysis.
+    /// `None`: it is of no such kind.
+    pub(crate) fn bound(&self, statement: &Statement) -> Option<Result<Arc<Analysis>, Refusal>> {
+        match &statement.effect {
+            Effect::Execute { name, inside } => Some(match self.statements.get(name.as_bytes()) {
+                Some(prepared) if !prepared.holds(self) => {
+                    Err(Refusal::Changed(format!("\"{name}\" must be decided anew")))
+                }
+                Some(prepared) => Ok(match inside {
+                    Inside::Nothing => prepared.judged.analysis.as_executed(),
+                    Inside::Explain { analyze } => prepared.judged.analysis.as_explained(*analyze),
+                    Inside::CreateTableAs => prepared.judged.analysis.as_copied(),
+                }),
+                None => Err(Refusal::NoStatement(name.clone())),
+            }),
+            Effect::Fetch { name, moves } => Some(match self.portals.get(name.as_bytes()) {
+                Some(portal) => Ok(portal.judged.analysis.as_fetched(*moves)),
+                None => Err(Refusal::NoCursor(name.clone())),
+            }),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn run_origin(&mut self, judged: &Arc<Judged>, origin: &Origin, turn: &mut Turn<'_>) {
+        let mut message = Vec::with_capacity(origin.text.len() + 6);
+        if encode::query(&mut message, origin.text.as_bytes()).is_err() {
+            return self.refuse_simple(Refusal::TooLarge("statement is too long to be sent".to_owned()), turn);
+        }
+        self.run_query(judged, &origin.text, origin.offset_chars, origin.in_script, &message, turn);
+    }
+
+    /// Decides and records a statement whose meaning is known, and sends it or refuses it.
+    fn run_query(
+        &mut self,
+        judged: &Arc<Judged>,
+        text: &str,
+        offset_chars: usize,
+        in_script: bool,
+        message: &[u8],
+        turn: &mut Turn<'_>,
+    ) {
+        let executed = Executed { judged, text, parameters: None, extended: false };
+        let (allowed, mut run) = match self.decide_and_record(&executed, turn) {
+            Ok(decided) => decided,
+            Err(refusal) => return self.refuse_simple(refusal, turn),
+        };
+        run.offset_chars = offset_chars;
+        run.in_script = in_script;
+        run.rows = Rows::until_described(judged);
+        let copies = judged.analysis.copies_in();
+        let op = self.next_op(OpKind::Query(Box::new(run)));
+        self.apply_effect(judged, text, op.number);
+        self.dispatch_run(allowed, message, op, turn);
+        if copies {
+            self.wait_for_copy();
+        }
+    }
+
+    pub(crate) fn dispatch_run(&mut self, allowed: Allowed, message: &[u8], op: Op, turn: &mut Turn<'_>) {
+        let Some(ticket) = op.kind.run().map(|run| run.ticket) else { return };
+        self.dispatch(Deferred::Run { allowed, ticket, message: message.to_vec(), op }, turn);
+    }
+}

@@ -1,0 +1,552 @@
+//! What the upstream sends, message by message, once it is logged in.
+//!
+//! Result rows that nothing is to be done about are passed on as bytes. Everything is answered in the order in which it
+//! was asked; a message that nothing was asked for ends the session.
+
+use std::mem;
+
+use audit::Completion;
+use wire::backend::{self, CommandComplete, ParameterStatus, ReadyForQuery, RowDescription, encode, tag};
+use wire::error::{ErrorFields, field};
+use wire::frame;
+
+use crate::authorize::Judged;
+use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
+use crate::refuse::{self, Refusal};
+use crate::results::{self, Contradiction, Rows};
+use crate::running::{CopyIn, Running, Status, Turn, Waiting};
+
+/// What is to be done with a message.
+enum Pass {
+    /// It goes on to the client as it came.
+    On,
+    /// It is dealt with.
+    Done,
+}
+
+impl Running {
+    /// Takes bytes from the upstream, of any length.
+    pub(crate) fn feed_upstream(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        if !self.upstream_in.is_empty() {
+            self.upstream_in.extend_from_slice(bytes);
+            return;
+        }
+        let used = self.upstream_bytes(bytes, turn);
+        if let Some(rest) = bytes.get(used..)
+            && !rest.is_empty()
+            && !self.closed
+        {
+            self.upstream_in = rest.to_vec();
+        }
+    }
+
+    /// Looks again at bytes that had to wait.
+    pub(crate) fn pump_upstream(&mut self, turn: &mut Turn<'_>) {
+        if self.upstream_in.is_empty() {
+            return;
+        }
+        let mut buffer = mem::take(&mut self.upstream_in);
+        let used = self.upstream_bytes(&buffer, turn);
+        if used < buffer.len() && !self.closed {
+            buffer.drain(..used);
+            self.upstream_in = buffer;
+        }
+    }
+
+    /// Handles messages until one is incomplete or has to wait; returns how many bytes are done with.
+    fn upstream_bytes(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        let mut at = 0;
+        loop {
+            if self.closed {
+                return at;
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            if rest.is_empty() {
+                return at;
+            }
+            if self.upstream_passing > 0 {
+                let n = rest.len().min(self.upstream_passing);
+                self.pass_on(rest.get(..n).unwrap_or_default(), turn);
+                self.upstream_passing -= n;
+                at += n;
+                continue;
+            }
+            let header = match frame::header(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => return at,
+                Err(error) => {
+                    self.upstream_broken(&error.to_string(), turn);
+                    return at;
+                }
+            };
+            if matches!(header.tag, tag::DATA_ROW | tag::COPY_DATA) && self.rows_pass(header.tag) {
+                self.count_row();
+                self.upstream_passing = header.len;
+                continue;
+            }
+            if header.len > self.database.settings.limits.upstream_message_bytes_max {
+                self.upstream_broken("a message is over this gateway's limit", turn);
+                return at;
+            }
+            let Some(raw) = rest.get(..header.len) else { return at };
+            match self.upstream_message(header.tag, raw, turn) {
+                Ok(Pass::On) => self.pass_on(raw, turn),
+                Ok(Pass::Done) => {}
+                Err(what) => {
+                    self.upstream_broken(&what, turn);
+                    return at;
+                }
+            }
+            at += header.len;
+        }
+    }
+
+    fn pass_on(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        self.bytes_out += bytes.len() as u64;
+        if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
+            run.bytes += bytes.len() as u64;
+        }
+        turn.out.client.extend_from_slice(bytes);
+    }
+
+    /// Whether rows of what is being answered go on unread.
+    fn rows_pass(&self, tag: u8) -> bool {
+        match self.ops.front().map(|op| &op.kind) {
+            Some(OpKind::Query(run) | OpKind::Execute(run)) => match tag {
+                tag::COPY_DATA => self.copy_out.is_none(),
+                _ => matches!(run.rows, Rows::Plain),
+            },
+            _ => false,
+        }
+    }
+
+    fn count_row(&mut self) {
+        if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
+            run.rows_count += 1;
+        }
+    }
+
+    fn upstream_broken(&mut self, what: &str, turn: &mut Turn<'_>) {
+        self.record_incident(None, "upstream_protocol", what, turn);
+        let error = ErrorFields::new(
+            wire::error::Severity::Fatal,
+            wire::sqlstate::PROTOCOL_VIOLATION,
+            format!("the database server broke the protocol: {what}"),
+        );
+        self.fail(&error, "protocol violation by the upstream", turn);
+    }
+
+    fn upstream_message(&mut self, tag: u8, raw: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let body = raw.get(frame::HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            tag::PARAMETER_STATUS => return self.parameter_status(body),
+            tag::NOTIFICATION_RESPONSE => return Ok(Pass::On),
+            tag::NOTICE_RESPONSE => return self.notice_response(body, turn),
+            _ => {}
+        }
+        if tag == tag::ERROR_RESPONSE {
+            let fields = ErrorFields::parse(body).map_err(|error| error.to_string())?;
+            return self.error_response(fields, turn);
+        }
+        match self.ops.front().map(|op| &op.kind) {
+            Some(OpKind::Flight) => self.flight_message(tag, body, turn).map(|()| Pass::Done),
+            Some(OpKind::Query(_) | OpKind::Execute(_)) => {
+                self.run_message(tag, raw, body, turn)
+            }
+            Some(OpKind::Parse) if tag == tag::PARSE_COMPLETE => self.complete(),
+            Some(OpKind::Bind) if tag == tag::BIND_COMPLETE => self.complete(),
+            Some(OpKind::Close { hidden }) if tag == tag::CLOSE_COMPLETE => {
+                let hidden = *hidden;
+                self.complete().map(|pass| if hidden { Pass::Done } else { pass })
+            }
+            Some(OpKind::Describe { judged }) => {
+                let judged = judged.clone();
+                self.describe_message(tag, body, &judged, turn)
+            }
+            Some(OpKind::Sync | OpKind::Refused { simple: true, .. } | OpKind::Hidden(_))
+                if tag == tag::READY_FOR_QUERY =>
+            {
+                self.ready_for_query(body, turn)
+            }
+            // What BEGIN, COMMIT and ROLLBACK of the gateway's own bring besides.
+            Some(OpKind::Hidden(_)) if tag == tag::COMMAND_COMPLETE => Ok(Pass::Done),
+            _ => Err(format!("unexpected {} message", backend::name(tag).unwrap_or("unknown"))),
+        }
+    }
+
+    fn complete(&mut self) -> Result<Pass, String> {
+        if let Some(op) = self.ops.pop_front() {
+            self.statements.confirm(op.number);
+            self.portals.confirm(op.number);
+        }
+        Ok(Pass::On)
+    }
+
+    fn parameter_status(&mut self, body: &[u8]) -> Result<Pass, String> {
+        let status = ParameterStatus::parse(body).map_err(|error| error.to_string())?;
+        let is = |name: &str| status.name.eq_ignore_ascii_case(name.as_bytes());
+        let value = String::from_utf8_lossy(status.value);
+        let broken = (is("client_encoding") && value != "UTF8") || (is("standard_conforming_strings") && value != "on");
+        if broken {
+            let name = String::from_utf8_lossy(status.name);
+            self.text_unsafe = Some(format!("{name} has become {value}, so that the text could mean something else"));
+        } else if is("client_encoding") || is("standard_conforming_strings") {
+            self.text_unsafe = None;
+        } else if is("application_name") {
+            self.application_name = Some(value.into_owned());
+        } else if is("search_path") && !self.ops.is_empty() {
+            // PostgreSQL 18 tells: something that was not seen to do so has set it.
+            self.names.unsettle();
+        }
+        // What a question sets for itself stays between the gateway and the server.
+        let hidden = matches!(self.ops.front().map(|op| &op.kind), Some(OpKind::Flight | OpKind::Hidden(_)));
+        Ok(if hidden { Pass::Done } else { Pass::On })
+    }
+
+    fn notice_response(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        match self.ops.front().map(|op| &op.kind) {
+            Some(OpKind::Flight) => self.flight_message(tag::NOTICE_RESPONSE, body, turn).map(|()| Pass::Done),
+            Some(OpKind::Hidden(_)) => Ok(Pass::Done),
+            Some(OpKind::Query(run) | OpKind::Execute(run)) => {
+                let (redact, in_script) = (run.judged.redact, run.in_script);
+                let fields = ErrorFields::parse(body).map_err(|error| error.to_string())?;
+                let active = wire::sqlstate::ACTIVE_SQL_TRANSACTION;
+                let hush = in_script && self.script.as_ref().is_some_and(|s| s.hush_active_transaction);
+                if hush && fields.sqlstate() == Some(active) {
+                    return Ok(Pass::Done);
+                }
+                if redact {
+                    encode::notice_response(&mut turn.out.client, &refuse::redact(&fields));
+                    return Ok(Pass::Done);
+                }
+                Ok(Pass::On)
+            }
+            _ => Ok(Pass::On),
+        }
+    }
+
+    fn run_message(&mut self, tag: u8, raw: &[u8], body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        match tag {
+            tag::ROW_DESCRIPTION => self.row_description(body, turn),
+            tag::DATA_ROW => {
+                let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) else {
+                    return Err("a row of nothing".to_owned());
+                };
+                run.rows_count += 1;
+                let before = turn.out.client.len();
+                match &run.rows {
+                    Rows::Plain => return Ok(Pass::On),
+                    Rows::Masked(maskers) => {
+                        if let Err(what) = results::mask_row(body, maskers, &mut turn.out.client) {
+                            turn.out.client.truncate(before);
+                            return self.contradicted(&Contradiction(what), turn);
+                        }
+                    }
+                    Rows::Undescribed => {
+                        return self.contradicted(&Contradiction("rows came undescribed".to_owned()), turn);
+                    }
+                }
+                let n = (turn.out.client.len() - before) as u64;
+                run.bytes += n;
+                self.bytes_out += n;
+                Ok(Pass::Done)
+            }
+            tag::COPY_OUT_RESPONSE => self.copy_out_response(body, turn),
+            tag::COPY_IN_RESPONSE => {
+                let Some(token) = self.copy_token.take() else {
+                    return Err("the server takes COPY data that no statement offered".to_owned());
+                };
+                self.copy_in = Some(CopyIn { token });
+                self.end_copy_wait();
+                Ok(Pass::On)
+            }
+            tag::COPY_DATA => {
+                self.count_row();
+                let Some(masker) = &mut self.copy_out else { return Ok(Pass::On) };
+                let mut rewritten = Vec::with_capacity(body.len());
+                if let Err(error) = masker.push(body, &mut rewritten) {
+                    return self.contradicted(&Contradiction(error.to_string()), turn);
+                }
+                encode::copy_data(&mut turn.out.client, &rewritten).map_err(|error| error.to_string())?;
+                Ok(Pass::Done)
+            }
+            tag::COPY_DONE => {
+                self.copy_out = None;
+                Ok(Pass::On)
+            }
+            tag::COMMAND_COMPLETE => self.command_complete(raw, body, turn),
+            tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
+                self.finish_run(Completion::Completed(if tag == tag::PORTAL_SUSPENDED { "suspended" } else { "" }), turn);
+                self.pop_execute();
+                Ok(Pass::On)
+            }
+            tag::NO_DATA => Ok(Pass::On),
+            tag::READY_FOR_QUERY => self.ready_for_query(body, turn),
+            tag::COPY_BOTH_RESPONSE => Err("the server began replication".to_owned()),
+            other => Err(format!("unexpected {} message", backend::name(other).unwrap_or("unknown"))),
+        }
+    }
+
+    fn row_description(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let Some(judged) = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.judged.clone()) else {
+            return Err("a description of nothing".to_owned());
+        };
+        let description = RowDescription::parse(body).map_err(|error| error.to_string())?;
+        match self.described(&judged, description) {
+            Ok(Ok(rows)) => {
+                if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
+                    run.rows = rows;
+                }
+                Ok(Pass::On)
+            }
+            Ok(Err(refusal)) => self.withhold(&refusal, turn),
+            Err(contradiction) => self.contradicted(&contradiction, turn),
+        }
+    }
+
+    fn described(
+        &self,
+        judged: &Judged,
+        description: RowDescription<'_>,
+    ) -> Result<Result<Rows, Refusal>, Contradiction> {
+        let tagged = |relation, column| {
+            let known = self.overlay.relation(relation).or_else(|| self.catalog.relation(relation));
+            known.and_then(|r| Some((r, r.column_name(column)?))).is_some_and(|(relation, column)| {
+                !self.bundle.tags(&relation.name, column).is_empty()
+            })
+        };
+        Rows::described(judged, description, tagged, &self.database.settings)
+    }
+
+    fn describe_message(&mut self, tag: u8, body: &[u8], judged: &Judged, turn: &mut Turn<'_>) -> Result<Pass, String> {
+        match tag {
+            tag::PARAMETER_DESCRIPTION => Ok(Pass::On),
+            tag::NO_DATA => self.complete(),
+            tag::ROW_DESCRIPTION => {
+                let description = RowDescription::parse(body).map_err(|error| error.to_string())?;
+                match self.described(judged, description) {
+                    Ok(_) => self.complete(),
+                    Err(contradiction) => self.contradicted(&contradiction, turn),
+                }
+            }
+            other => Err(format!("unexpected {} message", backend::name(other).unwrap_or("unknown"))),
+        }
+    }
+
+    fn copy_out_response(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let response = backend::CopyResponse::parse(body).map_err(|error| error.to_string())?;
+        let Some(judged) = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.judged.clone()) else {
+            return Err("COPY data of nothing".to_owned());
+        };
+        match results::copy_masker(&judged, &self.database.settings, response.columns.len()) {
+            Ok(Ok(masker)) => {
+                self.copy_out = masker.map(Box::new);
+                Ok(Pass::On)
+            }
+            Ok(Err(refusal)) => self.withhold(&refusal, turn),
+            Err(contradiction) => self.contradicted(&contradiction, turn),
+        }
+    }
+
+    /// The result isn't what the statement was decided as: nothing more of it leaves, and the session ends.
+    fn contradicted(&mut self, contradiction: &Contradiction, turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let number = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.number);
+        self.record_incident(number, "unexpected_result", &contradiction.0, turn);
+        self.withhold(&Refusal::Incident(contradiction.0.clone()), turn)
+    }
+
+    /// A result that can't be passed on: its statement has run, so only the end of the session keeps the client from
+    /// taking it for done.
+    fn withhold(&mut self, refusal: &Refusal, turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let mut error = refusal.error();
+        error = error.with(field::SEVERITY, "FATAL").with(field::SEVERITY_NONLOCALIZED, "FATAL");
+        self.fail(&error, "result withheld", turn);
+        Ok(Pass::Done)
+    }
+
+    fn command_complete(&mut self, raw: &[u8], body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let complete = CommandComplete::parse(body).map_err(|error| error.to_string())?;
+        let command = complete.tag_str().unwrap_or_default().to_owned();
+        if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut())
+            && run.rows_count == 0
+        {
+            run.rows_count = complete.rows().unwrap_or(0);
+        }
+        self.copy_out = None;
+        self.copy_token = None;
+        self.copy_in = None;
+        self.end_copy_wait();
+        if let Some(op) = self.ops.front() {
+            self.statements.confirm(op.number);
+            self.portals.confirm(op.number);
+        }
+        self.finish_run(Completion::Completed(&command), turn);
+        if self.defining {
+            self.database.catalog_changed();
+        }
+        if let Some(script) = &mut self.script
+            && script.holds_complete()
+        {
+            script.held_complete = Some(raw.to_vec());
+            return Ok(Pass::Done);
+        }
+        self.pop_execute();
+        Ok(Pass::On)
+    }
+
+    fn pop_execute(&mut self) {
+        if matches!(self.ops.front().map(|op| &op.kind), Some(OpKind::Execute(_))) {
+            self.ops.pop_front();
+        }
+    }
+
+    fn end_copy_wait(&mut self) {
+        if matches!(self.waiting, Some(Waiting::CopyStart)) {
+            self.waiting = None;
+        }
+    }
+
+    /// Records the end of the statement being answered, once.
+    fn finish_run(&mut self, completion: Completion<'_>, turn: &mut Turn<'_>) {
+        let Some(op) = self.ops.pop_front() else { return };
+        let mut op = op;
+        if let Some(run) = op.kind.run_mut()
+            && !run.done
+        {
+            run.done = true;
+            let run = &*run;
+            self.record_outcome(run, completion, turn);
+        }
+        self.ops.push_front(op);
+    }
+
+    fn error_response(&mut self, fields: ErrorFields, turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let state = fields.sqlstate().unwrap_or(wire::sqlstate::INTERNAL_ERROR);
+        let fatal = fields.is_fatal();
+        let mut shown = fields;
+        match self.ops.front().map(|op| &op.kind) {
+            Some(OpKind::Flight) if !fatal => {
+                self.flight_failed(shown, turn);
+                return Ok(Pass::Done);
+            }
+            Some(OpKind::Refused { error, .. }) if !fatal => shown = (**error).clone(),
+            Some(OpKind::Query(run) | OpKind::Execute(run)) => {
+                if run.judged.redact {
+                    shown = refuse::redact(&shown);
+                }
+                shift_position(&mut shown, run.offset_chars);
+            }
+            _ => {}
+        }
+        self.finish_run(Completion::Failed(state.as_str()), turn);
+        self.copy_failed();
+        encode::error_response(&mut turn.out.client, &shown);
+        if fatal {
+            self.close("the server ended the connection", turn);
+            return Ok(Pass::Done);
+        }
+        if let Some(op) = self.ops.front() {
+            self.statements.abandon(op.number);
+            self.portals.abandon(op.number);
+        }
+        match self.ops.front_mut().map(|op| &mut op.kind) {
+            // ReadyForQuery follows.
+            Some(OpKind::Query(run)) => run.failed = true,
+            Some(OpKind::Hidden(HiddenKind::Bracket(_))) => self.bracket_error = true,
+            Some(OpKind::Refused { simple: true, .. } | OpKind::Sync | OpKind::Hidden(_)) => {}
+            Some(_) => {
+                self.drop_skipped(turn);
+            }
+            None => {}
+        }
+        Ok(Pass::Done)
+    }
+
+    fn copy_failed(&mut self) {
+        if let Some(copy) = self.copy_in.take()
+            && self.client_passing > 0
+        {
+            self.copy_broken = Some(copy.token);
+        }
+        self.copy_token = None;
+        self.copy_out = None;
+        self.end_copy_wait();
+    }
+
+    /// After an error in the extended protocol the server skips everything until Sync; so do our books.
+    pub(crate) fn drop_skipped(&mut self, turn: &mut Turn<'_>) {
+        while let Some(op) = self.ops.front() {
+            if matches!(op.kind, OpKind::Sync | OpKind::Hidden(HiddenKind::QuestionFailed)) {
+                return;
+            }
+            // A Query or the like ends the skipping as little as anything but Sync does.
+            let Some(op) = self.ops.pop_front() else { return };
+            self.statements.abandon(op.number);
+            self.portals.abandon(op.number);
+            if let OpKind::Execute(run) | OpKind::Query(run) = &op.kind
+                && !run.done
+            {
+                self.record_outcome(run, Completion::Lost("skipped after an error"), turn);
+            }
+        }
+        // No Sync has been sent since: what is deferred, or asked, or comes next, is skipped as well.
+        while let Some(message) = self.deferred.pop_front() {
+            if matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync)) {
+                self.deferred.push_front(message);
+                return;
+            }
+            if let Deferred::Run { op, .. } | Deferred::Prepare { op, .. } = &message {
+                self.statements.abandon(op.number);
+                self.portals.abandon(op.number);
+                if let Some(run) = op.kind.run() {
+                    self.record_outcome(run, Completion::Lost("skipped after an error"), turn);
+                }
+            }
+        }
+        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart)) {
+            self.waiting = None;
+        }
+        self.skipping = true;
+    }
+
+    fn ready_for_query(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
+        let ready = ReadyForQuery::parse(body).map_err(|error| error.to_string())?;
+        let Some(op) = self.ops.pop_front() else { return Err("ReadyForQuery unasked".to_owned()) };
+        self.status = ready.status;
+        self.names.boundary();
+        if self.status == Status::Idle && self.ops.is_empty() && self.deferred.is_empty() {
+            self.transaction_over();
+        }
+        let failed = match &op.kind {
+            OpKind::Query(run) => run.failed,
+            OpKind::Refused { .. } | OpKind::Hidden(HiddenKind::QuestionFailed) => true,
+            OpKind::Hidden(HiddenKind::Bracket(_)) => self.bracket_failed(),
+            _ => false,
+        };
+        let bracket: Option<Bracket> = match op.kind {
+            OpKind::Hidden(HiddenKind::Bracket(bracket)) => Some(bracket),
+            _ => None,
+        };
+        if self.script.is_some() && !matches!(op.kind, OpKind::Sync) {
+            self.script_ready(bracket, failed, turn);
+            return Ok(Pass::Done);
+        }
+        Ok(Pass::On)
+    }
+
+    /// A COMMIT that fails leaves no transaction; the error has been passed on.
+    fn bracket_failed(&mut self) -> bool {
+        mem::take(&mut self.bracket_error)
+    }
+}
+
+/// Adds characters to an error's position, where it speaks of a text that was sent without what was before it.
+pub(crate) fn shift_position(fields: &mut ErrorFields, offset_chars: usize) {
+    if offset_chars == 0 {
+        return;
+    }
+    let position = fields.get(field::POSITION).and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
+    if let Some(position) = position {
+        *fields = fields.clone().position(position + offset_chars);
+    }
+}

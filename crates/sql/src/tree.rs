@@ -1,0 +1,359 @@
+//! Walks any of libpg_query's trees by its field names alone: what is in it, and whether two are the same.
+//!
+//! The generated node types all derive `serde::Serialize`; a serializer sees every node and field without code
+//! per node, and goes on doing so when the grammar grows. Knows no statement.
+
+use serde::ser::{self, Serialize};
+
+/// Nodes that name something or run something: none may go unnoticed in a statement.
+const WATCHED: [&str; 22] = [
+    "RangeVar",
+    "SelectStmt",
+    "InsertStmt",
+    "UpdateStmt",
+    "DeleteStmt",
+    "MergeStmt",
+    "ColumnRef",
+    "FuncCall",
+    "SubLink",
+    "TypeName",
+    "ObjectWithArgs",
+    "RoleSpec",
+    "AExpr",
+    "TypeCast",
+    "CollateClause",
+    "ParamRef",
+    "SqlValueFunction",
+    "XmlExpr",
+    "JsonFuncExpr",
+    "CreateStmt",
+    "ColumnDef",
+    "Constraint",
+];
+
+/// How many nodes of each watched kind a tree holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey([u32; WATCHED.len()]);
+
+impl Survey {
+    pub(crate) fn of<T: Serialize + ?Sized>(tree: &T) -> Self {
+        let mut walk = Walk { survey: Self::default(), bytes: None, position: false, constant: None };
+        // The walk has no errors of its own, and the derived code makes none.
+        let _ = tree.serialize(&mut walk);
+        walk.survey
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+
+    /// A kind of node of which `self` holds more or fewer than `other`.
+    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let counts = self.0.iter().zip(other.0.iter());
+        counts.zip(WATCHED).find(|((mine, theirs), _)| mine != theirs).map(|(_, name)| name)
+    }
+}
+
+/// Bytes that are equal for two trees if and only if the trees are, but for the positions of their nodes.
+pub(crate) fn shape<T: Serialize + ?Sized>(tree: &T) -> Vec<u8> {
+    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::with_capacity(1024)), position: false, constant: None };
+    let _ = tree.serialize(&mut walk);
+    walk.bytes.unwrap_or_default()
+}
+
+/// As [`shape`], but that constants are equal if their types are (`make_const`, src/backend/parser/parse_node.c).
+#[cfg(test)]
+pub(crate) fn shape_but_constants<T: Serialize + ?Sized>(tree: &T) -> Vec<u8> {
+    let constant = Some(Constant::Outside);
+    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::new()), position: false, constant };
+    let _ = tree.serialize(&mut walk);
+    walk.bytes.unwrap_or_default()
+}
+
+/// Where a walk that looks at constants' types alone stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Constant {
+    Outside,
+    /// In one whose value doesn't matter.
+    Value,
+    /// In a number written out, whose size decides its type.
+    Number,
+}
+
+struct Walk {
+    survey: Survey,
+    bytes: Option<Vec<u8>>,
+    /// The next integer is a position in the text.
+    position: bool,
+    /// Only for walks that look at constants' types alone.
+    constant: Option<Constant>,
+}
+
+impl Walk {
+    fn put(&mut self, kind: u8, bytes: &[u8]) {
+        let class = [integer_type(bytes)];
+        let bytes = match self.constant {
+            None | Some(Constant::Outside) => bytes,
+            Some(Constant::Value) => return,
+            Some(Constant::Number) => &class[..],
+        };
+        if let Some(out) = &mut self.bytes {
+            out.push(kind);
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Fields that hold a position (or, of a raw statement, a length) in the text.
+fn is_position(field: &str) -> bool {
+    field == "location"
+        || field == "stmt_len"
+        || field.ends_with("_location")
+        || field.ends_with("list_start")
+        || field.ends_with("list_end")
+}
+
+/// What type a constant gets that the scanner didn't take for a small integer.
+fn integer_type(digits: &[u8]) -> u8 {
+    let value = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
+    match value.map(i32::try_from) {
+        Some(Ok(_)) => b'4',
+        Some(Err(_)) => b'8',
+        None => b'n',
+    }
+}
+
+/// Never made: the walk can't fail.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Never(String);
+
+impl ser::Error for Never {
+    fn custom<T: std::fmt::Display>(msg: T) -> Self {
+        Self(msg.to_string())
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident: $type:ty,)*) => {
+        $(fn $name(self, v: $type) -> Result<(), Never> {
+            if !std::mem::take(&mut self.position) {
+                self.put(b'n', &v.to_le_bytes());
+            }
+            Ok(())
+        })*
+    };
+}
+
+impl ser::Serializer for &mut Walk {
+    type Ok = ();
+    type Error = Never;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    numbers! {
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_u8: u8,
+        serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_f32: f32, serialize_f64: f64,
+    }
+
+    fn serialize_bool(self, v: bool) -> Result<(), Never> {
+        self.put(b'b', &[u8::from(v)]);
+        Ok(())
+    }
+
+    fn serialize_char(self, v: char) -> Result<(), Never> {
+        self.put(b'c', &u32::from(v).to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_str(self, v: &str) -> Result<(), Never> {
+        self.position = false;
+        self.put(b's', v.as_bytes());
+        Ok(())
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Result<(), Never> {
+        self.put(b's', v);
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<(), Never> {
+        self.put(b'0', &[]);
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Never> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Never> {
+        self.put(b'0', &[]);
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Result<(), Never> {
+        self.put(b'u', name.as_bytes());
+        Ok(())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), Never> {
+        self.put(b'v', &index.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Never> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Never> {
+        self.put(b'v', &index.to_le_bytes());
+        let outside = self.constant;
+        if outside.is_some() {
+            self.constant = match variant {
+                // A small integer is what a number of its size is.
+                "Ival" => {
+                    self.put(b's', b"0");
+                    Some(Constant::Value)
+                }
+                "Fval" => Some(Constant::Number),
+                "Sval" | "Bsval" => Some(Constant::Value),
+                _ => outside,
+            };
+        }
+        value.serialize(&mut *self)?;
+        self.constant = outside;
+        Ok(())
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self, Never> {
+        self.put(b'[', &(len.unwrap_or(usize::MAX) as u64).to_le_bytes());
+        Ok(self)
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self, Never> {
+        self.serialize_seq(Some(len))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Self, Never> {
+        self.serialize_seq(Some(len))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        len: usize,
+    ) -> Result<Self, Never> {
+        self.put(b'v', &index.to_le_bytes());
+        self.serialize_seq(Some(len))
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self, Never> {
+        self.serialize_seq(len)
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self, Never> {
+        self.position = false;
+        if self.bytes.is_some() {
+            self.put(b'{', name.as_bytes());
+        } else if let Some(at) = WATCHED.iter().position(|watched| *watched == name)
+            && let Some(count) = self.survey.0.get_mut(at)
+        {
+            *count += 1;
+        }
+        Ok(self)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        len: usize,
+    ) -> Result<Self, Never> {
+        self.put(b'v', &index.to_le_bytes());
+        self.serialize_seq(Some(len))
+    }
+}
+
+macro_rules! elements {
+    ($($trait:ident: $method:ident,)*) => {
+        $(impl ser::$trait for &mut Walk {
+            type Ok = ();
+            type Error = Never;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
+                value.serialize(&mut **self)
+            }
+
+            fn end(self) -> Result<(), Never> {
+                Ok(())
+            }
+        })*
+    };
+}
+
+elements! {
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field,
+}
+
+macro_rules! fields {
+    ($($trait:ident,)*) => {
+        $(impl ser::$trait for &mut Walk {
+            type Ok = ();
+            type Error = Never;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Never> {
+                self.position = is_position(key);
+                value.serialize(&mut **self)?;
+                self.position = false;
+                Ok(())
+            }
+
+            fn end(self) -> Result<(), Never> {
+                Ok(())
+            }
+        })*
+    };
+}
+
+fields! { SerializeStruct, SerializeStructVariant, }
+
+impl ser::SerializeMap for &mut Walk {
+    type Ok = ();
+    type Error = Never;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Never> {
+        key.serialize(&mut **self)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
+        value.serialize(&mut **self)
+    }
+
+    fn end(self) -> Result<(), Never> {
+        Ok(())
+    }
+}

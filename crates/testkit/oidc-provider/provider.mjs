@@ -1,0 +1,115 @@
+// A certified OpenID provider (npm oidc-provider) on loopback, for tests. Never for production.
+//
+//   GATEPOST_TOOLS=/opt/gatepost-tools node provider.mjs [--port N] [--client ID=GROUP,GROUP]...
+//
+// Prints one line when it is ready: {"ready":true,"port":N,"issuer":"http://127.0.0.1:N"}. Ends when its stdin does.
+//
+// Clients (secret "secret") get tokens by client_credentials, with `groups`. The `resource` parameter chooses the token:
+//   https://gatepost.test/es256 (the default), https://gatepost.test/rs256: audience "gatepost", signed so
+//   anything else: that is the audience, signed with ES256
+//   ?ttl=SECONDS after any of them: its lifetime (default 300)
+//
+// Beside the provider's own paths:
+//   POST /admin/rotate  new keys with new ids (es256-1 -> es256-2, ...), the old ones gone; answers {"generation":N}
+//   GET  /admin/counts  how often discovery and keys were fetched: {"discovery":N,"jwks":N}
+
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const tools = process.env.GATEPOST_TOOLS ?? '/opt/gatepost-tools';
+const require = createRequire(path.join(tools, 'oidc-provider', 'package.json'));
+const { Provider } = await import(pathToFileURL(require.resolve('oidc-provider')));
+
+const DEFAULT_CLIENTS = ['support-agent=support-agents', 'analyst=analysts,readers', 'nobody='];
+const { values: options } = parseArgs({
+  options: { port: { type: 'string', default: '0' }, client: { type: 'string', multiple: true, default: DEFAULT_CLIENTS } },
+});
+const groups = new Map(options.client.map((text) => {
+  const [id, list = ''] = text.split('=');
+  return [id, list.split(',').filter(Boolean)];
+}));
+
+const counts = { discovery: 0, jwks: 0 };
+let generation = 0;
+let issuer;
+let callback;
+
+function privateJwk(type, keyOptions, alg) {
+  const { privateKey } = generateKeyPairSync(type, keyOptions);
+  return { ...privateKey.export({ format: 'jwk' }), kid: `${alg.toLowerCase()}-${generation}`, alg, use: 'sig' };
+}
+
+function resourceServer(resource) {
+  const url = new URL(resource);
+  const ttl = Number(url.searchParams.get('ttl') ?? 300);
+  url.search = '';
+  const alg = { 'https://gatepost.test/es256': 'ES256', 'https://gatepost.test/rs256': 'RS256' }[url.href];
+  return {
+    scope: 'query',
+    audience: alg ? 'gatepost' : url.href,
+    accessTokenTTL: ttl,
+    accessTokenFormat: 'jwt',
+    jwt: { sign: { alg: alg ?? 'ES256' } },
+  };
+}
+
+function rotate() {
+  generation += 1;
+  const provider = new Provider(issuer, {
+    jwks: { keys: [privateJwk('ec', { namedCurve: 'P-256' }, 'ES256'), privateJwk('rsa', { modulusLength: 2048 }, 'RS256')] },
+    clients: [...groups.keys()].map((id) => ({
+      client_id: id,
+      client_secret: 'secret',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      response_types: [],
+    })),
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => 'https://gatepost.test/es256',
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx, resource) => resourceServer(resource),
+      },
+    },
+    extraTokenClaims: (_ctx, token) => ({ groups: groups.get(token.clientId) ?? [] }),
+  });
+  provider.on('server_error', (_ctx, error) => console.error(error));
+  callback = provider.callback();
+}
+
+function answer(response, status, body) {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+}
+
+const server = createServer((request, response) => {
+  switch (`${request.method} ${request.url}`) {
+    case 'POST /admin/rotate':
+      rotate();
+      return answer(response, 200, { generation });
+    case 'GET /admin/counts':
+      return answer(response, 200, counts);
+    case 'GET /.well-known/openid-configuration':
+      counts.discovery += 1;
+      break;
+    case 'GET /jwks':
+      counts.jwks += 1;
+      break;
+    default:
+  }
+  return callback(request, response);
+});
+
+server.listen(Number(options.port), '127.0.0.1', () => {
+  const { port } = server.address();
+  issuer = `http://127.0.0.1:${port}`;
+  rotate();
+  console.log(JSON.stringify({ ready: true, port, issuer }));
+});
+process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();

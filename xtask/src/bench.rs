@@ -1,0 +1,79 @@
+//! The comparison: the same work, done directly and through each thing that could stand between, in turns.
+
+mod contestant;
+mod figures;
+mod load;
+mod report;
+mod scene;
+
+use std::env;
+use std::str::FromStr;
+
+use contestant::Contestant;
+use figures::Figures;
+use load::Workload;
+use scene::Scene;
+
+/// How long and how often; from the environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Of each pgbench run.
+    pub(crate) seconds: u32,
+    /// How often everything is done, each time in another order.
+    pub(crate) rounds: usize,
+}
+
+/// Runs it all, prints the report and writes it to `docs/benchmarks.md`.
+pub(crate) fn run() {
+    let effort = Effort { seconds: variable("BENCH_SECONDS", 3), rounds: variable("BENCH_ROUNDS", 5) };
+    let scene = Scene::set();
+    let mut contestants = contestant::all(&scene);
+    let mut figures = Figures::default();
+
+    eprintln!("bench: warming up");
+    for contestant in &mut contestants {
+        load::warm_up(contestant);
+    }
+    for round in 0..effort.rounds {
+        eprintln!("bench: round {} of {}", round + 1, effort.rounds);
+        for workload in Workload::all() {
+            // Each goes first as often as the others.
+            contestants.rotate_left(1);
+            for contestant in &mut contestants {
+                measure(workload, contestant, effort, &mut figures);
+            }
+        }
+    }
+    for contestant in &mut contestants {
+        if let Some(bytes) = load::idle_session_bytes(contestant) {
+            figures.add(contestant.name, "idle session, KiB", bytes / 1024.0);
+        }
+    }
+
+    let report = report::write(&figures, effort, &scene);
+    println!("{report}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
+    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).expect("docs/");
+    std::fs::write(path, report).expect("docs/benchmarks.md");
+    eprintln!("bench: wrote docs/benchmarks.md");
+}
+
+fn measure(workload: Workload, contestant: &mut Contestant, effort: Effort, figures: &mut Figures) {
+    let before = contestant.cpu_seconds();
+    let outcome = workload.run(contestant, effort.seconds);
+    let used = contestant.cpu_seconds() - before;
+    let name = workload.name();
+    for (figure, value) in outcome.figures {
+        figures.add(contestant.name, &format!("{name}, {figure}"), value);
+    }
+    if contestant.pid.is_some() {
+        figures.add(contestant.name, &format!("{name}, {}", outcome.cpu_unit), used * outcome.cpu_scale);
+    }
+}
+
+fn variable<T: FromStr>(name: &str, default: T) -> T {
+    match env::var(name) {
+        Err(_) => default,
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")),
+    }
+}

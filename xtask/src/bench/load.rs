@@ -1,0 +1,182 @@
+//! The work that is done through each contestant, and what one run of it yields.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use testkit::scratch::Scratch;
+
+use super::contestant::Contestant;
+use super::scene::{NAME, program};
+
+/// How pgbench sends its queries (its `--protocol`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    Simple,
+    Extended,
+    Prepared,
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Simple, Self::Extended, Self::Prepared];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Extended => "extended",
+            Self::Prepared => "prepared",
+        }
+    }
+}
+
+pub(crate) const CLIENTS: [u32; 3] = [1, 8, 64];
+
+/// One kind of work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Workload {
+    /// `pgbench --select-only`.
+    Select { mode: Mode, clients: u32 },
+    /// A whole wide table, eight columns, by one client.
+    Stream { table: &'static str },
+    /// A new session for every transaction, by four clients.
+    Connect,
+}
+
+/// What one run yields.
+pub(crate) struct Outcome {
+    /// Name and value of each figure.
+    pub(crate) figures: Vec<(&'static str, f64)>,
+    /// What the process's CPU time is given in ...
+    pub(crate) cpu_unit: &'static str,
+    /// ... and what its seconds are multiplied by for that.
+    pub(crate) cpu_scale: f64,
+}
+
+impl Workload {
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = CLIENTS
+            .into_iter()
+            .flat_map(|clients| Mode::ALL.map(|mode| Self::Select { mode, clients }))
+            .collect();
+        all.extend(["wide", "wide_masked"].map(|table| Self::Stream { table }));
+        all.push(Self::Connect);
+        all
+    }
+
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Select { mode, clients: 1 } => format!("{}, 1 client", mode.name()),
+            Self::Select { mode, clients } => format!("{}, {clients} clients", mode.name()),
+            Self::Stream { table: "wide" } => "stream, nothing masked".into(),
+            Self::Stream { .. } => "stream, one column masked".into(),
+            Self::Connect => "new sessions".into(),
+        }
+    }
+
+    pub(crate) fn run(self, contestant: &Contestant, seconds: u32) -> Outcome {
+        match self {
+            Self::Select { mode, clients } => select(contestant, mode, clients, seconds),
+            Self::Stream { table } => stream(contestant, table),
+            Self::Connect => {
+                let (tps, transactions) =
+                    pgbench(contestant, &["-C", "-M", "simple", "-c", "4", "-j", "2"], seconds);
+                Outcome {
+                    figures: vec![("per second", tps)],
+                    cpu_unit: "CPU us each",
+                    cpu_scale: 1e6 / transactions,
+                }
+            }
+        }
+    }
+}
+
+fn select(contestant: &Contestant, mode: Mode, clients: u32, seconds: u32) -> Outcome {
+    let (count, threads) = (clients.to_string(), clients.min(2).to_string());
+    let mut arguments = vec!["-M", mode.name(), "-c", &count, "-j", &threads];
+    // Single latencies only where there is no queue, and so where they mean something.
+    let log = (clients == 1).then(|| Scratch::new("pgbench-log"));
+    let prefix = log.as_ref().map(|log| format!("--log-prefix={}/log", log.path().display()));
+    if let Some(prefix) = &prefix {
+        arguments.extend(["--log", prefix]);
+    }
+    let (tps, transactions) = pgbench(contestant, &arguments, seconds);
+    let mut figures = vec![("tps", tps)];
+    if let Some(log) = log {
+        figures.push(("p50 us", median_latency_us(log.path())));
+    }
+    Outcome { figures, cpu_unit: "CPU us per transaction", cpu_scale: 1e6 / transactions }
+}
+
+/// Runs select-only pgbench and returns transactions per second, and how many there were.
+fn pgbench(contestant: &Contestant, arguments: &[&str], seconds: u32) -> (f64, f64) {
+    let output = Command::new(program("pgbench"))
+        .args(["-n", "-S", "-U", NAME, "-h", &contestant.address.ip().to_string()])
+        .args(["-p", &contestant.address.port().to_string(), "-T", &seconds.to_string()])
+        .args(arguments)
+        .arg(NAME)
+        .env("PGPASSWORD", &contestant.password)
+        .env("PGSSLMODE", "disable")
+        .output()
+        .expect("pgbench");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: pgbench {arguments:?}: {complaint}", contestant.name);
+    let number = |prefix: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(prefix));
+        let word = line.and_then(|rest| rest.split([' ', '/']).find(|word| !word.is_empty()));
+        word.and_then(|word| word.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {prefix:?} in:\n{said}"))
+    };
+    (number("tps = "), number("number of transactions actually processed:").max(1.0))
+}
+
+/// Returns the median of the third field of every line (pgbench, "Per-Transaction Logging").
+fn median_latency_us(folder: &Path) -> f64 {
+    let mut latencies: Vec<u32> = Vec::new();
+    for entry in fs::read_dir(folder).expect("own directory").flatten() {
+        let text = fs::read_to_string(entry.path()).expect("pgbench's log");
+        latencies.extend(text.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<u32>().ok()));
+    }
+    latencies.sort_unstable();
+    f64::from(*latencies.get(latencies.len() / 2).expect("transactions"))
+}
+
+fn stream(contestant: &Contestant, table: &str) -> Outcome {
+    let mut raw = contestant.connect().open();
+    let start = Instant::now();
+    let bytes = raw.count(&format!("SELECT a, b, c, d, e, f, g, h FROM {table}")) as f64;
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(bytes > 1e6, "{}: a short answer, {bytes} bytes: {:?}", contestant.name, raw.query("SELECT 1"));
+    Outcome {
+        figures: vec![("MB/s", bytes / 1e6 / seconds)],
+        cpu_unit: "CPU s per GB",
+        cpu_scale: 1e9 / bytes,
+    }
+}
+
+/// Runs each kind of work once, so that nothing that follows is anybody's first.
+pub(crate) fn warm_up(contestant: &Contestant) {
+    for mode in Mode::ALL {
+        pgbench(contestant, &["-M", mode.name(), "-c", "8", "-j", "2"], 1);
+    }
+    for table in ["wide", "wide_masked"] {
+        stream(contestant, table);
+    }
+}
+
+/// Returns how much the process grows with each of many sessions that have run a query and wait.
+pub(crate) fn idle_session_bytes(contestant: &Contestant) -> Option<f64> {
+    const SESSIONS: u32 = 200;
+    let open = || {
+        let mut raw = contestant.connect().open();
+        raw.rows("SELECT abalance FROM pgbench_accounts WHERE aid = 1");
+        raw
+    };
+    // What grows once, with the first sessions, is not a session's.
+    drop((0..50).map(|_| open()).collect::<Vec<_>>());
+    let before = contestant.resident_bytes()?;
+    let sessions: Vec<_> = (0..SESSIONS).map(|_| open()).collect();
+    let after = contestant.resident_bytes()?;
+    drop(sessions);
+    Some((after - before).max(0.0) / f64::from(SESSIONS))
+}

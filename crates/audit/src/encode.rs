@@ -45,7 +45,7 @@ impl Event<'_> {
         encoded.code = self.code().0;
         encoded.payload.clear();
         object(&mut encoded.payload, |o| {
-            o.plain("event", self.name());
+            o.word("event", self.name());
             self.fields(o);
         });
         encoded.digest = Sha256::digest(&encoded.payload).into();
@@ -64,7 +64,7 @@ impl Event<'_> {
                 .text("hash", hash),
             Self::PolicyRefused { database, reason } => o.text("database", database).text("reason", reason),
             Self::Connected { session, client, tls } => {
-                o.plain("session", session).plain("client", client).text_or_null("tls", *tls)
+                o.session(*session).plain("client", client).text_or_null("tls", *tls)
             }
             Self::AuthenticationFailed {
                 session,
@@ -76,7 +76,7 @@ impl Event<'_> {
                 issuer,
                 subject,
             } => o
-                .plain("session", session)
+                .session(*session)
                 .plain("client", client)
                 .text_or_null("user", *user)
                 .text_or_null("database", *database)
@@ -88,14 +88,14 @@ impl Event<'_> {
             Self::Statement(statement) => statement.fields(o),
             Self::Outcome(outcome) => outcome.fields(o),
             Self::Incident { session, statement, identity, database, kind, detail } => o
-                .plain_or_null("session", *session)
+                .session_or_null(*session)
                 .number_or_null("statement", *statement)
                 .fragment_or_null("identity", *identity)
                 .text_or_null("database", *database)
                 .text("kind", kind)
                 .text("detail", detail),
             Self::Disconnected { session, client, identity, database, reason, statements, bytes } => o
-                .plain("session", session)
+                .session(*session)
                 .plain("client", client)
                 .fragment_or_null("identity", *identity)
                 .text_or_null("database", *database)
@@ -124,7 +124,7 @@ impl SessionStarted<'_> {
             self;
         let Self { bundle, bundle_version, bundle_hash, expires_at, .. } = self;
         let Identity { issuer, subject, name, groups, attributes, token_id } = identity;
-        o.plain("session", session)
+        o.session(*session)
             .plain("client", client)
             .object("identity", |o| {
                 o.text("issuer", issuer)
@@ -138,7 +138,7 @@ impl SessionStarted<'_> {
             .text("user", user)
             .text("database", database)
             .text("application_name", application_name)
-            .number("backend_pid", *backend_pid)
+            .plain_number("backend_pid", *backend_pid)
             .text("bundle", bundle)
             .text("bundle_version", bundle_version)
             .text("bundle_hash", bundle_hash)
@@ -158,20 +158,20 @@ impl Statement<'_> {
             Durability::Written => "written",
             Durability::Durable => "durable",
         };
-        o.plain("session", session)
+        o.session(*session)
             .number("statement", *statement)
             .fragment("identity", identity)
             .plain("client", client)
             .text("application_name", application_name)
             .text("database", database)
-            .plain("protocol", protocol)
+            .word("protocol", protocol)
             .text("text", text)
             .list("parameters", *parameters, |out, parameter| parameter.write(out))
             .fragment("decision", decision)
-            .plain("verdict", verdict.as_str())
+            .word("verdict", verdict.as_str())
             .text_or_null("sqlstate", refusal.map(|r| r.sqlstate))
             .text_or_null("reason", refusal.map(|r| r.message))
-            .plain("durability", durability)
+            .word("durability", durability)
     }
 }
 
@@ -213,7 +213,7 @@ impl Outcome<'_> {
             Completion::Failed(sqlstate) => (None, Some(sqlstate), None),
             Completion::Lost(why) => (None, None, Some(why)),
         };
-        o.plain("session", session)
+        o.session(*session)
             .number("statement", *statement)
             .text_or_null("tag", tag)
             .text_or_null("sqlstate", sqlstate)

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use model::SessionId;
+
 /// A JSON object on one line, escaped as this crate escapes: made once (per shape, per session) and copied as is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment(Arc<str>);
@@ -107,8 +109,44 @@ impl Object<'_> {
         }
     }
 
-    pub(crate) fn number(&mut self, name: &'static str, value: impl Into<i128>) -> &mut Self {
-        let _ = write!(self.name(name), "{}", value.into());
+    /// Writes a string of ours that needs no escaping.
+    pub(crate) fn word(&mut self, name: &'static str, value: &'static str) -> &mut Self {
+        let out = self.name(name);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        self
+    }
+
+    pub(crate) fn session(&mut self, value: SessionId) -> &mut Self {
+        self.hex("session", &value.0.to_be_bytes())
+    }
+
+    pub(crate) fn session_or_null(&mut self, value: Option<SessionId>) -> &mut Self {
+        match value {
+            Some(value) => self.session(value),
+            None => self.null("session"),
+        }
+    }
+
+    pub(crate) fn plain_number(&mut self, name: &'static str, value: i32) -> &mut Self {
+        let _ = write!(self.name(name), "{value}");
+        self
+    }
+
+    pub(crate) fn number(&mut self, name: &'static str, value: u64) -> &mut Self {
+        let out = self.name(name);
+        let start = out.len();
+        let mut rest = value;
+        loop {
+            // A digit, by the remainder.
+            out.push(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.get_mut(start..).unwrap_or_default().reverse();
         self
     }
 
@@ -121,8 +159,11 @@ impl Object<'_> {
 
     pub(crate) fn hex(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
         let out = self.name(name);
+        out.reserve(value.len() * 2 + 2);
         out.push(b'"');
-        out.extend(value.iter().flat_map(|byte| [nibble(byte >> 4), nibble(byte & 15)]));
+        for byte in value {
+            out.extend_from_slice(&[nibble(byte >> 4), nibble(byte & 15)]);
+        }
         out.push(b'"');
         self
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use audit::{Encoded, Event, Seq, Time, TooLong};
+use audit::{Anchor, Encoded, Event, Seq, Time, TooLong};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::Fault;
@@ -172,6 +172,12 @@ impl Journal {
     /// Returns the last record that is on disk.
     pub fn durable(&self) -> Seq {
         Seq(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Returns the last record that is on disk with its hash: kept where the journal's writer can't reach, it proves later
+    /// that nothing up to it was rewritten or cut off (see [`crate::verify_dir`]).
+    pub fn anchor(&self) -> Anchor {
+        self.shared.tail.lock().durable.last
     }
 
     /// Asks for records up to `seq` to be written and synced, together with whatever else waits. Answered by

@@ -97,7 +97,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Opened, O
     let offset = std::fs::metadata(&path).map_err(during("look at", &path))?.len();
     let end = Point { offset, last: report.head };
     let chain = Chain::resume(report.journal, report.head.seq.next(), report.head.hash);
-    let mut head = Head::new(chain, report.times.map_or(Time(i64::MIN), |(_, last)| last));
+    let mut head = Head::new(chain, report.times.map_or(Time(0), |(_, last)| last));
     for Cut { segment, offset, bytes, sha256, kept_as } in &cut {
         let event = Event::JournalRecovered { segment, offset: *offset, bytes: *bytes, sha256, kept_as };
         // These events are a few hundred bytes.

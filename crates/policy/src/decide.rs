@@ -23,6 +23,9 @@ use crate::request::{Request, Touch};
 use crate::resource::{Resource, ResourceType};
 
 /// Decides a statement.
+///
+/// The answer depends on nothing but the bundle and the request. Whoever keeps answers for later must keep them by all of the
+/// request: identity, statement, session, approvals and touches; and by its time too if [`Bundle::depends_on_time`].
 pub fn decide(bundle: &Bundle, request: &Request<'_>) -> Decision {
     if request.database != bundle.database() || request.touches.is_empty() {
         // SECURITY: nothing touched means that the reading of the statement found nothing, not that there was nothing to find
@@ -32,7 +35,7 @@ pub fn decide(bundle: &Bundle, request: &Request<'_>) -> Decision {
     let mut findings: Vec<Finding> = match bundle.inquire(request) {
         Ok(inquiry) => {
             let mut search = Search { bundle, request, inquiry };
-            request.touches.iter().map(|touch| search.touch(touch)).collect()
+            search.all()
         }
         Err(error) => request.touches.iter().map(|_| Finding::failed(&error)).collect(),
     };
@@ -42,6 +45,7 @@ pub fn decide(bundle: &Bundle, request: &Request<'_>) -> Decision {
 }
 
 /// A part, and the single approver groups that would each be enough for it, with the rules that permit then.
+#[derive(Clone)]
 struct Finding {
     part: Part,
     enough: Vec<(String, Rules)>,
@@ -52,6 +56,17 @@ type Rules = Vec<Arc<RuleRef>>;
 impl Finding {
     fn of(verdict: PartVerdict, rules: Rules, help: Vec<Help>) -> Self {
         Self { part: Part { verdict, rules, help }, enough: Vec::new() }
+    }
+
+    /// Says of another touch what was found of one that must come out alike.
+    fn for_another(&self, touch: &Touch, database: &str) -> Self {
+        let mut finding = self.clone();
+        for help in &mut finding.part.help {
+            if let Help::Permit { resource, .. } = help {
+                *resource = reference(&touch.resource, database);
+            }
+        }
+        finding
     }
 
     fn failed(error: &str) -> Self {
@@ -112,6 +127,19 @@ struct Found {
 }
 
 impl Search<'_> {
+    /// Decides every touch; those that must come out alike only once.
+    fn all(&mut self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::with_capacity(self.request.touches.len());
+        for (at, touch) in self.request.touches.iter().enumerate() {
+            let finding = match findings.get(self.inquiry.representative(at)) {
+                Some(alike) => alike.for_another(touch, self.request.database),
+                None => self.touch(touch),
+            };
+            findings.push(finding);
+        }
+        findings
+    }
+
     fn touch(&mut self, touch: &Touch) -> Finding {
         if !touch.action.applies_to().contains(&touch.resource.resource_type()) {
             return Finding::of(PartVerdict::Deny, Vec::new(), vec![Help::Impossible]);
@@ -209,10 +237,7 @@ impl Search<'_> {
 
     /// The mask of a column that must be masked: NULL if its tags name none.
     fn mask(&self, resource: &Resource) -> MaskSpec {
-        let Resource::Column { relation, column, tags, .. } = resource else { return MaskSpec::Null };
-        let own = self.bundle.tags(relation, column);
-        let all = own.iter().map(|tag| tag.as_str()).chain(tags.iter().map(String::as_str));
-        self.bundle.mask_of(all).cloned().unwrap_or(MaskSpec::Null)
+        self.bundle.mask_of(self.inquiry.tags(resource)).cloned().unwrap_or(MaskSpec::Null)
     }
 
     fn refused(&mut self, touch: &Touch, plain: Answer, masks: &[bool]) -> Result<Finding, String> {

@@ -48,17 +48,17 @@ fn read_folder(dir: &Path, prefix: &str, files: &mut Files, problems: &mut Vec<P
             continue;
         }
         let path = format!("{prefix}{name}");
-        // follows links: mounted configuration is made of them
-        let is_dir = match fs::metadata(entry.path()) {
-            Ok(metadata) => metadata.is_dir(),
+        // follows links: mounted configuration is made of them; what is no file (a pipe) might never end
+        let kind = match fs::metadata(entry.path()) {
+            Ok(metadata) => metadata.file_type(),
             Err(error) => {
                 problems.push(Problem::of(&path, format!("can't be read: {error}")));
                 continue;
             }
         };
-        if is_dir && path == "tests" {
+        if kind.is_dir() && path == "tests" {
             read_folder(&entry.path(), "tests/", files, problems);
-        } else if is_dir || !belongs(&path) {
+        } else if !kind.is_file() || !belongs(&path) {
             let help = "a bundle has bundle.toml, *.cedar and tests/*.toml; *.md and names that begin with a dot are left alone";
             problems.push(Problem::of(&path, "is no part of a bundle").help(help));
         } else if files.len() >= FILES_MAX {

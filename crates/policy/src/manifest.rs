@@ -30,8 +30,8 @@ pub struct ApproverGroup {
     pub group: String,
     /// How many of them must.
     pub quorum: u32,
-    /// How long the statement waits for them, in seconds.
-    #[serde(serialize_with = "seconds")]
+    /// How long the statement waits for them.
+    #[serde(rename = "hold_seconds", serialize_with = "seconds")]
     pub hold: Duration,
 }
 

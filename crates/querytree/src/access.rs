@@ -50,8 +50,8 @@ pub struct Access {
     pub parameters: u32,
     /// Cursors named by WHERE CURRENT OF; `None` stands for one named by a parameter.
     pub current_of: BTreeSet<Option<String>>,
-    /// Constants that name objects: (type, value if it could be read). If not empty, the statement's text with
-    /// literals blanked is not a sound memo key.
+    /// Constants in the statement's text that name objects (regclass and its kin, arrays of them): (type, value if
+    /// it could be read). If not empty, the text with literals blanked is not a sound memo key.
     pub reg_constants: BTreeSet<(Oid, Option<Oid>)>,
 }
 

@@ -149,7 +149,9 @@ pub(crate) fn columns(entry: NodeRef<'_>) -> Result<Vec<i16>, Unknown> {
 pub(crate) fn view_of(subquery: NodeRef<'_>) -> Result<Option<(Oid, Permissions)>, Unknown> {
     let entries = subquery.children("rtable")?;
     let [old, new, ..] = entries.as_slice() else { return Ok(None) };
-    if !(is_placeholder(*old, "old")? && is_placeholder(*new, "new")?) || old.number("relid")? != new.number("relid")? {
+    if !(is_placeholder(*old, "old")? && is_placeholder(*new, "new")?)
+        || old.number("relid")? != new.number("relid")?
+    {
         return Ok(None);
     }
     Ok(Some((Oid(old.small("relid")?), Permissions::read(*old)?)))

@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn brackets_and_blanks_part_tokens() {
         use Token::{Atom, CloseList, CloseNode, OpenList, OpenNode};
-        check("({A :b 1}\n\t<>)", &[OpenList, OpenNode, Atom("A"), Atom(":b"), Atom("1"), CloseNode, Atom("<>"), CloseList]);
+        check(
+            "({A :b 1}\n\t<>)",
+            &[OpenList, OpenNode, Atom("A"), Atom(":b"), Atom("1"), CloseNode, Atom("<>"), CloseList],
+        );
         check("", &[]);
     }
 

@@ -145,7 +145,12 @@ mod tests {
     #[test]
     fn an_escaped_space_may_be_broken_at() {
         for left in 40..78 {
-            check(&format!("{}{} a\\ b\\ c\\ d\\ e\\ f\\ g\\ h {}", "x ".repeat(left / 2), "y".repeat(left % 2), "z ".repeat(100)));
+            check(&format!(
+                "{}{} a\\ b\\ c\\ d\\ e\\ f\\ g\\ h {}",
+                "x ".repeat(left / 2),
+                "y".repeat(left % 2),
+                "z ".repeat(100)
+            ));
         }
     }
 
@@ -157,7 +162,12 @@ mod tests {
 
     #[test]
     fn a_full_line_without_a_space_is_refused() {
-        for dump in ["a".repeat(79), "a".repeat(200), format!(" {} b", "a".repeat(77)), format!("{} b", "a".repeat(78))] {
+        for dump in [
+            "a".repeat(79),
+            "a".repeat(200),
+            format!(" {} b", "a".repeat(77)),
+            format!("{} b", "a".repeat(78)),
+        ] {
             let printed = String::from_utf8(wrap(dump.as_bytes())).unwrap();
             match unwrap(&printed) {
                 Err(_) => {}

@@ -2,24 +2,30 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use audit::Event;
 use model::{ClientAddr, Method, Secret, SessionId};
 use session::{Credential, CredentialFailure, Discovery, Opening, Outbox, Session, UpstreamFailure, UpstreamReady};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use wire::backend::encode;
 use wire::error::{ErrorFields, Severity};
-use wire::sqlstate;
+use wire::sqlstate::{self, SqlState};
 use wire::startup::{ProtocolVersion, Startup};
 
-use crate::accept::{self, ClientStream, Negotiated};
+use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
+use crate::cancel::{self, CancelHandle, Registration};
 use crate::gateway::{Gateway, Served};
 use crate::shell::{Shell, Step};
-use crate::{catalog, secrets, upstream};
+use crate::stream::{ClientStream, UpstreamStream};
+use crate::upstream::{self, Target, Upstream};
+use crate::{catalog, secrets};
 
 /// What the background steps of a session need to know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
+    session: SessionId,
     client: SocketAddr,
     version: ProtocolVersion,
     rule: Arc<config::AuthRule>,
@@ -27,56 +33,51 @@ pub(crate) struct Facts {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
-    let Ok(permit) = gateway.connections.clone().try_acquire_owned() else {
-        accept::refuse(stream, sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already").await;
+    let Ok(_permit) = gateway.connections.clone().try_acquire_owned() else {
+        refuse(&mut ClientStream::Plain(stream), sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already").await;
         return;
     };
     let timeout = gateway.config.limits.authentication_timeout;
     let began = Instant::now();
-    let negotiated = tokio::time::timeout(timeout, accept::negotiate(stream, gateway.tls.as_ref(), client)).await;
-    match negotiated {
-        Ok(Ok(Negotiated::Session { stream, startup, version, tls })) => {
+    let opening = accept::negotiate(stream, gateway.tls.as_ref(), PlainText::OnLoopback);
+    match tokio::time::timeout(timeout, opening).await {
+        Ok(Ok(Negotiated::Session(opened))) => {
             let left = timeout.saturating_sub(began.elapsed());
-            session(gateway, stream, client, startup, version, tls, left).await;
+            session(gateway, *opened, left).await;
         }
-        Ok(Ok(Negotiated::Cancel { process_id, key })) => gateway.cancels.cancel(client.ip(), process_id, &key).await,
+        Ok(Ok(Negotiated::Cancel { stream, process_id, key })) => {
+            let outcome = gateway.cancels.cancel(Instant::now(), client.ip(), process_id, &key).await;
+            tracing::debug!(%client, ?outcome, "cancel request");
+            drop(stream);
+        }
+        Ok(Err(AcceptError::Closed)) => {}
         Ok(Err(error)) => tracing::info!(%client, %error, "connection refused"),
         Err(_) => tracing::info!(%client, "connection dropped: it did not say in time what it wants"),
     }
-    drop(permit);
 }
 
-async fn session(
-    gateway: Arc<Gateway>,
-    mut stream: ClientStream,
-    client: SocketAddr,
-    startup: Startup,
-    version: ProtocolVersion,
-    tls: Option<String>,
-    left: std::time::Duration,
-) {
-    let rule = gateway.config.auth_rule(startup.user(), startup.database(), client.ip().to_canonical()).cloned();
-    let method = match rule.as_ref().map(|rule| rule.method) {
-        Some(config::AuthMethod::Token) => Method::Token,
-        Some(config::AuthMethod::OAuthBearer) => Method::OAuthBearer,
-        Some(config::AuthMethod::Reject) | None => {
-            tracing::info!(%client, "connection refused by [[auth]]");
+async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
+    let Opened { mut stream, client, startup, version, tls } = opened;
+    let address = client.0.ip().to_canonical();
+    let rule = gateway.config.auth_rule(startup.user(), startup.database(), address).cloned();
+    let (rule, method) = match rule.map(|rule| (rule.method, rule)) {
+        Some((config::AuthMethod::Accept(method), rule)) => (rule, method),
+        Some((config::AuthMethod::Reject, _)) | None => {
             let text = "no [[auth]] rule of the gateway admits this connection";
-            refuse(&mut stream, text).await;
+            record_refusal(&gateway, client, &startup, text);
+            refuse(&mut stream, sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, text).await;
             return;
         }
     };
-    let Some(rule) = rule else { return };
-    // SECURITY: a token is a bearer credential; it never crosses a network in the clear.
-    if tls.is_none() && !client.ip().to_canonical().is_loopback() {
-        refuse(&mut stream, "connections from other hosts must use TLS").await;
+    let Ok(id) = random() else {
+        tracing::error!("the system gives no random bytes");
         return;
-    }
+    };
     let served = gateway.databases.get(startup.database()).cloned();
     let mut out = Outbox::default();
     let opening = Opening {
-        id: SessionId(u128::from_be_bytes(random())),
-        client: ClientAddr(client),
+        id: SessionId(u128::from_be_bytes(id)),
+        client,
         tls,
         method,
         discovery: discovery(&gateway, &rule),
@@ -84,7 +85,7 @@ async fn session(
         startup,
     };
     let session = Session::new(opening, &mut out);
-    let facts = Facts { client, version, rule: Arc::new(rule) };
+    let facts = Facts { session: SessionId(u128::from_be_bytes(id)), client: client.0, version, rule: Arc::new(rule) };
     let mut shell = Shell::new(gateway, served, session, out, stream, facts);
     match tokio::time::timeout(left, shell.run_until_started()).await {
         Ok(_) => shell.run().await,
@@ -92,11 +93,28 @@ async fn session(
     }
 }
 
-async fn refuse(stream: &mut ClientStream, text: &str) {
-    use tokio::io::AsyncWriteExt;
+fn record_refusal(gateway: &Gateway, client: ClientAddr, startup: &Startup, reason: &str) {
+    tracing::info!(%client, reason, "connection refused");
+    let session = SessionId(random().map_or(0, u128::from_be_bytes));
+    let event = Event::AuthenticationFailed {
+        session,
+        client,
+        user: Some(startup.user()),
+        database: Some(startup.database()),
+        method: Some("reject"),
+        reason,
+        issuer: None,
+        subject: None,
+    };
+    if let Err(error) = gateway.record(&event) {
+        tracing::error!(%error, "a refused connection can't be recorded");
+    }
+}
+
+async fn refuse(stream: &mut ClientStream, state: SqlState, text: &str) {
     let mut bytes = Vec::new();
-    let error = ErrorFields::new(Severity::Fatal, sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, text);
-    encode::error_response(&mut bytes, &error);
+    encode::error_response(&mut bytes, &ErrorFields::new(Severity::Fatal, state, text));
+    // A client that has gone already needs no answer.
     let _ = stream.write_all(&bytes).await;
     let _ = stream.shutdown().await;
 }
@@ -112,8 +130,11 @@ fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
 }
 
 /// Random bytes of the operating system's.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    crate::cancel::random()
+fn random() -> Result<[u8; 16], cancel::NoRandomness> {
+    let mut bytes = [0; 16];
+    let source = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    source.fill(&mut bytes).map_err(|_| cancel::NoRandomness)?;
+    Ok(bytes)
 }
 
 impl Facts {
@@ -146,10 +167,10 @@ impl Facts {
         parameters: Vec<(String, String)>,
     ) -> Step {
         let limit = gateway.config.limits.connect_timeout;
-        let connected = tokio::time::timeout(limit, self.login(&gateway, &served, parameters)).await;
+        let connected = tokio::time::timeout(limit, self.login(&gateway, &served, parameters, limit)).await;
         Step::Connected(match connected {
             Ok(connected) => connected.map(Box::new),
-            Err(_) => Err(UpstreamFailure { reason: format!("no connection within {limit:?}"), sqlstate: None }),
+            Err(_) => Err(failed(format!("no connection within {limit:?}"))),
         })
     }
 
@@ -158,52 +179,64 @@ impl Facts {
         gateway: &Gateway,
         served: &Served,
         parameters: Vec<(String, String)>,
-    ) -> Result<(UpstreamReady, upstream::UpstreamStream, Vec<u8>, crate::cancel::Registration), UpstreamFailure> {
-        let mut connection = log_in(&served.config, &parameters).await?;
-        let failed = |what: String| UpstreamFailure { reason: what, sqlstate: None };
-        let catalog = current_catalog(served, &mut connection).await.map_err(|e| failed(e.to_string()))?;
-        let name_scope = catalog::name_scope(&mut connection).await.map_err(|e| failed(e.to_string()))?;
-        let parts = connection.into_parts();
-        let cancel_key = crate::cancel::new_key(self.version);
-        let registration = gateway.cancels.register(
-            parts.process_id,
-            &cancel_key,
-            served.config.upstream.clone(),
-            parts.cancel_key,
-        );
+        limit: Duration,
+    ) -> Result<Connected, UpstreamFailure> {
+        let mut upstream = log_in(&served.config, &served.target, &parameters, limit).await?;
+        let catalog = current_catalog(served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let name_scope = catalog::name_scope(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let cancel_key = cancel::new_key(self.version).map_err(|e| failed(e.to_string()))?;
+        let handle = Arc::new(CancelHandle::new(self.session, served.target.clone(), &upstream));
+        let registration = gateway.cancels.register(cancel_key.clone(), handle.clone());
         let ready = UpstreamReady {
-            parameters: parts.parameters,
-            process_id: parts.process_id,
-            cancel_key,
-            version_major: parts.version_major,
+            parameters: upstream.parameters,
+            process_id: upstream.process_id,
+            cancel_key: cancel_key.expose().clone(),
+            version_major: upstream.version_major,
             name_scope,
             catalog,
         };
-        Ok((ready, parts.stream, parts.leftover, registration))
+        Ok(Connected { ready, stream: upstream.stream, early: upstream.leftover, handle, registration })
     }
+}
+
+/// A session's upstream side.
+pub(crate) struct Connected {
+    pub(crate) ready: UpstreamReady,
+    pub(crate) stream: UpstreamStream,
+    /// What the server has sent already.
+    pub(crate) early: Vec<u8>,
+    pub(crate) handle: Arc<CancelHandle>,
+    pub(crate) registration: Registration,
+}
+
+fn failed(reason: String) -> UpstreamFailure {
+    UpstreamFailure { reason, sqlstate: None }
 }
 
 /// Logs in with the credential that the configuration refers to; it is fetched now and wiped when this returns.
 pub(crate) async fn log_in(
     database: &config::Database,
+    target: &Target,
     parameters: &[(String, String)],
-) -> Result<upstream::Upstream, UpstreamFailure> {
+    limit: Duration,
+) -> Result<Upstream, UpstreamFailure> {
     let config::Login::Static { user, password } = &database.login;
-    let secret = |error: secrets::SecretError| UpstreamFailure { reason: error.to_string(), sqlstate: None };
+    let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
     let user = secrets::resolve(user).await.map_err(secret)?;
     let password = match password {
         Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
         None => None,
     };
-    upstream::login(&database.upstream, &user, password.as_ref(), parameters)
-        .await
-        .map_err(|error| UpstreamFailure { reason: error.to_string(), sqlstate: error.sqlstate().map(str::to_owned) })
+    upstream::login(target, &user, password.as_ref(), parameters, limit).await.map_err(|error| UpstreamFailure {
+        reason: error.reason(),
+        sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
+    })
 }
 
 /// Returns the catalog's snapshot, taking a new one on this connection if the last is out of date.
 pub(crate) async fn current_catalog(
     served: &Served,
-    connection: &mut upstream::Upstream,
+    connection: &mut Upstream,
 ) -> Result<Arc<session::Catalog>, catalog::LoadError> {
     if let Some(catalog) = served.database.catalog(Instant::now()) {
         return Ok(catalog);

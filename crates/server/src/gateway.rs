@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::cancel::CancelRegistry;
 use crate::shell::Order;
+use crate::upstream::Target;
 
 /// How far the journal's records have come.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,7 @@ pub(crate) struct Kept {
 /// A database that is served.
 pub(crate) struct Served {
     pub(crate) config: config::Database,
+    pub(crate) target: Arc<Target>,
     pub(crate) database: Arc<session::Database>,
     bundle: ArcSwap<Bundle>,
     /// At most one login at a time reads the catalog.
@@ -35,9 +37,15 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(config: config::Database, database: session::Database, bundle: Bundle) -> Self {
+    pub(crate) fn new(
+        config: config::Database,
+        target: Arc<Target>,
+        database: session::Database,
+        bundle: Bundle,
+    ) -> Self {
         Self {
             config,
+            target,
             database: Arc::new(database),
             bundle: ArcSwap::from_pointee(bundle),
             catalog: tokio::sync::Mutex::new(()),
@@ -60,7 +68,7 @@ pub(crate) struct Gateway {
     pub(crate) config: config::Config,
     pub(crate) databases: HashMap<String, Arc<Served>>,
     pub(crate) issuers: Issuers,
-    pub(crate) cancels: CancelRegistry,
+    pub(crate) cancels: Arc<CancelRegistry>,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     pub(crate) connections: Arc<Semaphore>,
     journal: Arc<Journal>,
@@ -82,7 +90,7 @@ impl Gateway {
             config,
             databases,
             issuers,
-            cancels: CancelRegistry::default(),
+            cancels: Arc::default(),
             tls,
             connections,
             journal,

@@ -1,1 +1,21 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
+//!
+//! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `upstream`
+//! logs in, `catalog` reads names, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
+//! the command line.
+
+pub mod accept;
+pub mod cancel;
+pub mod catalog;
+mod connection;
+mod gateway;
+pub mod probe;
+mod reload;
+pub mod secrets;
+mod serve;
+mod shell;
+pub mod stream;
+pub mod tls;
+pub mod upstream;
+
+pub use serve::{Ready, ServeError, issuers, serve};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Served, progress};
 use crate::shell::Order;
+use crate::upstream::Target;
 use crate::{connection, reload, secrets, tls};
 
 /// Why the gateway can't start, or had to stop. Always the operator's to mend.
@@ -48,6 +50,9 @@ pub enum ServeError {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// The certificate's file.
+    #[error("{0}: {1}")]
+    Certificate(PathBuf, std::io::Error),
     /// The operating system.
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
@@ -63,16 +68,15 @@ pub struct Ready {
 ///
 /// # Errors
 /// [`ServeError`]: nothing was served.
-pub async fn serve(config: config::Config, config_hash: &str, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let config_hash = hex::encode(Sha256::digest(config::render_redacted(&config)));
     let mut options = journal::Options::new(&config.journal.path);
     options.segment_bytes_max = config.journal.segment_bytes_max;
     let (told, kept) = progress();
     let (journal, recovery) = Journal::open(options, told)?;
     let journal = Arc::new(journal);
-    for cut in &recovery.cuts {
-        tracing::warn!(?cut, "the journal's torn end was cut off; it is kept beside it");
-    }
-    let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash };
+    tracing::info!(?recovery, "the journal is open");
+    let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash: &config_hash };
     journal.append(&started, SystemTime::now())?;
     journal.write()?;
     let issuers = oidc::Issuers::new(issuers(&config.issuers)?)?;
@@ -81,13 +85,17 @@ pub async fn serve(config: config::Config, config_hash: &str, ready: impl FnOnce
     let mut databases = HashMap::new();
     for database in &config.databases {
         let bundle = load(database, &journal)?;
-        let served = Served::new(database.clone(), Database::new(settings(&config, database, &keys)), bundle);
+        let target = Arc::new(Target::new(&database.upstream)?);
+        let shared = Database::new(settings(&config, database, &keys));
+        let served = Served::new(database.clone(), target, shared, bundle);
         databases.insert(database.name.clone(), Arc::new(served));
     }
     let tls = match &config.listen.tls {
         Some(listen) => {
             let key = secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
-            Some(tls::acceptor(&listen.certificate, &key)?)
+            let certificate = std::fs::read(&listen.certificate)
+                .map_err(|error| ServeError::Certificate(listen.certificate.clone(), error))?;
+            Some(tls::acceptor(&certificate, &key)?)
         }
         None => None,
     };
@@ -266,7 +274,7 @@ fn check_length(secret: &[u8]) -> Result<&[u8], mask::KeyTooShort> {
 }
 
 /// Turns what the configuration says of issuers into what verifies their tokens.
-pub(crate) fn issuers(configured: &[config::Issuer]) -> Result<Vec<oidc::IssuerConfig>, ServeError> {
+pub fn issuers(configured: &[config::Issuer]) -> Result<Vec<oidc::IssuerConfig>, ServeError> {
     configured.iter().map(issuer).collect()
 }
 

@@ -13,13 +13,14 @@ use std::time::{Instant, SystemTime};
 
 use audit::Seq;
 use journal::JournalError;
-use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure, UpstreamReady};
+use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::accept::ClientStream;
-use crate::gateway::{Gateway, Served};
-use crate::upstream::UpstreamStream;
+use crate::cancel::{CancelHandle, Registration};
+use crate::connection::{Connected, Facts};
+use crate::gateway::{Gateway, Kept, Served};
+use crate::stream::{ClientStream, UpstreamStream};
 
 /// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -35,11 +36,8 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What a background step of a session came to.
 pub(crate) enum Step {
     Verified(Result<session::Credential, session::CredentialFailure>),
-    Connected(Result<Box<(UpstreamReady, UpstreamStream, Vec<u8>, CancelHandle)>, UpstreamFailure>),
+    Connected(Result<Box<Connected>, UpstreamFailure>),
 }
-
-/// Cancels what the upstream runs, and forgets the session's cancel key when dropped.
-pub(crate) use crate::cancel::Registration as CancelHandle;
 
 /// See the module.
 pub(crate) struct Shell {
@@ -49,11 +47,13 @@ pub(crate) struct Shell {
     out: Outbox,
     client: ClientStream,
     upstream: Option<UpstreamStream>,
-    cancel: Option<CancelHandle>,
+    cancel: Option<(Arc<CancelHandle>, Registration)>,
     step: Option<Task<Step>>,
     /// Records whose way to the disk is awaited, in order.
     durable: VecDeque<(Ticket, Seq)>,
-    progress: tokio::sync::watch::Receiver<crate::gateway::Kept>,
+    progress: tokio::sync::watch::Receiver<Kept>,
+    /// Failures of the journal before anything of this session waited.
+    failures_seen: u64,
     waiting_for_disk: Option<Task<()>>,
     orders: Task<Order>,
     deadline: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -61,7 +61,7 @@ pub(crate) struct Shell {
     client_open: bool,
     client_written: usize,
     ending: bool,
-    context: crate::connection::Facts,
+    context: Facts,
 }
 
 /// What the gateway tells a session.
@@ -78,7 +78,7 @@ impl Shell {
         session: Session,
         out: Outbox,
         client: ClientStream,
-        context: crate::connection::Facts,
+        context: Facts,
     ) -> Self {
         let progress = gateway.kept();
         let orders = gateway.orders();
@@ -94,6 +94,7 @@ impl Shell {
             step: None,
             durable: VecDeque::new(),
             progress,
+            failures_seen: 0,
             waiting_for_disk: None,
             orders,
             deadline: None,
@@ -152,6 +153,9 @@ impl Shell {
                                 let strongest = appended.map_or(keep, |(_, known)| known.max(keep));
                                 appended = Some((ticket, strongest));
                                 if keep == Keep::Durable {
+                                    if self.durable.is_empty() {
+                                        self.failures_seen = self.progress.borrow().failures;
+                                    }
                                     self.durable.push_back((ticket, seq));
                                 }
                             }
@@ -168,8 +172,13 @@ impl Shell {
                         }
                     }
                     Effect::CancelUpstream => {
-                        if let Some(cancel) = &self.cancel {
-                            cancel.fire();
+                        if let Some((handle, _)) = &self.cancel {
+                            let handle = handle.clone();
+                            tokio::spawn(async move {
+                                if let Err(error) = handle.cancel().await {
+                                    tracing::warn!(reason = error.reason(), "the upstream could not be told to cancel");
+                                }
+                            });
                         }
                     }
                     Effect::Close => self.ending = true,
@@ -249,9 +258,9 @@ impl Shell {
         match done {
             Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
             Step::Connected(Ok(connected)) => {
-                let (ready, stream, early, cancel) = *connected;
+                let Connected { ready, stream, early, handle, registration } = *connected;
                 self.upstream = Some(stream);
-                self.cancel = Some(cancel);
+                self.cancel = Some((handle, registration));
                 self.handle(Input::UpstreamReady(Box::new(ready)));
                 if !early.is_empty() {
                     self.handle(Input::UpstreamBytes(&early));
@@ -273,8 +282,9 @@ impl Shell {
         }
         loop {
             let kept = self.progress.borrow_and_update().clone();
-            if let Some(why) = kept.failed_since(self.durable.front().map(|(_, seq)| *seq)) {
-                self.journal_failed(&why);
+            let failed = std::mem::replace(&mut self.failures_seen, kept.failures) != kept.failures;
+            if failed && self.durable.front().is_some_and(|(_, seq)| *seq > kept.durable) {
+                self.journal_failed(&kept.why);
                 self.settle();
                 return true;
             }
@@ -372,8 +382,8 @@ impl Shell {
         if backlog >= SCRATCH_BYTES || !self.session.wants_upstream() {
             return false;
         }
-        let Some(upstream) = &mut self.upstream else { return false };
         SCRATCH.with_borrow_mut(|scratch| {
+            let Some(upstream) = &mut self.upstream else { return false };
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(upstream).poll_read(cx, &mut buffer) {
                 Poll::Pending => false,

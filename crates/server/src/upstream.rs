@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 pub use self::connect::PeerAddr;
 pub(crate) use self::connect::connect;
 pub use self::fault::{LoginError, LoginFault};
-pub use self::query::{QueryError, QueryLimits};
+pub use self::query::{QueryError, QueryLimits, Row};
 pub use crate::stream::UpstreamStream;
 use crate::tls::{self, TlsError};
 use inbox::Inbox;

@@ -44,7 +44,7 @@ pub(crate) enum Results {
 
 /// Everything that is asked of policy about one statement, and what its execution changes.
 #[derive(Clone, Debug)]
-pub struct Analysis {
+pub(crate) struct Analysis {
     /// `None`: an empty statement.
     pub(crate) command: Option<Command>,
     pub(crate) effect: Effect,

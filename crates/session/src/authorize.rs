@@ -207,6 +207,11 @@ fn is_opaque(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_))
 }
 
+/// Returns what policy is asked about a statement.
+pub(crate) fn asked(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
+    Asked::new(analysis, bundle).touches
+}
+
 /// The touches with the tags that views' columns inherit.
 struct Asked {
     touches: Vec<Touch>,

@@ -126,6 +126,91 @@ impl Inquiry {
     }
 }
 
+impl Inquiry {
+    /// Sends what is next to be asked; `false` if nothing is.
+    pub(crate) fn ask(&mut self, out: &mut forward::UpstreamBytes) -> Result<bool, wire::EncodeError> {
+        self.sent = true;
+        self.rounds += 1;
+        self.closes_left = ask_next(self, out)?;
+        self.parses_seen = 0;
+        Ok(self.closes_left > 0)
+    }
+
+    /// Takes one message of the server's that answers a flight; `true` if the flight is over.
+    pub(crate) fn message(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        tree_bytes_max: usize,
+        overlay: &mut Catalog,
+    ) -> Result<bool, String> {
+        let slot = self.slots.get(self.parses_seen.saturating_sub(1)).copied();
+        match tag {
+            backend::tag::PARSE_COMPLETE => {
+                self.parsed |= matches!(self.slots.get(self.parses_seen), Some(Slot::Tree { client: true, .. }));
+                self.parses_seen += 1;
+            }
+            backend::tag::NOTICE_RESPONSE => {
+                // The tree comes before ParseComplete.
+                if let Some(Slot::Tree { ask, .. }) = self.slots.get(self.parses_seen).copied() {
+                    let fields = ErrorFields::parse(body).map_err(|e| e.to_string())?;
+                    match analysis::tree_of(&fields) {
+                        Some(tree) if tree.len() > tree_bytes_max => self.answers.too_large(ask),
+                        Some(tree) => self.answers.add_tree(ask, tree),
+                        None => {}
+                    }
+                }
+            }
+            backend::tag::DATA_ROW => {
+                if matches!(slot, Some(Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)) {
+                    let row = DataRow::parse(body).map_err(|e| e.to_string())?;
+                    self.rows.push(row.iter().map(|value| value.map(<[u8]>::to_vec)).collect());
+                }
+            }
+            backend::tag::CLOSE_COMPLETE => {
+                self.closes_left = self.closes_left.saturating_sub(1);
+                return Ok(self.closes_left == 0);
+            }
+            backend::tag::COMMAND_COMPLETE => {
+                let rows = std::mem::take(&mut self.rows);
+                let kept = match slot {
+                    Some(Slot::Names) => {
+                        self.answers.names = rows;
+                        Ok(())
+                    }
+                    Some(Slot::Relations) => overlay.add_relations(&rows),
+                    Some(Slot::Functions) => overlay.add_functions(&rows),
+                    Some(Slot::Operators) => overlay.add_operators(&rows),
+                    Some(Slot::Own | Slot::Tree { .. } | Slot::Syntax) | None => Ok(()),
+                };
+                kept.map_err(|e| e.to_string())?;
+            }
+            // What a Bind or an Execute may bring besides.
+            backend::tag::BIND_COMPLETE | backend::tag::PARAMETER_STATUS | backend::tag::NO_DATA => {}
+            other => return Err(format!("unexpected message type {other} in answer to a question")),
+        }
+        Ok(false)
+    }
+
+    /// Keeps what is still missing to be asked next; `false` if that has been tried often enough.
+    pub(crate) fn ask_more(&mut self, missing: Missing) -> bool {
+        self.missing = Some(missing);
+        self.sent = false;
+        self.rounds < ROUNDS_MAX
+    }
+
+    /// Makes the analysis of what is answered so far.
+    pub(crate) fn build(
+        &self,
+        lookup: &analysis::Lookup<'_>,
+        version: querytree::ServerVersion,
+        base: Option<&Analysis>,
+    ) -> Option<Built> {
+        let statement = self.statement.as_ref()?;
+        Some(analysis::build(statement, &self.answers, lookup, version, base))
+    }
+}
+
 impl Running {
     pub(crate) fn begin_inquiry(&mut self, inquiry: Inquiry, turn: &mut Turn<'_>) {
         self.waiting = Some(Waiting::Answer(Box::new(inquiry)));
@@ -140,18 +225,18 @@ impl Running {
         if inquiry.sent {
             return;
         }
-        inquiry.sent = true;
-        inquiry.rounds += 1;
-        if inquiry.rounds == 1 {
+        if inquiry.rounds == 0 {
             inquiry.generation = self.names.generation();
             inquiry.epoch = self.database.epoch();
+            let of = (inquiry.generation, inquiry.epoch);
+            if self.overlay_of != of {
+                self.overlay_of = of;
+                self.overlay = Catalog::default();
+            }
         }
-        let asked = ask_next(inquiry, &mut turn.out.upstream);
-        match asked {
-            Ok(0) => self.conclude_inquiry(turn),
-            Ok(closes) => {
-                inquiry.closes_left = closes;
-                inquiry.parses_seen = 0;
+        match inquiry.ask(&mut turn.out.upstream) {
+            Ok(false) => self.conclude_inquiry(turn),
+            Ok(true) => {
                 let op = self.next_op(OpKind::Flight);
                 self.ops.push_back(op);
             }
@@ -165,57 +250,9 @@ impl Running {
         let Some(Waiting::Answer(inquiry)) = &mut self.waiting else {
             return Err("an answer to no question".to_owned());
         };
-        let slot = inquiry.slots.get(inquiry.parses_seen.saturating_sub(1)).copied();
-        match tag {
-            backend::tag::PARSE_COMPLETE => {
-                if let Some(Slot::Tree { client: true, .. }) = inquiry.slots.get(inquiry.parses_seen) {
-                    inquiry.parsed = true;
-                }
-                inquiry.parses_seen += 1;
-            }
-            backend::tag::NOTICE_RESPONSE => {
-                let next = inquiry.slots.get(inquiry.parses_seen).copied();
-                if let Some(Slot::Tree { ask, .. }) = next {
-                    let fields = ErrorFields::parse(body).map_err(|e| e.to_string())?;
-                    if let Some(tree) = analysis::tree_of(&fields) {
-                        if tree.len() > tree_bytes_max {
-                            inquiry.answers.too_large(ask);
-                        } else {
-                            inquiry.answers.add_tree(ask, tree);
-                        }
-                    }
-                }
-            }
-            backend::tag::DATA_ROW => {
-                if matches!(slot, Some(Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)) {
-                    let row = DataRow::parse(body).map_err(|e| e.to_string())?;
-                    inquiry.rows.push(row.iter().map(|value| value.map(<[u8]>::to_vec)).collect());
-                }
-            }
-            backend::tag::CLOSE_COMPLETE => {
-                inquiry.closes_left = inquiry.closes_left.saturating_sub(1);
-                if inquiry.closes_left == 0 {
-                    self.ops.pop_front();
-                    self.conclude_inquiry(turn);
-                }
-            }
-            backend::tag::COMMAND_COMPLETE => {
-                let rows = std::mem::take(&mut inquiry.rows);
-                let kept = match slot {
-                    Some(Slot::Names) => {
-                        inquiry.answers.names = rows;
-                        Ok(())
-                    }
-                    Some(Slot::Relations) => self.overlay.add_relations(&rows),
-                    Some(Slot::Functions) => self.overlay.add_functions(&rows),
-                    Some(Slot::Operators) => self.overlay.add_operators(&rows),
-                    Some(Slot::Own | Slot::Tree { .. } | Slot::Syntax) | None => Ok(()),
-                };
-                kept.map_err(|e| e.to_string())?;
-            }
-            // BindComplete, and what a Bind or an Execute may bring besides.
-            backend::tag::BIND_COMPLETE | backend::tag::PARAMETER_STATUS | backend::tag::NO_DATA => {}
-            other => return Err(format!("unexpected message type {other} in answer to a question")),
+        if inquiry.message(tag, body, tree_bytes_max, &mut self.overlay)? {
+            self.ops.pop_front();
+            self.conclude_inquiry(turn);
         }
         Ok(())
     }
@@ -245,24 +282,17 @@ impl Running {
             self.waiting = Some(Waiting::Answer(inquiry));
             return self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
         }
-        let Some(statement) = &inquiry.statement else { return };
-        let overlay_of = (self.names.generation(), inquiry.epoch);
-        if self.overlay_of != overlay_of {
-            self.overlay_of = overlay_of;
-            self.overlay = Catalog::default();
-            // What was just learnt was learnt under the old books: ask again.
-            inquiry.missing = None;
-        }
+        let bound = match inquiry.statement.as_ref().and_then(|statement| self.bound(statement)) {
+            Some(Ok(base)) => Some(base),
+            Some(Err(refusal)) => {
+                self.waiting = Some(Waiting::Answer(inquiry));
+                return self.refuse_inquiry(refusal, turn);
+            }
+            None => None,
+        };
         let shared = self.names.shared().then(|| self.database.catalog(turn.now.monotonic)).flatten();
         let lookup = analysis::Lookup { shared: shared.as_deref(), overlay: &self.overlay };
-        let bound = self.bound(statement);
-        let built = match bound {
-            Some(Err(refusal)) => Built::Refused(refusal),
-            bound => {
-                let base = bound.and_then(Result::ok);
-                analysis::build(statement, inquiry.job.text(), &inquiry.answers, &lookup, self.version, base.as_deref())
-            }
-        };
+        let Some(built) = inquiry.build(&lookup, self.version, bound.as_deref()) else { return };
         match built {
             Built::Done(mut built) => {
                 built.asked = turn.now.monotonic;
@@ -275,16 +305,15 @@ impl Running {
                 }
                 self.finish_job(*inquiry, &analysis, turn);
             }
-            Built::Missing(missing) if inquiry.rounds < ROUNDS_MAX => {
-                inquiry.missing = Some(missing);
-                inquiry.sent = false;
-                self.waiting = Some(Waiting::Answer(inquiry));
-                self.send_inquiry(turn);
-            }
             Built::Missing(missing) => {
-                self.waiting = Some(Waiting::Answer(inquiry));
                 let why = format!("the server names objects that its catalog doesn't have: {missing}");
-                self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+                let more = inquiry.ask_more(missing);
+                self.waiting = Some(Waiting::Answer(inquiry));
+                if more {
+                    self.send_inquiry(turn);
+                } else {
+                    self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+                }
             }
             Built::Refused(refusal) => {
                 self.waiting = Some(Waiting::Answer(inquiry));

@@ -16,6 +16,7 @@ mod client;
 mod effect;
 mod effects;
 mod evidence;
+mod examine;
 mod extended;
 mod forward;
 mod input;
@@ -40,6 +41,7 @@ pub use authenticate::Discovery;
 pub use authorize::{Judged, Permit, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, Function, Relation, Row};
 pub use effect::{Effect, Keep, Outbox};
+pub use examine::{Examined, Examiner, Progress};
 pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
 };

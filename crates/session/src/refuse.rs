@@ -1,5 +1,7 @@
 //! Why something is refused, and the one map from that to what the client reads.
 
+use std::fmt;
+
 use wire::error::{ErrorFields, Severity, field};
 use wire::sqlstate;
 
@@ -48,6 +50,13 @@ pub enum Refusal {
     Reserved(String),
     /// Text in an encoding that can't be read.
     Encoding(String),
+}
+
+impl fmt::Display for Refusal {
+    /// Writes the error's message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.error().message().unwrap_or_default()))
+    }
 }
 
 impl Refusal {

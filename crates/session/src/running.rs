@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use audit::{Completion, Encoded, Event, Fragment};
-use identity::Verified;
 use model::{ClientAddr, SessionId};
 use policy::Bundle;
 use querytree::ServerVersion;
@@ -52,7 +51,6 @@ pub(crate) use wire::backend::TransactionStatus as Status;
 /// See the module.
 pub(crate) struct Running {
     pub(crate) id: SessionId,
-    pub(crate) verified: Verified,
     pub(crate) expires: Instant,
     pub(crate) database: Arc<Database>,
     pub(crate) bundle: Arc<Bundle>,

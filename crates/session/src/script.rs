@@ -62,11 +62,6 @@ impl Script {
     pub(crate) fn holds_complete(&self) -> bool {
         self.bracket_open && self.parts.is_empty() && !self.committing
     }
-
-    /// Whether what runs is the gateway's own.
-    pub(crate) fn in_bracket(&self) -> bool {
-        self.committing
-    }
 }
 
 impl Running {

@@ -326,7 +326,6 @@ impl Session {
         let _ = now;
         let running = Running {
             id: self.opening.id,
-            verified: credential.verified,
             expires: credential.expires,
             database,
             bundle,

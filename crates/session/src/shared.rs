@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use policy::Bundle;
 use quick_cache::sync::Cache;
 
 use crate::analysis::Analysis;

@@ -12,7 +12,10 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The raw trees of a text, `standard_conforming_strings` being on; or PostgreSQL's message.
 pub(crate) fn raw(text: &str) -> Result<Vec<RawStmt>, String> {
-    let parsed = guarded(|| pg_query::parse(text, ParserOptions::DISABLE_ESCAPE_STRING_WARNING).map(|parsed| parsed.protobuf.stmts));
+    let parsed = guarded(|| {
+        pg_query::parse(text, ParserOptions::DISABLE_ESCAPE_STRING_WARNING)
+            .map(|parsed| parsed.protobuf.stmts)
+    });
     parsed.map_err(|error| match error {
         pg_query::Error::Parse(message) => message,
         other => format!("the statement can't be read: {other}"),

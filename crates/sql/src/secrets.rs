@@ -34,11 +34,8 @@ pub(crate) fn find(text: &[u8], tokens: &[Token]) -> Vec<Range<usize>> {
         let before = previous.map(|token| (token.kind, token.text(text)));
         match token.kind {
             Kind::Mark if token.text(text) == b"(" => {
-                if call_depth > 0
-                    || before.is_some_and(|(kind, word)| kind == Kind::Word && one_of(&CALLS, word))
-                {
-                    call_depth += 1;
-                }
+                let takes = before.is_some_and(|(kind, word)| kind == Kind::Word && one_of(&CALLS, word));
+                call_depth += usize::from(takes || call_depth > 0);
             }
             Kind::Mark if token.text(text) == b")" => call_depth = call_depth.saturating_sub(1),
             Kind::Text | Kind::National | Kind::Unicode => {

@@ -37,7 +37,7 @@ pub(crate) struct Survey([u32; WATCHED.len()]);
 
 impl Survey {
     pub(crate) fn of<T: Serialize + ?Sized>(tree: &T) -> Self {
-        let mut walk = Walk { survey: Self::default(), bytes: None, position: false, constant: None };
+        let mut walk = Walk { survey: Self::default(), bytes: None, position: false };
         // The walk has no errors of its own, and the derived code makes none.
         let _ = tree.serialize(&mut walk);
         walk.survey
@@ -58,28 +58,9 @@ impl Survey {
 
 /// Bytes that are equal for two trees if and only if the trees are, but for the positions of their nodes.
 pub(crate) fn shape<T: Serialize + ?Sized>(tree: &T) -> Vec<u8> {
-    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::with_capacity(1024)), position: false, constant: None };
+    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::with_capacity(1024)), position: false };
     let _ = tree.serialize(&mut walk);
     walk.bytes.unwrap_or_default()
-}
-
-/// As [`shape`], but that constants are equal if their types are (`make_const`, src/backend/parser/parse_node.c).
-#[cfg(test)]
-pub(crate) fn shape_but_constants<T: Serialize + ?Sized>(tree: &T) -> Vec<u8> {
-    let constant = Some(Constant::Outside);
-    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::new()), position: false, constant };
-    let _ = tree.serialize(&mut walk);
-    walk.bytes.unwrap_or_default()
-}
-
-/// Where a walk that looks at constants' types alone stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Constant {
-    Outside,
-    /// In one whose value doesn't matter.
-    Value,
-    /// In a number written out, whose size decides its type.
-    Number,
 }
 
 struct Walk {
@@ -87,18 +68,10 @@ struct Walk {
     bytes: Option<Vec<u8>>,
     /// The next integer is a position in the text.
     position: bool,
-    /// Only for walks that look at constants' types alone.
-    constant: Option<Constant>,
 }
 
 impl Walk {
     fn put(&mut self, kind: u8, bytes: &[u8]) {
-        let class = [integer_type(bytes)];
-        let bytes = match self.constant {
-            None | Some(Constant::Outside) => bytes,
-            Some(Constant::Value) => return,
-            Some(Constant::Number) => &class[..],
-        };
         if let Some(out) = &mut self.bytes {
             out.push(kind);
             out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -114,16 +87,6 @@ fn is_position(field: &str) -> bool {
         || field.ends_with("_location")
         || field.ends_with("list_start")
         || field.ends_with("list_end")
-}
-
-/// What type a constant gets that the scanner didn't take for a small integer.
-fn integer_type(digits: &[u8]) -> u8 {
-    let value = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
-    match value.map(i32::try_from) {
-        Some(Ok(_)) => b'4',
-        Some(Err(_)) => b'8',
-        None => b'n',
-    }
 }
 
 /// Never made: the walk can't fail.
@@ -221,26 +184,11 @@ impl ser::Serializer for &mut Walk {
         self,
         _: &'static str,
         index: u32,
-        variant: &'static str,
+        _: &'static str,
         value: &T,
     ) -> Result<(), Never> {
         self.put(b'v', &index.to_le_bytes());
-        let outside = self.constant;
-        if outside.is_some() {
-            self.constant = match variant {
-                // A small integer is what a number of its size is.
-                "Ival" => {
-                    self.put(b's', b"0");
-                    Some(Constant::Value)
-                }
-                "Fval" => Some(Constant::Number),
-                "Sval" | "Bsval" => Some(Constant::Value),
-                _ => outside,
-            };
-        }
-        value.serialize(&mut *self)?;
-        self.constant = outside;
-        Ok(())
+        value.serialize(self)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self, Never> {
@@ -355,5 +303,54 @@ impl ser::SerializeMap for &mut Walk {
 
     fn end(self) -> Result<(), Never> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar;
+
+    fn tree(text: &str) -> pg_query::NodeEnum {
+        grammar::one(text).unwrap()
+    }
+
+    #[test]
+    fn positions_do_not_tell_trees_apart_and_all_else_does() {
+        let one = tree("SELECT a, ARRAY[1], b IN (1, 2) FROM t");
+        assert_eq!(shape(&one), shape(&tree("SELECT  a,\n ARRAY [ 1 ], b IN( 1,2) FROM t")));
+        for other in ["SELECT a, ARRAY[2], b IN (1, 2) FROM t", "SELECT a, ARRAY[1], b IN (1, 2) FROM u"] {
+            assert_ne!(shape(&one), shape(&tree(other)), "{other}");
+        }
+    }
+
+    /// Where pg_query's own `tables()` does not look.
+    #[test]
+    fn relations_are_counted_wherever_they_hide() {
+        for hidden in [
+            "SELECT 1 LIMIT (SELECT ssn FROM s)",
+            "VALUES ((SELECT ssn FROM s))",
+            "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = (SELECT ssn FROM s)",
+            "SELECT sum(a) FILTER (WHERE (SELECT ssn FROM s) > 1) OVER (ORDER BY (SELECT ssn FROM s))",
+            "SELECT * FROM t TABLESAMPLE system ((SELECT ssn FROM s))",
+            "PREPARE p AS SELECT ssn FROM s",
+            "CREATE RULE r AS ON INSERT TO t DO ALSO DELETE FROM s",
+            "CREATE POLICY p ON t USING (EXISTS (SELECT ssn FROM s))",
+        ] {
+            let count = Survey::of(&tree(hidden)).0;
+            let visible = format!("{:?}", tree(hidden)).matches("RangeVar {").count();
+            assert_eq!(count.first().map(|count| *count as usize), Some(visible), "{hidden}");
+            assert!(visible > 0, "{hidden}");
+        }
+    }
+
+    #[test]
+    fn a_difference_names_what_was_passed_over() {
+        let all = Survey::of(&tree("SELECT f(a) FROM t"));
+        let mut seen = Survey::of(&tree("SELECT a FROM t"));
+        assert_eq!(all.difference(&seen), Some("FuncCall"));
+        seen.add(Survey::of(&tree("SELECT f(a) FROM t")));
+        assert_ne!(all.difference(&seen), None);
+        assert_eq!(all.difference(&all), None);
     }
 }

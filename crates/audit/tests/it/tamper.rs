@@ -42,15 +42,13 @@ fn a_change_of_any_byte_is_found_where_it_is() {
     for segment in 0..clean.len() {
         let bounds = bounds(&clean[segment].1);
         for at in 0..clean[segment].1.len() {
-            for flip in [1, 0x80, 0xff] {
-                let mut segments = clean.clone();
-                segments[segment].1[at] ^= flip;
-                let found = check(&segments).unwrap_err();
-                assert_eq!(found.segment, clean[segment].0, "byte {at}");
-                let start = bounds.iter().rev().find(|&&start| start <= at).copied().unwrap_or(0);
-                assert_eq!(found.offset, start as u64, "byte {at} of segment {segment}: {found}");
-                assert!(!found.is_recoverable(), "byte {at} of segment {segment}: {found}");
-            }
+            let mut segments = clean.clone();
+            segments[segment].1[at] ^= 1 << (at % 8);
+            let found = check(&segments).unwrap_err();
+            assert_eq!(found.segment, clean[segment].0, "byte {at}");
+            let start = bounds.iter().rev().find(|&&start| start <= at).copied().unwrap_or(0);
+            assert_eq!(found.offset, start as u64, "byte {at} of segment {segment}: {found}");
+            assert!(!found.is_recoverable(), "byte {at} of segment {segment}: {found}");
         }
     }
 }

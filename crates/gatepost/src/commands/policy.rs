@@ -134,7 +134,7 @@ async fn test(config: Option<&Path>, database: Option<&str>, format: Format) -> 
             continue;
         }
         let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
-        let mut analyses = match server::probe::analyse(database, &config.limits, &bundle, &statements).await
+        let mut analyses = match server::probe::analyse(database, &bundle, &statements).await
         {
             Ok(analyses) => VecDeque::from(analyses),
             Err(error) => {
@@ -158,7 +158,7 @@ async fn explain(config: Option<&Path>, explained: args::Explain) -> Result<Stat
     let config = settings::load(config)?;
     let database = settings::database(&config, database.as_deref())?;
     let bundle = policy::load(&database.policy, &database.name).map_err(|error| Failure::of(&error))?;
-    let asked = server::probe::analyse(database, &config.limits, &bundle, &[&sql]).await;
+    let asked = server::probe::analyse(database, &bundle, &[&sql]).await;
     let analysis = match asked.map_err(|error| Failure::of(&error))?.pop() {
         Some(Ok(analysis)) => analysis,
         Some(Err(why)) => return Err(Failure::new(format!("the statement would be refused: {why}"))),

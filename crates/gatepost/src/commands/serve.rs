@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::failure::{Failure, Status};
 use crate::logging::{self, LogFormat};
+use crate::output::Out;
 use crate::settings;
 
 pub(crate) async fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Status, Failure> {
@@ -14,6 +15,16 @@ pub(crate) async fn run(config: Option<&Path>, log_format: LogFormat) -> Result<
     for warning in &config.warnings {
         tracing::warn!(config = %path.display(), "{warning}");
     }
-    server::serve(config).await.map_err(|error| Failure::of(&error))?;
+    server::serve(config, announce).await.map_err(|error| Failure::of(&error))?;
     Ok(Status::Success)
+}
+
+/// Says on standard output that clients may come, and where: one line of JSON, for whoever started the gateway.
+fn announce(ready: &server::Ready) {
+    let addresses: Vec<String> = ready.postgres.iter().map(ToString::to_string).collect();
+    tracing::info!(postgres = addresses.join(", "), "ready");
+    let mut out = Out::new();
+    let line = serde_json::json!({ "event": "ready", "postgres": addresses.first(), "listen": addresses });
+    // Nobody may be reading.
+    let _ = out.line(&line.to_string()).and_then(|()| out.flush());
 }

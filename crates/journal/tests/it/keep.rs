@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use audit::{Event, Seq};
-use journal::{Journal, OpenError, Options, Progress};
+use audit::{Event, Seq, Start};
+use journal::{Journal, OpenError, Options, Progress, verify_dir};
 
 use crate::bench::{append, at, keep, open, options, records, segments, verified};
 
@@ -18,8 +18,12 @@ fn a_journal_goes_on_where_it_ended() {
         assert_eq!(recovery.last, Seq(round * 2));
         assert_eq!(recovery.cut, []);
         keep(&journal, "one");
+        let anchor = journal.anchor();
         append(&journal, "two, written by close");
         assert_eq!(journal.close().unwrap(), Seq(round * 2 + 2));
+        if anchor.seq > Seq(0) {
+            verify_dir(dir.path(), Start::Genesis, &[anchor]).unwrap();
+        }
     }
     assert_eq!(verified(dir.path()).records, 6);
     assert_eq!(records(dir.path()).len(), 6);

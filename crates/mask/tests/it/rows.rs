@@ -157,7 +157,7 @@ fn rows() -> impl Strategy<Value = Row> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn text_rows_read_back(row in rows(), delimiter in prop::sample::select(b"\t|,\x08~".to_vec())) {

@@ -2,6 +2,7 @@
 //!
 //! `rules` reads and checks rules once, `inquiry` puts questions to them. Knows no TOML, no files and no obligations.
 
+mod depth;
 mod inquiry;
 mod rules;
 

@@ -1,6 +1,6 @@
 //! Reads rules, checks them against the schema, and sorts them by who and what they can be about.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use cedar_policy::{
 };
 use miette::Diagnostic;
 
+use super::depth;
 use crate::action::{Action, ActionGroup};
 use crate::decision::RuleRef;
 use crate::lint::{self, Uses, Vocabulary, Written};
@@ -30,6 +31,8 @@ pub(crate) struct Engine {
     pub(super) rules: Vec<Rule>,
     pub(super) by_id: HashMap<PolicyId, Arc<RuleRef>>,
     pub(super) types: Types,
+    /// Paths of the columns that some rule names.
+    pub(super) named_columns: HashSet<String>,
     pub(super) authorizer: Authorizer,
 }
 
@@ -81,7 +84,30 @@ impl Types {
 }
 
 /// Reads and checks the rules of a bundle; `None` if there were problems.
+///
+/// On a thread of its own with a deep stack: Cedar's parser and validator go down once for each operator of a chain, and abort
+/// the process where the stack ends.
 pub(crate) fn build(
+    files: &[Source],
+    schema_text: &str,
+    vocabulary: &Vocabulary<'_>,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Engine> {
+    let built = std::thread::scope(|scope| {
+        let build = || build_here(files, schema_text, vocabulary, problems, warnings);
+        let thread =
+            std::thread::Builder::new().stack_size(depth::LOAD_STACK_BYTES).spawn_scoped(scope, build);
+        thread.ok()?.join().ok()
+    });
+    if built.is_none() {
+        problems
+            .push(Problem::of("*.cedar", "the rules could not be read: no thread, or Cedar failed on them"));
+    }
+    built.flatten()
+}
+
+fn build_here(
     files: &[Source],
     schema_text: &str,
     vocabulary: &Vocabulary<'_>,
@@ -125,11 +151,22 @@ pub(crate) fn build(
         return None;
     };
     let actions = actions.iter().cloned().collect();
-    Some(Engine { actions, rules, by_id, types, authorizer: Authorizer::new() })
+    let named_columns = named(&rules, &types.column);
+    Some(Engine { actions, rules, by_id, types, named_columns, authorizer: Authorizer::new() })
+}
+
+/// Collects the entities of a type that rules name.
+fn named(rules: &[Rule], kind: &EntityTypeName) -> HashSet<String> {
+    let literals = rules.iter().flat_map(|rule| rule.policy.entity_literals());
+    literals.filter(|uid| uid.type_name() == kind).map(|uid| uid.id().unescaped().to_owned()).collect()
 }
 
 /// Reads one file of rules.
 fn read(source: &Source, rules: &mut Vec<Rule>, problems: &mut Vec<Problem>) {
+    if let Err((at, message)) = depth::check(&source.text) {
+        problems.push(Problem::at(source, at..at + 1, message));
+        return;
+    }
     let set = match PolicySet::from_str(&source.text) {
         Ok(set) => set,
         Err(errors) => {

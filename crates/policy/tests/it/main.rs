@@ -1,5 +1,8 @@
 //! The crate from outside: bundles from folders, decisions as tables, mistakes as texts.
 
+#[cfg(test)]
 mod decisions;
+#[cfg(test)]
 mod mistakes;
+#[cfg(test)]
 mod support;

@@ -6,12 +6,12 @@ use model::Oid;
 
 use super::expressions::Walk;
 use super::{Analysis, note};
+use crate::Unknown;
 use crate::access::Command;
 use crate::flow::{Cell, CellId, EntryId, Moment, Passage, QueryId};
 use crate::nodes::Tag;
 use crate::scope::{Kind, Place};
 use crate::tree::{NodeRef, Value};
-use crate::Unknown;
 
 impl<'t> Analysis<'t> {
     /// Reads a query's clauses; its range table and its parents' are known.
@@ -234,7 +234,10 @@ impl<'t> Analysis<'t> {
     fn read_results(&mut self, id: QueryId, place: Place, returning: bool) -> Result<(), Unknown> {
         for target in self.results_of(id)? {
             let into = self.settled(Cell::Target { query: id, column: target.small("resno")? });
-            self.walk(target.the("expr")?, Walk { query: id, place, returning, into, passage: Passage::Bare })?;
+            self.walk(
+                target.the("expr")?,
+                Walk { query: id, place, returning, into, passage: Passage::Bare },
+            )?;
         }
         Ok(())
     }
@@ -244,8 +247,12 @@ impl<'t> Analysis<'t> {
         let (node, command) = (self.query(id)?.node, self.query(id)?.command);
         self.settled(Cell::Written { query: id });
         match command {
-            Command::Insert => self.read_assignments(id, &node.children("targetList")?, Command::Insert, when)?,
-            Command::Update => self.read_assignments(id, &node.children("targetList")?, Command::Update, when)?,
+            Command::Insert => {
+                self.read_assignments(id, &node.children("targetList")?, Command::Insert, when)?
+            }
+            Command::Update => {
+                self.read_assignments(id, &node.children("targetList")?, Command::Update, when)?
+            }
             _ => {}
         }
         for action in node.children("mergeActionList")? {
@@ -317,7 +324,8 @@ impl<'t> Analysis<'t> {
             if operand.tag() == Tag::RangeTblRef {
                 let entry = self.entry_at(id, operand.number("rtindex")?)?;
                 for column in &columns {
-                    let from = self.flow.cell(Cell::Column { entry, column: *column, moment: Moment::Before });
+                    let from =
+                        self.flow.cell(Cell::Column { entry, column: *column, moment: Moment::Before });
                     if returned {
                         let into = self.flow.cell(Cell::Target { query: id, column: *column });
                         self.flow.add(into, from, Passage::Bare);
@@ -418,7 +426,9 @@ impl<'t> Analysis<'t> {
         let mut pending: Vec<_> = conditions.iter().map(|condition| (*condition, 0)).collect();
         while let Some((node, level)) = pending.pop() {
             match node.tag() {
-                Tag::Var if node.number("varlevelsup")? == level && targets.contains(&node.number("varno")?) => {
+                Tag::Var
+                    if node.number("varlevelsup")? == level && targets.contains(&node.number("varno")?) =>
+                {
                     return Ok(true);
                 }
                 Tag::CurrentOfExpr => return Ok(true),

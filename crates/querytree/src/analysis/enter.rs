@@ -158,7 +158,17 @@ impl<'t> Analysis<'t> {
 
 fn plain<'t>(query: QueryId, node: NodeRef<'t>, kind: Kind) -> Result<Entry<'t>, Unknown> {
     let columns = scope::columns(node)?;
-    Ok(Entry { node, query, kind, relation: None, permissions: None, columns, joined: false, sides: Vec::new(), locked: false })
+    Ok(Entry {
+        node,
+        query,
+        kind,
+        relation: None,
+        permissions: None,
+        columns,
+        joined: false,
+        sides: Vec::new(),
+        locked: false,
+    })
 }
 
 /// Returns what is checked of an entry, from 16 on.

@@ -126,7 +126,12 @@ impl<'t> Analysis<'t> {
     }
 
     /// Notes the operators of a list of SORTGROUPCLAUSE.
-    pub(super) fn note_sort_groups(&mut self, node: NodeRef<'t>, name: &str, place: Place) -> Result<(), Unknown> {
+    pub(super) fn note_sort_groups(
+        &mut self,
+        node: NodeRef<'t>,
+        name: &str,
+        place: Place,
+    ) -> Result<(), Unknown> {
         for clause in node.children(name)? {
             for operator in ["eqop", "sortop"] {
                 note(&mut self.facts.operators, Oid(clause.small(operator)?), place);

@@ -136,7 +136,8 @@ impl Analysis<'_> {
         for (_, cell) in self.flow.cells() {
             if let Cell::Leaf { entry, column } = cell
                 && column > 0
-                && let Entry { kind: Kind::Subquery(inner), relation: Some((view, _)), .. } = self.entry(entry)?
+                && let Entry { kind: Kind::Subquery(inner), relation: Some((view, _)), .. } =
+                    self.entry(entry)?
             {
                 named.push(((*view, column), *inner));
             }
@@ -158,10 +159,8 @@ impl Analysis<'_> {
         for (id, cell) in self.flow.cells() {
             all.push(id);
             match cell {
-                Cell::Target { query, column } => {
-                    if top.contains(&query) && self.query(query)?.columns.contains(&column) {
-                        outputs.push(id);
-                    }
+                Cell::Target { query, column } if top.contains(&query) => {
+                    outputs.extend(self.query(query)?.columns.contains(&column).then_some(id));
                 }
                 Cell::Condition { query } if self.query(query)?.place.security => security.push(id),
                 Cell::Condition { .. } => filters.push(id),
@@ -211,20 +210,26 @@ impl Analysis<'_> {
                 // OLD or NEW of a rule: their columns were replaced by what they stand for.
                 Kind::Relation if !entry.joined && !is_target && !is_view => Ways::IDLE,
                 // What the view that was written through would show, were it read.
-                Kind::Relation if is_target && !is_view && self.writes_through_view(entry.query)? => Ways::IDLE,
+                Kind::Relation if is_target && !is_view && self.writes_through_view(entry.query)? => {
+                    Ways::IDLE
+                }
                 // ON CONFLICT ON CONSTRAINT: the constraint's columns.
                 Kind::Relation if is_target && names_constraint(query.node)? => Ways::FILTER,
                 _ => Ways::UNTOLD,
             };
-            let touched = |column| {
-                let siblings = query.entries.iter().filter(|other| {
-                    // A view that a trigger writes is there twice, with one set of permissions.
-                    **other == id || is_view && self.entry(**other).is_ok_and(|other| other.relation == entry.relation)
-                });
-                siblings.into_iter().any(|entry| ways.contains_key(&(*entry, column)))
+            let same = match query.result {
+                // A view that a trigger writes is there twice, with one set of permissions.
+                Some(result) if is_view && self.entry(result)?.relation == entry.relation => {
+                    let same = |other: &&EntryId| {
+                        self.entry(**other).is_ok_and(|other| other.relation == entry.relation)
+                    };
+                    query.entries.iter().filter(same).copied().collect()
+                }
+                _ => vec![id],
             };
-            let told = permissions.selected.iter().filter(|column| !touched(**column));
-            missing.extend(told.map(|column| ((id, *column), assumed)));
+            let told = |column: &&i16| same.iter().any(|entry| ways.contains_key(&(*entry, **column)));
+            let untold = permissions.selected.iter().filter(|column| !told(column));
+            missing.extend(untold.map(|column| ((id, *column), assumed)));
         }
         for (column, assumed) in missing {
             *ways.entry(column).or_default() |= assumed;
@@ -276,7 +281,9 @@ impl Analysis<'_> {
                 *relation.columns.entry(*column).or_default() |= *ways;
             }
             if let Some(permissions) = &entry.permissions {
-                for (columns, way) in [(&permissions.inserted, Ways::INSERT), (&permissions.updated, Ways::UPDATE)] {
+                for (columns, way) in
+                    [(&permissions.inserted, Ways::INSERT), (&permissions.updated, Ways::UPDATE)]
+                {
                     for column in columns {
                         *relation.columns.entry(*column).or_default() |= way;
                     }

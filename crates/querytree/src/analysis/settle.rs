@@ -40,23 +40,33 @@ impl Analysis<'_> {
         Ok(())
     }
 
-    fn settle_column(&mut self, id: CellId, entry: EntryId, column: i16, moment: Moment) -> Result<(), Unknown> {
+    fn settle_column(
+        &mut self,
+        id: CellId,
+        entry: EntryId,
+        column: i16,
+        moment: Moment,
+    ) -> Result<(), Unknown> {
         let found = self.entry(entry)?;
         let (kind, node, query) = (found.kind, found.node, found.query);
         let missing = || node.unknown(format!("no column {column}"));
         let is_relation = matches!(kind, Kind::Relation);
         if is_relation || found.relation.is_some() && matches!(kind, Kind::Subquery(_)) {
             let passage = if column == 0 { Passage::Computed } else { Passage::Bare };
-            self.from_cell(id, Cell::Leaf { entry, column }, passage);
+            self.feed(id, Cell::Leaf { entry, column }, passage);
         }
         if column == 0 {
             // The whole row: every column that the entry is known to have.
             for column in self.entry(entry)?.columns.clone() {
-                self.from_cell(id, Cell::Column { entry, column, moment }, Passage::Computed);
+                self.feed(id, Cell::Column { entry, column, moment }, Passage::Computed);
             }
             for side in self.entry(entry)?.sides.clone() {
                 let side = self.entry_at(query, side)?;
-                self.from_cell(id, Cell::Column { entry: side, column, moment: Moment::Before }, Passage::Computed);
+                self.feed(
+                    id,
+                    Cell::Column { entry: side, column, moment: Moment::Before },
+                    Passage::Computed,
+                );
             }
             return Ok(());
         }
@@ -71,9 +81,9 @@ impl Analysis<'_> {
                 self.target(id, inner, column, Passage::Bare)?;
             }
             // The row that was to be inserted.
-            Kind::Excluded => self.from_cell(id, Cell::Inserted { query, column }, Passage::Bare),
+            Kind::Excluded => self.feed(id, Cell::Inserted { query, column }, Passage::Bare),
             Kind::Expressions if moment == Moment::After => {
-                self.from_cell(id, Cell::Column { entry, column, moment: Moment::Before }, Passage::Bare);
+                self.feed(id, Cell::Column { entry, column, moment: Moment::Before }, Passage::Bare);
             }
             Kind::Join => self.settle_joined(id, entry, column)?,
             Kind::Expressions | Kind::Placeholder => return Err(missing()),
@@ -93,8 +103,8 @@ impl Analysis<'_> {
         let found = self.entry(entry)?;
         let (query, relation) = (found.query, found.relation);
         if moment == Moment::After {
-            self.from_cell(id, Cell::Inserted { query, column }, Passage::Bare);
-            self.from_cell(id, Cell::Updated { query, column }, Passage::Bare);
+            self.feed(id, Cell::Inserted { query, column }, Passage::Bare);
+            self.feed(id, Cell::Updated { query, column }, Passage::Bare);
         }
         if let Some((view, b'v')) = relation {
             for other in self.query(query)?.entries.clone() {
@@ -102,7 +112,11 @@ impl Analysis<'_> {
                 let is_view = matches!(sibling.kind, Kind::Subquery(_))
                     && sibling.relation.is_some_and(|(relation, _)| relation == view);
                 if is_view && column > 0 {
-                    self.from_cell(id, Cell::Column { entry: other, column, moment: Moment::Before }, Passage::Bare);
+                    self.feed(
+                        id,
+                        Cell::Column { entry: other, column, moment: Moment::Before },
+                        Passage::Bare,
+                    );
                 }
             }
         }
@@ -130,7 +144,7 @@ impl Analysis<'_> {
         }
     }
 
-    fn from_cell(&mut self, into: CellId, from: Cell, passage: Passage) {
+    fn feed(&mut self, into: CellId, from: Cell, passage: Passage) {
         let from = self.flow.cell(from);
         self.flow.add(into, from, passage);
     }
@@ -141,7 +155,7 @@ impl Analysis<'_> {
         if !found.columns.contains(&column) {
             return Err(found.node.unknown(format!("no column {column}")));
         }
-        self.from_cell(into, Cell::Target { query, column }, passage);
+        self.feed(into, Cell::Target { query, column }, passage);
         Ok(())
     }
 

@@ -1,16 +1,13 @@
 //! The nodes that queries are made of.
 
 use super::Class::{
-    Alias, CheckOption, Cte, CteCycle, CteSearch, Expression, FromItem, FunctionItem, Jointree, MergeAction, OnConflict,
-    Permissions, Query, RangeTableEntry, RowMark, SetOperand, SortGroup, TableFunction, TableSample, Target, Window,
+    Alias, CheckOption, Cte, CteCycle, CteSearch, Expression, FromItem, FunctionItem, Jointree, MergeAction,
+    OnConflict, Permissions, Query, RangeTableEntry, RowMark, SetOperand, SortGroup, TableFunction,
+    TableSample, Target, Window,
 };
 use super::Form::{Any, Bits, Bool, Char, Int, Many, ManyOrNumbers, Name, Names, Numbers, One, Rows, Upto};
 use super::Meaning::{Function, Operator};
-use super::{ALWAYS, Class, Field, LAST, Node, Tag, Versions, field, input, location};
-
-const fn node(tag: Tag, class: Class, labels: &'static [(&'static str, Versions)], fields: &'static [Field]) -> Node {
-    Node { tag, class, labels, fields }
-}
+use super::{ALWAYS, Class, LAST, Node, Tag, field, input, location, node};
 
 /// Bits for RTEKind (nodes/parsenodes.h).
 const RELATION: u16 = 1;

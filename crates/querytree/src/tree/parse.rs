@@ -6,9 +6,9 @@ use crate::token::{Token, Tokens};
 use crate::{ServerVersion, Unknown};
 
 /// No statement that a client would wait for has a larger tree; PostgreSQL's own limit is 1 GB.
-const TREE_BYTES_MAX: usize = 32 << 20;
+const TREE_BYTES_MAX: usize = 16 << 20;
 /// Nodes and list members together; a tree of the size above has fewer unless it is forged.
-const ITEMS_MAX: usize = 8 << 20;
+const ITEMS_MAX: usize = 4 << 20;
 /// PostgreSQL's max_stack_depth of 2 MB stops its parser well before.
 const DEPTH_MAX: usize = 20_000;
 /// Bytes of the tree that an error quotes.
@@ -76,7 +76,12 @@ impl<'a> Parser<'a> {
             for member in self.tree.span(span) {
                 match member {
                     Value::Node(id) => self.tree.top.push(id),
-                    _ => return Err(Unknown { what: "an empty place in the list of queries".to_owned(), at: 0 }),
+                    _ => {
+                        return Err(Unknown {
+                            what: "an empty place in the list of queries".to_owned(),
+                            at: 0,
+                        });
+                    }
                 }
             }
         }

@@ -109,7 +109,8 @@ impl<'t> NodeRef<'t> {
 
     /// Returns the nodes of a list; a list that the version does not have is empty.
     pub(crate) fn children(self, name: &str) -> Result<Vec<NodeRef<'t>>, Unknown> {
-        let nodes: Result<Option<Vec<_>>, _> = self.items(name)?.iter().map(|value| self.node(*value)).collect();
+        let nodes: Result<Option<Vec<_>>, _> =
+            self.items(name)?.iter().map(|value| self.node(*value)).collect();
         nodes?.ok_or_else(|| self.without(name))
     }
 

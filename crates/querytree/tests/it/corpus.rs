@@ -67,12 +67,14 @@ impl Corpus {
 
 fn split_words(text: &str, words: usize) -> (&str, &str) {
     let (at, _) = text.match_indices(' ').nth(words - 1).unwrap();
-    (&text[..at], &text[at + 1..])
+    let (words, rest) = text.split_at(at);
+    (words, rest.trim_start_matches(' '))
 }
 
 /// Returns every file of cases.
 pub(crate) fn cases() -> Vec<File> {
-    let mut paths: Vec<_> = std::fs::read_dir(testdata().join("cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(testdata().join("cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.into_iter().map(File::read).collect()
 }

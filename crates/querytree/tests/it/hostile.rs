@@ -39,8 +39,9 @@ fn read(query: &str) -> Result<querytree::Access, querytree::Unknown> {
 }
 
 fn refused(query: &str) {
-    let read = read(query);
-    assert!(read.is_err(), "{query} was read as {read:?}");
+    if let Ok(read) = read(query) {
+        panic!("{} was read as {read:?}", query.chars().take(3_000).collect::<String>());
+    }
 }
 
 #[test]
@@ -50,7 +51,9 @@ fn the_forged_tree_is_good_until_it_is_spoilt() {
 
 #[test]
 fn a_column_of_nothing_is_refused() {
-    for (varno, varattno, level) in [(1, 1, 0), (0, 1, 0), (-1, 1, 0), (1, 1, 1), (i64::MAX, 1, 0), (1, 40_000, 0), (1, 1, -1)] {
+    for (varno, varattno, level) in
+        [(1, 1, 0), (0, 1, 0), (-1, 1, 0), (1, 1, 1), (i64::MAX, 1, 0), (1, 40_000, 0), (1, 1, -1)]
+    {
         refused(&select(&target(&var(varno, varattno, level)), "<>"));
     }
 }
@@ -97,7 +100,8 @@ fn deep_nesting_is_read_or_refused_but_never_overflows() {
     // Queries inside queries.
     let mut query = select(&target(ONE), "<>");
     for _ in 0..300 {
-        let sublink = "{SUBLINK :subLinkType 4 :subLinkId 0 :testexpr <> :operName <> :subselect INNER :location 7}";
+        let sublink =
+            "{SUBLINK :subLinkType 4 :subLinkId 0 :testexpr <> :operName <> :subselect INNER :location 7}";
         query = select(&target(&sublink.replace("INNER", &query)), "<>");
     }
     assert!(read(&query).unwrap().has_sublinks);
@@ -106,21 +110,25 @@ fn deep_nesting_is_read_or_refused_but_never_overflows() {
 #[test]
 fn a_tree_too_large_is_refused() {
     let many = ONE.repeat(150_000);
-    refused(&select(&target(&format!("{{COALESCEEXPR :coalescetype 23 :coalescecollid 0 :args ({many}) :location 7}}")), "<>"));
+    refused(&select(
+        &target(&format!("{{COALESCEEXPR :coalescetype 23 :coalescecollid 0 :args ({many}) :location 7}}")),
+        "<>",
+    ));
 }
 
 #[test]
 fn every_cut_is_refused() {
     for corpus in Corpus::all() {
-        let tree = corpus.tree("cte_insert_chain").trim_end();
-        for end in (0..tree.len()).filter(|end| tree.is_char_boundary(*end)) {
-            assert!(querytree::read(&tree[..end], corpus.version).is_err(), "{}", &tree[..end]);
+        let tree = corpus.tree("insert_cte").trim_end();
+        for (end, _) in tree.char_indices() {
+            let (start, _) = tree.split_at(end);
+            assert!(querytree::read(start, corpus.version).is_err(), "cut at {end}");
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
 
     /// Tokens of a real tree swapped, dropped, doubled or exchanged for others.
     #[test]

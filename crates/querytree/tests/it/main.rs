@@ -3,8 +3,11 @@
 //! `testdata/cases/` has statements and what they touch, `testdata/trees/` what each version's server printed for them
 //! (`testdata/regenerate.py`). `QUERYTREE_BLESS=1` writes what was found into the cases, to be read before it is kept.
 
+#[cfg(test)]
 mod corpus;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod render;
 
 use std::fmt::Write as _;
@@ -29,8 +32,12 @@ fn every_statement_is_read_as_its_case_says() {
             }
             let found = corpus::fold(found);
             if found != case.expected {
-                writeln!(wrong, "=== {}\n{}\n--- found\n{found:#?}\n--- expected\n{:#?}", case.name, case.statement, case.expected)
-                    .unwrap();
+                writeln!(
+                    wrong,
+                    "=== {}\n{}\n--- found\n{found:#?}\n--- expected\n{:#?}",
+                    case.name, case.statement, case.expected
+                )
+                .unwrap();
                 case.expected = found;
             }
         }
@@ -51,7 +58,9 @@ fn no_tree_is_read_as_another_version_unless_it_says_the_same() {
                 match querytree::read(tree, version) {
                     Err(_) => refused += 1,
                     Ok(access) => assert!(
-                        version == corpus.version || access.command <= querytree::Command::Nothing || tree.starts_with("<>"),
+                        version == corpus.version
+                            || access.command <= querytree::Command::Nothing
+                            || tree.starts_with("<>"),
                         "{name} of {} was read as {version:?}",
                         corpus.major,
                     ),

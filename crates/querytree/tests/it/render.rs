@@ -61,7 +61,8 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
     let mut views: Vec<_> = view_columns.iter().collect();
     views.sort_by_key(|((view, column), _)| (names.name("relation", view), *column));
     for ((view, column), sources) in views {
-        writeln!(text, "view {}{}", column_name(*view, *column, names), sources_text(sources, names)).unwrap();
+        writeln!(text, "view {}{}", column_name(*view, *column, names), sources_text(sources, names))
+            .unwrap();
     }
     text += &uses("function", "function", functions, names);
     text += &uses("operator", "operator", operators, names);
@@ -76,7 +77,13 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
     }
     for (of, value) in reg_constants {
         // The value is another in every cluster.
-        writeln!(text, "reg {} {}", names.name("type", of), if value.is_some() { "known" } else { "unknown" }).unwrap();
+        writeln!(
+            text,
+            "reg {} {}",
+            names.name("type", of),
+            if value.is_some() { "known" } else { "unknown" }
+        )
+        .unwrap();
     }
     text
 }
@@ -89,8 +96,22 @@ fn rights_text(rights: Rights, names: &Corpus) -> String {
 }
 
 fn relation_line(relation: &Relation, names: &Corpus) -> String {
-    let Relation { oid, relkind, rights, origin, select, insert, update, delete, locked, columns, inherited, security_quals } = relation;
-    let mut text = format!("{} {}{}:", char::from(*relkind), names.name("relation", oid), rights_text(*rights, names));
+    let Relation {
+        oid,
+        relkind,
+        rights,
+        origin,
+        select,
+        insert,
+        update,
+        delete,
+        locked,
+        columns,
+        inherited,
+        security_quals,
+    } = relation;
+    let mut text =
+        format!("{} {}{}:", char::from(*relkind), names.name("relation", oid), rights_text(*rights, names));
     for (word, is_set) in [
         ("select", select),
         ("insert", insert),
@@ -136,7 +157,8 @@ fn sources_text(sources: &[Source], names: &Corpus) -> String {
     for source in sources {
         let Source { relation, column, rights, bare } = source;
         let bare = if *bare { "" } else { "~" };
-        write!(text, " <- {bare}{}{}", column_name(*relation, *column, names), rights_text(*rights, names)).unwrap();
+        write!(text, " <- {bare}{}{}", column_name(*relation, *column, names), rights_text(*rights, names))
+            .unwrap();
     }
     text
 }

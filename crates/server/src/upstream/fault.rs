@@ -31,7 +31,7 @@ pub struct LoginError {
 impl LoginError {
     /// `secrets` are taken out of what the server said: a PostgreSQL names the user, and a hostile server could repeat a
     /// password.
-    pub(super) fn new(target: &Target, mut fault: LoginFault, secrets: [&str; 2]) -> Self {
+    pub(crate) fn new(target: &Target, mut fault: LoginFault, secrets: [&str; 2]) -> Self {
         let [user, password] = secrets;
         match &mut fault {
             LoginFault::Refused { message, .. } => *message = without(&without_word(message, user), password),

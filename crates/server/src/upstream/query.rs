@@ -72,18 +72,15 @@ pub enum QueryError {
     /// Our caller: an earlier query left the connection in an unknown state.
     #[error("the connection was given up after an earlier failure")]
     GivenUp,
-    /// Our caller did not want the rest.
-    #[error("the answer was not read to its end")]
-    Stopped,
 }
 
-impl From<ReadFault> for QueryError {
-    fn from(fault: ReadFault) -> Self {
+impl QueryError {
+    fn read(fault: ReadFault, limits: QueryLimits) -> Self {
         match fault {
+            ReadFault::TooMuch | ReadFault::Frame(FrameError::TooLong { .. }) => Self::TooMuch(limits),
             ReadFault::Io(error) => Self::Io(error),
             ReadFault::Closed => Self::Closed,
-            ReadFault::Frame(error) => Self::Frame(error),
-            ReadFault::TooMuch => Self::TooMuch(QueryLimits::SMALL),
+            ReadFault::Frame(error @ FrameError::Length { .. }) => Self::Frame(error),
         }
     }
 }
@@ -99,7 +96,7 @@ impl Upstream {
         let mut rows = Vec::new();
         self.query_each(sql, QueryLimits::SMALL, |row| {
             rows.push(row);
-            Ok(())
+            Ok::<(), QueryError>(())
         })
         .await?;
         Ok(rows)
@@ -145,10 +142,8 @@ impl Upstream {
             Inbox::after(std::mem::take(&mut self.leftover), limits.bytes_max, limits.bytes_max);
         let (mut refused, mut rows) = (None, 0);
         loop {
-            let message = inbox.next(&mut self.stream).await.map_err(|fault| match fault {
-                ReadFault::TooMuch | ReadFault::Frame(FrameError::TooLong { .. }) => QueryError::TooMuch(limits),
-                fault => fault.into(),
-            })?;
+            let message = inbox.next(&mut self.stream).await;
+            let message = message.map_err(|fault| QueryError::read(fault, limits))?;
             match message.tag {
                 tag::DATA_ROW => {
                     rows += 1;

@@ -76,7 +76,6 @@ pub(crate) fn names_query(statement: &Statement) -> Option<String> {
 /// Makes an analysis of a statement's answers. `base` is that of the statement or cursor that it runs, if it does.
 pub(crate) fn build(
     statement: &Statement,
-    text: &str,
     answers: &Answers,
     lookup: &Lookup<'_>,
     version: ServerVersion,
@@ -95,7 +94,6 @@ pub(crate) fn build(
     builder.analysis.command = Some(statement.command);
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
-    let _ = text;
     match builder.statement(statement, answers, version) {
         Ok(()) if builder.missing.0.is_empty() => Built::Done(builder.finish(statement)),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
@@ -249,7 +247,7 @@ impl Builder<'_> {
         let (mut read, mut inserted, mut updated) = (false, false, false);
         for (number, ways) in columns {
             let resource = self.column(touched.oid, number, relation, access)?;
-            let mut add = |builder: &mut Self, action| builder.touch(action, resource.clone());
+            let add = |builder: &mut Self, action| builder.touch(action, resource.clone());
             if ways.contains(Ways::OUTPUT) || (ways == Ways::IDLE && returned == Action::Select) {
                 let at = add(self, returned);
                 self.index.insert((touched.oid, number), at);

@@ -22,7 +22,8 @@ impl<'s> Reader<'_> {
         if ObjectType::try_from(*objtype) == Ok(ObjectType::ObjectType) {
             self.read(relation);
             let schema = Some(&relation.schemaname).filter(|schema| !schema.is_empty());
-            let parts: Vec<Node> = schema.into_iter().chain([&relation.relname]).map(string_node).collect();
+            let parts: Vec<Node> =
+                schema.into_iter().chain([&relation.relname]).map(|part| string_node(part)).collect();
             self.type_of(&parts, Touch::Alter, *missing_ok);
         } else {
             self.relation(Some(relation), Columns::All, Touch::Alter, *missing_ok);
@@ -43,7 +44,8 @@ impl<'s> Reader<'_> {
 
     fn alter_table_cmd(&mut self, cmd: &'s AlterTableCmd, parts: &mut Parts<'s>) {
         use AlterTableType as T;
-        let AlterTableCmd { subtype, name, num: _, newowner, def, behavior: _, missing_ok: _, recurse: _ } = cmd;
+        let AlterTableCmd { subtype, name, num: _, newowner, def, behavior: _, missing_ok: _, recurse: _ } =
+            cmd;
         self.role(newowner.as_ref(), Touch::Own);
         match (AlterTableType::try_from(*subtype), node(def)) {
             (Ok(T::AtAddColumn), Some(NodeEnum::ColumnDef(column))) => self.column(column, parts),
@@ -59,14 +61,18 @@ impl<'s> Reader<'_> {
             (Ok(T::AtAddConstraint | T::AtAddIndexConstraint), Some(NodeEnum::Constraint(constraint))) => {
                 self.constraint(constraint, parts);
             }
-            (Ok(T::AtAddIdentity), Some(NodeEnum::Constraint(constraint))) => self.constraint(constraint, parts),
+            (Ok(T::AtAddIdentity), Some(NodeEnum::Constraint(constraint))) => {
+                self.constraint(constraint, parts)
+            }
             (Ok(T::AtSetIdentity), Some(NodeEnum::List(list))) => self.sequence_options(&list.items),
             (Ok(T::AtSetTableSpace), None) => self.plain(ObjectKind::Tablespace, name, Touch::Use, false),
             (Ok(T::AtSetAccessMethod), None) => self.plain_if(ObjectKind::AccessMethod, name, Touch::Use),
             (Ok(T::AtAddInherit | T::AtDropInherit), Some(NodeEnum::RangeVar(parent))) => {
                 self.relation(Some(parent), Columns::All, Touch::Attach, false);
             }
-            (Ok(T::AtAddOf), Some(NodeEnum::TypeName(name))) => self.type_name(Some(name), Touch::Like, false),
+            (Ok(T::AtAddOf), Some(NodeEnum::TypeName(name))) => {
+                self.type_name(Some(name), Touch::Like, false)
+            }
             (
                 Ok(T::AtAttachPartition | T::AtDetachPartition | T::AtDetachPartitionFinalize),
                 Some(NodeEnum::PartitionCmd(partition)),
@@ -153,8 +159,8 @@ fn value_of(type_name: &TypeName) -> NodeEnum {
     future_relation(&relation, &[], vec![("value".to_owned(), type_name.clone())])
 }
 
-pub(super) fn string_node(text: &String) -> Node {
-    Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval: text.clone() })) }
+pub(super) fn string_node(text: &str) -> Node {
+    Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval: text.to_owned() })) }
 }
 
 /// Changes that name nothing but the relation and parts of it.

@@ -20,7 +20,9 @@ impl Reader<'_> {
         let touch = if *is_from { Touch::Insert } else { Touch::Select };
         match (relation, query.as_deref().and_then(|node| node.node.as_ref())) {
             (Some(relation), None) => self.relation(Some(relation), columns(attlist), touch, false),
-            (None, Some(query)) if !is_from && plain_query(query).is_some() => self.query(query, QueryRole::CopyOut, Vec::new()),
+            (None, Some(query)) if !is_from && plain_query(query).is_some() => {
+                self.query(query, QueryRole::CopyOut, Vec::new())
+            }
             _ => self.unsupported("COPY of such a thing"),
         }
         if let Some(condition) = where_clause.as_deref().and_then(|node| node.node.as_ref()) {

@@ -4,8 +4,8 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     Alias, AlterFunctionStmt, AlterPolicyStmt, CompositeTypeStmt, CreateFunctionStmt, CreatePolicyStmt,
-    CreateSchemaStmt, CreateStatsStmt, CreateTrigStmt, FunctionParameter, IndexStmt, Node, RangeVar, RuleStmt,
-    StatsElem, TypeName,
+    CreateSchemaStmt, CreateStatsStmt, CreateTrigStmt, FunctionParameter, IndexStmt, Node, RangeVar,
+    RuleStmt, StatsElem, TypeName,
 };
 
 use super::Reader;
@@ -134,7 +134,8 @@ impl<'s> Reader<'_> {
     }
 
     pub(super) fn create_policy(&mut self, stmt: &'s CreatePolicyStmt) -> Command {
-        let CreatePolicyStmt { policy_name: _, table, cmd_name: _, permissive: _, roles, qual, with_check } = stmt;
+        let CreatePolicyStmt { policy_name: _, table, cmd_name: _, permissive: _, roles, qual, with_check } =
+            stmt;
         self.policy(table.as_ref(), roles, [node(qual), node(with_check)]);
         Command::CreatePolicy
     }
@@ -154,7 +155,8 @@ impl<'s> Reader<'_> {
     }
 
     pub(super) fn create_rule(&mut self, stmt: &RuleStmt) -> Command {
-        let RuleStmt { relation, rulename: _, where_clause: _, event: _, instead: _, actions: _, replace: _ } = stmt;
+        let RuleStmt { relation, rulename: _, where_clause: _, event: _, instead: _, actions: _, replace: _ } =
+            stmt;
         self.relation(relation.as_ref(), Columns::All, Touch::Rule, false);
         // Its actions see OLD and NEW, which no statement of ours can stand for.
         self.unsupported("CREATE RULE");
@@ -175,7 +177,15 @@ impl<'s> Reader<'_> {
     }
 
     pub(super) fn create_function(&mut self, stmt: &'s CreateFunctionStmt) -> Command {
-        let CreateFunctionStmt { is_procedure, replace, funcname, parameters, return_type, options, sql_body } = stmt;
+        let CreateFunctionStmt {
+            is_procedure,
+            replace,
+            funcname,
+            parameters,
+            return_type,
+            options,
+            sql_body,
+        } = stmt;
         let (command, kind) = match is_procedure {
             true => (Command::CreateProcedure, ObjectKind::Procedure),
             false => (Command::CreateFunction, ObjectKind::Function),

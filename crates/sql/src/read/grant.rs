@@ -3,7 +3,8 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterDefaultPrivilegesStmt, AlterRoleSetStmt, AlterRoleStmt, CreateRoleStmt, DropOwnedStmt, DropRoleStmt,
-    GrantRoleStmt, GrantStmt, GrantTargetType, Node, ObjectType, ReassignOwnedStmt, VariableSetKind, VariableSetStmt,
+    GrantRoleStmt, GrantStmt, GrantTargetType, Node, ObjectType, ReassignOwnedStmt, VariableSetKind,
+    VariableSetStmt,
 };
 
 use super::Reader;

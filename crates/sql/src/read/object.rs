@@ -3,8 +3,8 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterObjectDependsStmt, AlterObjectSchemaStmt, AlterOwnerStmt, CommentStmt, DropStmt, Node, ObjectType, RangeVar,
-    RenameStmt, SecLabelStmt,
+    AlterObjectDependsStmt, AlterObjectSchemaStmt, AlterOwnerStmt, CommentStmt, DropStmt, Node, ObjectType,
+    RangeVar, RenameStmt, SecLabelStmt,
 };
 
 use super::Reader;
@@ -56,9 +56,13 @@ pub(super) fn kind(object: i32) -> Option<Kind> {
         O::ObjectPolicy => (C::AlterPolicy, Some(C::DropPolicy), Form::PartOf(K::Policy)),
         O::ObjectTabconstraint => (C::AlterTable, None, Form::PartOf(K::Constraint)),
         O::ObjectFunction => (C::AlterFunction, Some(C::DropFunction), Form::Routine(RoutineKind::Function)),
-        O::ObjectProcedure => (C::AlterProcedure, Some(C::DropProcedure), Form::Routine(RoutineKind::Procedure)),
+        O::ObjectProcedure => {
+            (C::AlterProcedure, Some(C::DropProcedure), Form::Routine(RoutineKind::Procedure))
+        }
         O::ObjectRoutine => (C::AlterRoutine, Some(C::DropRoutine), Form::Routine(RoutineKind::Routine)),
-        O::ObjectAggregate => (C::AlterAggregate, Some(C::DropAggregate), Form::Routine(RoutineKind::Aggregate)),
+        O::ObjectAggregate => {
+            (C::AlterAggregate, Some(C::DropAggregate), Form::Routine(RoutineKind::Aggregate))
+        }
         O::ObjectType => (C::AlterType, Some(C::DropType), Form::Type),
         O::ObjectDomain => (C::AlterDomain, Some(C::DropDomain), Form::Type),
         O::ObjectDomconstraint => (C::AlterDomain, None, Form::DomainConstraint),
@@ -82,7 +86,9 @@ pub(super) fn kind(object: i32) -> Option<Kind> {
         O::ObjectTsdictionary => {
             (C::AlterTextSearchDictionary, Some(C::DropTextSearchDictionary), other(K::TextSearchDictionary))
         }
-        O::ObjectTsparser => (C::AlterTextSearchParser, Some(C::DropTextSearchParser), other(K::TextSearchParser)),
+        O::ObjectTsparser => {
+            (C::AlterTextSearchParser, Some(C::DropTextSearchParser), other(K::TextSearchParser))
+        }
         O::ObjectTstemplate => {
             (C::AlterTextSearchTemplate, Some(C::DropTextSearchTemplate), other(K::TextSearchTemplate))
         }
@@ -174,8 +180,12 @@ impl Reader<'_> {
             (Form::Schema | Form::Database | Form::Role | Form::Other(_), None, None) => {
                 self.named(named.form, subname, touch, *missing_ok);
             }
-            (Form::DomainConstraint, None, Some(domain)) => self.object(Form::Type, domain, touch, *missing_ok),
-            (form, relation, Some(object)) => self.target(form, relation.as_ref(), Some(object), "", *missing_ok),
+            (Form::DomainConstraint, None, Some(domain)) => {
+                self.object(Form::Type, domain, touch, *missing_ok)
+            }
+            (form, relation, Some(object)) => {
+                self.target(form, relation.as_ref(), Some(object), "", *missing_ok)
+            }
             (form, relation, None) => self.target(form, relation.as_ref(), None, subname, *missing_ok),
         }
         // Of a column, the tag is that of what it is a column of.
@@ -255,7 +265,8 @@ impl Reader<'_> {
             (Form::Type, Some(relation), None) => {
                 self.read(relation);
                 let schema = Some(&relation.schemaname).filter(|schema| !schema.is_empty());
-                let parts: Vec<Node> = schema.into_iter().chain([&relation.relname]).map(string_node).collect();
+                let parts: Vec<Node> =
+                    schema.into_iter().chain([&relation.relname]).map(|part| string_node(part)).collect();
                 self.type_of(&parts, touch, missing_ok);
             }
             (_, None, Some(object)) => self.object(form, object, touch, missing_ok),
@@ -339,4 +350,3 @@ impl Reader<'_> {
         }
     }
 }
-

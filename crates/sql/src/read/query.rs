@@ -197,10 +197,10 @@ impl Reader<'_> {
     /// SELECT INTO: the query is what is left without `INTO name`.
     pub(super) fn select_into(&mut self, stmt: &SelectStmt) -> Read {
         let Some(into) = into(stmt) else { return self.unknown() };
-        self.into_clause(into, ObjectKind::Table);
+        self.stored_into(into, ObjectKind::Table);
         let query = NodeEnum::SelectStmt(Box::new(without_into(stmt)));
         self.read(&query);
-        let blank = into.rel.as_ref().and_then(|rel| self.into_range(rel));
+        let blank = into.rel.as_ref().and_then(|rel| self.range_of_into(rel));
         let sql = blank.map(|blank| Sql::Slice { range: self.source.range.clone(), blank: Some(blank) });
         let sql = sql.filter(|sql| self.reads_as(&sql.bare(self.source.text), &shape(&query)));
         match sql.or_else(|| self.made(query)) {
@@ -214,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// From the keyword INTO to the end of the name that stands at `rel`.
-    fn into_range(&self, rel: &RangeVar) -> Option<Range<usize>> {
+    fn range_of_into(&self, rel: &RangeVar) -> Option<Range<usize>> {
         let text = self.source.text.as_bytes();
         let location = usize::try_from(rel.location).ok()?;
         let name = self.source.tokens.iter().position(|token| token.start == location)?;

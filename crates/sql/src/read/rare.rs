@@ -432,10 +432,10 @@ impl<'s> Reader<'_> {
             };
             let arg = node(&option.arg);
             match option.defname.to_ascii_lowercase().as_str() {
-                "sfunc" | "sfunc1" | "finalfunc" | "combinefunc" | "serialfunc" | "deserialfunc" | "msfunc"
-                | "minvfunc" | "mfinalfunc" | "input" | "output" | "receive" | "send" | "typmod_in"
-                | "typmod_out" | "analyze" | "subscript" | "canonical" | "subtype_diff" | "function"
-                | "procedure" | "restrict" | "join" => match arg {
+                "sfunc" | "sfunc1" | "finalfunc" | "combinefunc" | "serialfunc" | "deserialfunc"
+                | "msfunc" | "minvfunc" | "mfinalfunc" | "input" | "output" | "receive" | "send"
+                | "typmod_in" | "typmod_out" | "analyze" | "subscript" | "canonical" | "subtype_diff"
+                | "function" | "procedure" | "restrict" | "join" => match arg {
                     // SET (restrict = NONE)
                     None => {}
                     Some(NodeEnum::String(none)) if none.sval == "none" => {}
@@ -454,11 +454,31 @@ impl<'s> Reader<'_> {
                     None => {}
                     _ => self.unsupported("an attribute's operator"),
                 },
-                "internallength" | "passedbyvalue" | "alignment" | "storage" | "category" | "preferred"
-                | "default" | "delimiter" | "collatable" | "sspace" | "msspace" | "finalfunc_extra"
-                | "mfinalfunc_extra" | "finalfunc_modify" | "mfinalfunc_modify" | "initcond" | "initcond1"
-                | "minitcond" | "hypothetical" | "parallel" | "hashes" | "merges" | "collation"
-                | "subtype_opclass" | "multirange_type_name" => self.read(option),
+                "internallength"
+                | "passedbyvalue"
+                | "alignment"
+                | "storage"
+                | "category"
+                | "preferred"
+                | "default"
+                | "delimiter"
+                | "collatable"
+                | "sspace"
+                | "msspace"
+                | "finalfunc_extra"
+                | "mfinalfunc_extra"
+                | "finalfunc_modify"
+                | "mfinalfunc_modify"
+                | "initcond"
+                | "initcond1"
+                | "minitcond"
+                | "hypothetical"
+                | "parallel"
+                | "hashes"
+                | "merges"
+                | "collation"
+                | "subtype_opclass"
+                | "multirange_type_name" => self.read(option),
                 other => self.unsupported(format!("the attribute \"{other}\"")),
             }
         }
@@ -507,7 +527,8 @@ impl<'s> Reader<'_> {
                 self.unsupported("a part of an operator class");
                 continue;
             };
-            let CreateOpClassItem { itemtype, name, number: _, order_family: _, class_args, storedtype } = item;
+            let CreateOpClassItem { itemtype, name, number: _, order_family: _, class_args, storedtype } =
+                item;
             self.types(class_args, Touch::Use);
             self.type_name(storedtype.as_ref(), Touch::Use, false);
             // OPCLASS_ITEM_OPERATOR, _FUNCTION, _STORAGETYPE (src/include/nodes/parsenodes.h).

@@ -74,7 +74,7 @@ impl Reader<'_> {
             _ => (Command::CreateTableAs, ObjectKind::Table, QueryRole::CreateTableAs),
         };
         match into {
-            Some(into) => self.into_clause(into, kind),
+            Some(into) => self.stored_into(into, kind),
             None => self.unsupported("CREATE TABLE AS without a table"),
         }
         let effect = match inner(query) {
@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 
     /// The relation that a query's rows are put into.
-    pub(super) fn into_clause(&mut self, into: &IntoClause, kind: ObjectKind) {
+    pub(super) fn stored_into(&mut self, into: &IntoClause, kind: ObjectKind) {
         let IntoClause {
             rel,
             col_names: _,
@@ -117,7 +117,9 @@ impl Reader<'_> {
         self.new_relation(ObjectKind::View, view.as_ref(), *replace);
         self.read(list.as_slice());
         match inner(query) {
-            Some(node) if plain_query(node) == Some(Command::Select) => self.query(node, QueryRole::View, Vec::new()),
+            Some(node) if plain_query(node) == Some(Command::Select) => {
+                self.query(node, QueryRole::View, Vec::new())
+            }
             _ => self.unsupported("CREATE VIEW of such a statement"),
         }
         (Command::CreateView, Effect::Define)

@@ -2,8 +2,8 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    ColumnDef, ConstrType, Constraint, CreateForeignTableStmt, CreateStmt, IndexElem, Node, PartitionBoundSpec,
-    PartitionElem, PartitionSpec, RangeVar, TableLikeClause, TypeName,
+    ColumnDef, ConstrType, Constraint, CreateForeignTableStmt, CreateStmt, IndexElem, Node,
+    PartitionBoundSpec, PartitionElem, PartitionSpec, RangeVar, TableLikeClause, TypeName,
 };
 
 use super::Reader;
@@ -265,7 +265,8 @@ impl<'s> Reader<'_> {
         for element in part_params {
             match &element.node {
                 Some(NodeEnum::PartitionElem(element)) => {
-                    let PartitionElem { name: _, expr, collation: _, opclass: _, location: _ } = element.as_ref();
+                    let PartitionElem { name: _, expr, collation: _, opclass: _, location: _ } =
+                        element.as_ref();
                     parts.index.extend(node(expr));
                 }
                 _ => self.unsupported("a partition key"),
@@ -338,8 +339,5 @@ fn serial(name: &TypeName) -> Option<TypeName> {
         let sval = text.to_owned();
         Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval })) }
     };
-    (!name.pct_type).then(|| TypeName {
-        names: vec![part("pg_catalog"), part(integer)],
-        ..name.clone()
-    })
+    (!name.pct_type).then(|| TypeName { names: vec![part("pg_catalog"), part(integer)], ..name.clone() })
 }

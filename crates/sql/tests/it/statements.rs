@@ -48,7 +48,8 @@ fn ask(ask: &Ask, message: &str) -> String {
     let missing = |ok: &bool| if *ok { " if exists" } else { "" };
     match ask {
         Ask::Query { sql, role, parameters } => {
-            let parameters = if parameters.is_empty() { String::new() } else { format!(" with {parameters:?}") };
+            let parameters =
+                if parameters.is_empty() { String::new() } else { format!(" with {parameters:?}") };
             format!("query {role:?}{parameters} {}", text(sql, message))
         }
         Ask::Expression { sql, role } => format!("expression {role:?} {}", text(sql, message)),
@@ -71,7 +72,9 @@ fn ask(ask: &Ask, message: &str) -> String {
         Ask::Object { kind, name, touch, missing_ok } => {
             format!("{} {} {touch:?}{}", kind.name(), name.join("."), missing(missing_ok))
         }
-        Ask::Database { name, touch } => format!("database {} {touch:?}", name.as_deref().unwrap_or("(this)")),
+        Ask::Database { name, touch } => {
+            format!("database {} {touch:?}", name.as_deref().unwrap_or("(this)"))
+        }
         Ask::Role { name, touch } => format!("role {name:?} {touch:?}"),
         Ask::Setting { name, touch } => format!("setting {} {touch:?}", name.as_deref().unwrap_or("(all)")),
         Ask::Unsupported(what) => format!("unsupported: {what}"),

@@ -1,0 +1,148 @@
+//! What a database calls its objects, asked through a login's own connection. Knows which queries to run, not what their
+//! answers mean.
+
+use std::time::Duration;
+
+use session::{Catalog, CatalogError, Row};
+
+use crate::upstream::{QueryError, QueryLimits, Upstream};
+
+/// For a whole catalog: a hundred thousand tables of a hundred columns.
+const LIMITS: QueryLimits =
+    QueryLimits { rows_max: 10_000_000, bytes_max: 2 << 30, timeout: Duration::from_secs(120) };
+
+/// Rows that are held before they are taken in.
+const BATCH_ROWS: usize = 2_000;
+
+/// Operators that came with the server are decided by the function that runs; only others need to be known
+/// (`FirstNormalObjectId`, access/transam.h).
+const OWN_OPERATORS: &str = "o.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid";
+
+/// Why the catalog could not be read: the server's fault. The connection is to be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A query had no answer.
+    #[error("the catalog can't be read")]
+    Query(#[from] QueryError),
+    /// An answer makes no sense.
+    #[error("the catalog can't be understood")]
+    Rows(#[from] CatalogError),
+    /// The server's answer is no answer to what was asked.
+    #[error("the server did not say what names mean for this login")]
+    NameScope,
+}
+
+/// Reads the catalog as of one moment. The connection must be outside a transaction, and is so again.
+///
+/// # Errors
+/// See [`LoadError`].
+pub async fn load(upstream: &mut Upstream) -> Result<Catalog, LoadError> {
+    // The client's own time limits are for its statements, not for this one.
+    let transaction_timeout =
+        if upstream.version_major >= 17 { "; SET LOCAL transaction_timeout TO 0" } else { "" };
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout TO 0; \
+         SET LOCAL lock_timeout TO 0{transaction_timeout}"
+    );
+    upstream.query(&begin).await?;
+    let mut catalog = Catalog::default();
+    let mut relations = Batch::default();
+    let query = Catalog::relations_query(Catalog::SNAPSHOT_RELATIONS);
+    upstream.query_each(&query, LIMITS, |row| relations.add(row, &mut catalog)).await?;
+    catalog.add_relations(&relations.rows)?;
+    let mut functions = Vec::new();
+    upstream
+        .query_each(&Catalog::functions_query("true"), LIMITS, |row| {
+            take_in(&mut functions, row, |rows| catalog.add_functions(rows))
+        })
+        .await?;
+    catalog.add_functions(&functions)?;
+    let mut operators = Vec::new();
+    upstream
+        .query_each(&Catalog::operators_query(OWN_OPERATORS), LIMITS, |row| {
+            take_in(&mut operators, row, |rows| catalog.add_operators(rows))
+        })
+        .await?;
+    catalog.add_operators(&operators)?;
+    upstream.query("COMMIT").await?;
+    Ok(catalog)
+}
+
+/// Rows of relations: those of one relation, which are neighbours, must be taken in together.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Row>,
+}
+
+impl Batch {
+    fn add(&mut self, row: Row, catalog: &mut Catalog) -> Result<(), LoadError> {
+        let another = self.rows.last().is_some_and(|last| last.first() != row.first());
+        if another && self.rows.len() >= BATCH_ROWS {
+            catalog.add_relations(&self.rows)?;
+            self.rows.clear();
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+fn take_in(
+    batch: &mut Vec<Row>,
+    row: Row,
+    add: impl FnOnce(&[Row]) -> Result<(), CatalogError>,
+) -> Result<(), LoadError> {
+    batch.push(row);
+    if batch.len() >= BATCH_ROWS {
+        add(batch)?;
+        batch.clear();
+    }
+    Ok(())
+}
+
+/// Says what decides, besides the catalog, which objects a statement's names mean for this login: who it is, where names
+/// are looked for, and the settings that parse analysis reads. Logins with equal texts mean the same by the same names.
+///
+/// # Errors
+/// See [`LoadError`].
+pub async fn name_scope(upstream: &mut Upstream) -> Result<String, LoadError> {
+    let rows = upstream
+        .query(
+            "SELECT current_user, session_user, pg_catalog.current_database(), \
+             pg_catalog.current_setting('search_path'), \
+             pg_catalog.current_schemas(true)::pg_catalog.text, \
+             pg_catalog.current_setting('row_security'), \
+             pg_catalog.current_setting('standard_conforming_strings'), \
+             pg_catalog.current_setting('transform_null_equals')",
+        )
+        .await?;
+    let [row] = rows.as_slice() else { return Err(LoadError::NameScope) };
+    scope_of(row)
+}
+
+/// Joins the values so that no two rows give one text: each with its length before it.
+fn scope_of(row: &Row) -> Result<String, LoadError> {
+    let mut scope = String::new();
+    for value in row {
+        let value = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+        let value = value.ok_or(LoadError::NameScope)?;
+        scope.push_str(&format!("{}:{value},", value.len()));
+    }
+    Ok(scope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_differ_where_any_value_does() {
+        let scope = |values: &[&str]| {
+            scope_of(&values.iter().map(|value| Some(value.as_bytes().to_vec())).collect()).unwrap()
+        };
+        assert_eq!(scope(&["app", "\"$user\", public"]), "3:app,15:\"$user\", public,");
+        assert_ne!(scope(&["a,1:b", "c"]), scope(&["a", "b,1:c"]));
+        assert_ne!(scope(&["", "a"]), scope(&["a", ""]));
+        assert!(matches!(scope_of(&vec![None]), Err(LoadError::NameScope)));
+        assert!(matches!(scope_of(&vec![Some(vec![0xff])]), Err(LoadError::NameScope)));
+    }
+}

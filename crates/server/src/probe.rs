@@ -1,0 +1,279 @@
+//! What the command line asks of a database without a client: is it reachable, what does a statement touch.
+//!
+//! Logs in as a session would; executes nothing but catalog queries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::Bundle;
+use session::{Catalog, Examined, Examiner, Outbox, Progress};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::frame;
+
+use crate::stream::UpstreamStream;
+use crate::upstream::Target;
+use crate::{catalog, connection};
+
+/// To connect and log in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the answer to one flight of questions.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection for questions.
+pub struct Probe {
+    stream: UpstreamStream,
+    buffer: Vec<u8>,
+    catalog: Arc<Catalog>,
+    version_major: u32,
+}
+
+/// Why a probe came to nothing, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The database can't be reached or refuses the login.
+    #[error("database \"{0}\": {1}")]
+    Connect(String, String),
+    /// The connection broke.
+    #[error("the connection to the database broke: {0}")]
+    Io(#[from] std::io::Error),
+    /// The database does not answer.
+    #[error("the database did not answer within {ANSWER_TIMEOUT:?}")]
+    TimedOut,
+}
+
+impl Probe {
+    /// Logs in and reads the catalog.
+    ///
+    /// # Errors
+    /// [`ProbeError::Connect`]: operator.
+    pub async fn open(database: &config::Database) -> Result<Self, ProbeError> {
+        let failed = |why: String| ProbeError::Connect(database.name.clone(), why);
+        let target = Target::new(&database.upstream).map_err(|e| failed(oidc::chain(&e)))?;
+        let mut upstream = connection::log_in(database, &target, &[], CONNECT_TIMEOUT)
+            .await
+            .map_err(|failure| failed(failure.reason))?;
+        let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        Ok(Self {
+            stream: upstream.stream,
+            buffer: upstream.leftover,
+            catalog: Arc::new(catalog),
+            version_major: upstream.version_major,
+        })
+    }
+
+    /// Finds out what one statement touches.
+    ///
+    /// # Errors
+    /// - Outer, [`ProbeError`]: operator; the connection.
+    /// - Inner: the statement can't be understood; the words that a client would get.
+    pub async fn examine(&mut self, sql: &str) -> Result<Result<Examined, session::Refusal>, ProbeError> {
+        let mut examiner = match Examiner::new(sql, self.version_major, self.catalog.clone()) {
+            Ok(examiner) => examiner,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let examined = loop {
+            let mut out = Outbox::default();
+            match examiner.advance(&mut out.upstream) {
+                Ok(Progress::Asked) => self.send(&out).await?,
+                Ok(Progress::Done(examined)) => break Ok(examined),
+                Err(refusal) => break Err(refusal),
+            }
+            if let Err(refusal) = self.answers(|tag, body| examiner.answer(tag, body)).await? {
+                break Err(refusal);
+            }
+        };
+        // Ends the questions' transaction, or what an error has left.
+        let mut sync = Vec::new();
+        wire::frontend::encode::sync(&mut sync);
+        self.stream.write_all(&sync).await?;
+        self.stream.flush().await?;
+        let over = |tag: u8, _: &[u8]| Ok(tag == wire::backend::tag::READY_FOR_QUERY);
+        self.answers(over).await?.map(|()| examined).or_else(|refusal| Ok(Err(refusal)))
+    }
+
+    async fn send(&mut self, out: &Outbox) -> Result<(), ProbeError> {
+        self.stream.write_all(out.upstream.as_slice()).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Hands over messages until `take` says that it has all.
+    async fn answers<E>(
+        &mut self,
+        mut take: impl FnMut(u8, &[u8]) -> Result<bool, E>,
+    ) -> Result<Result<(), E>, ProbeError> {
+        let bytes_max = session::Limits::default().upstream_message_bytes_max;
+        loop {
+            let mut used = 0;
+            while let Ok(Some(frame)) = frame::next(self.buffer.get(used..).unwrap_or_default(), bytes_max) {
+                let taken = take(frame.tag, frame.body);
+                used += frame.raw.len();
+                match taken {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        self.buffer.drain(..used);
+                        return Ok(Ok(()));
+                    }
+                    Err(error) => {
+                        self.buffer.drain(..used);
+                        return Ok(Err(error));
+                    }
+                }
+            }
+            self.buffer.drain(..used);
+            let read = tokio::time::timeout(ANSWER_TIMEOUT, self.stream.read_buf(&mut self.buffer)).await;
+            if read.map_err(|_| ProbeError::TimedOut)?? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+}
+
+/// Finds out what statements touch, in order, over one connection.
+///
+/// # Errors
+/// [`ProbeError`]: operator; the database can't be asked. Of a single statement: why it would be refused.
+pub async fn analyse(
+    database: &config::Database,
+    bundle: &Bundle,
+    statements: &[&str],
+) -> Result<Vec<Result<policy::Analysis, String>>, ProbeError> {
+    let mut probe = Probe::open(database).await?;
+    let mut analyses = Vec::with_capacity(statements.len());
+    for sql in statements {
+        let examined = probe.examine(sql).await?;
+        analyses.push(examined.map_err(|refusal| refusal.to_string()).map(|examined| {
+            let facts = examined.facts();
+            policy::Analysis {
+                touches: examined.touches(bundle),
+                command: facts.command.to_owned(),
+                has_where: facts.has_where,
+                row_locks: facts.row_locks,
+            }
+        }));
+    }
+    Ok(analyses)
+}
+
+/// Runs the tests of a bundle that give SQL.
+///
+/// # Errors
+/// Which tests fail, or why they can't be run; for the operator.
+pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), String> {
+    let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let mut analyses = analyse(database, bundle, &statements).await.map_err(|error| oidc::chain(&error))?.into_iter();
+    let failures = policy::run_sql_tests(bundle, |_| {
+        analyses.next().unwrap_or_else(|| Err("the database was not asked about it".to_owned()))
+    });
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// One thing that a gateway needs from elsewhere, tried.
+pub struct Reach {
+    /// `issuer` or `database`.
+    pub what: &'static str,
+    /// Its name.
+    pub subject: String,
+    /// What was found, or what is wrong.
+    pub outcome: Result<String, String>,
+    /// What works and should be better.
+    pub advice: Vec<String>,
+}
+
+/// Tries every issuer and every database of a configuration.
+pub async fn connect_check(config: &config::Config) -> Vec<Reach> {
+    let mut found = Vec::new();
+    match crate::serve::issuers(&config.issuers).map(oidc::Issuers::new) {
+        Ok(Ok(issuers)) => {
+            for issuer in issuers.iter() {
+                let checked = issuer.check().await;
+                found.push(Reach {
+                    what: "issuer",
+                    subject: issuer.name().to_owned(),
+                    advice: checked.as_ref().map(|c| c.left_out.clone()).unwrap_or_default(),
+                    outcome: checked
+                        .map(|c| format!("{} keys at {}", c.keys.len(), c.jwks_uri))
+                        .map_err(|error| oidc::chain(&*error)),
+                });
+            }
+        }
+        Ok(Err(error)) => found.push(Reach::failed("issuer", "*", oidc::chain(&error))),
+        Err(error) => found.push(Reach::failed("issuer", "*", oidc::chain(&error))),
+    }
+    for database in &config.databases {
+        found.push(match reach(database).await {
+            Ok(reach) => reach,
+            Err(error) => Reach::failed("database", &database.name, oidc::chain(&error)),
+        });
+    }
+    found
+}
+
+impl Reach {
+    fn failed(what: &'static str, subject: &str, why: String) -> Self {
+        Self { what, subject: subject.to_owned(), outcome: Err(why), advice: Vec::new() }
+    }
+}
+
+async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
+    let failed = |why: String| ProbeError::Connect(database.name.clone(), why);
+    let target = Target::new(&database.upstream).map_err(|e| failed(oidc::chain(&e)))?;
+    let mut upstream = connection::log_in(database, &target, &[], CONNECT_TIMEOUT)
+        .await
+        .map_err(|failure| failed(failure.reason))?;
+    let version = upstream.version_major;
+    let rows = upstream
+        .query(
+            "SELECT pg_catalog.current_setting('log_min_messages'), r.rolsuper, r.rolbypassrls, r.rolname \
+             FROM pg_catalog.pg_roles r WHERE r.rolname = current_user",
+        )
+        .await
+        .map_err(|e| failed(oidc::chain(&e)))?;
+    let mut advice = Vec::new();
+    let mut who = String::new();
+    if let Some([messages, superuser, bypass, name]) = rows.first().map(Vec::as_slice) {
+        let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+        who = text(name);
+        let quoted = model::quote_identifier(&who);
+        if text(superuser) == "t" {
+            advice.push(format!("the login {who} is a superuser: PostgreSQL itself refuses it nothing; use a role with no more than the policy allows"));
+        }
+        if text(bypass) == "t" {
+            advice.push(format!("the login {who} bypasses row-level security"));
+        }
+        if text(messages) != "fatal" && text(messages) != "panic" {
+            advice.push(format!(
+                "the server's log gets a query tree for each new statement shape; to stop that, a superuser runs: \
+                 ALTER ROLE {quoted} SET log_min_messages = fatal;"
+            ));
+        }
+    }
+    if querytree::ServerVersion::from_major(version).is_none() {
+        return Err(failed(format!("PostgreSQL {version} is not one that Gatepost can read; it reads 14 to 18")));
+    }
+    let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+    if let Ok(bundle) = policy::load(&database.policy, &database.name) {
+        let missing = tags_without_column(&catalog, &bundle);
+        advice.extend(missing.into_iter().map(|tag| format!("[tags] \"{tag}\" matches no column of the database")));
+    }
+    Ok(Reach {
+        what: "database",
+        subject: database.name.clone(),
+        outcome: Ok(format!("PostgreSQL {version}, logged in as {who}, {} relations", catalog.relations().count())),
+        advice,
+    })
+}
+
+/// Lists the patterns in a bundle's `[tags]` that match no column: mistakes, or columns that have gone.
+pub(crate) fn tags_without_column(catalog: &Catalog, bundle: &Bundle) -> Vec<String> {
+    let missing = bundle.tag_patterns().iter().filter(|pattern| {
+        !catalog.relations().any(|(_, relation)| relation.columns.iter().any(|c| pattern.matches(&relation.name, &c.name)))
+    });
+    missing.map(ToString::to_string).collect()
+}

@@ -175,8 +175,13 @@ impl Search<'_> {
     fn ask(&mut self, touch: &Touch, masked: bool, approvers: &[String]) -> Result<Answer, String> {
         let mut approved_by = self.request.context.approved_by.clone();
         approved_by.extend(approvers.iter().cloned());
-        let promise = Promise { masked, approved_by, has_where: self.request.context.statement.has_where };
+        let promise = Promise { masked, approved_by, has_where: self.has_where(touch.action) };
         self.inquiry.ask(touch.action, &touch.resource, &promise)
+    }
+
+    /// SECURITY: TRUNCATE never chooses rows, whatever the request says of the statement.
+    fn has_where(&self, action: Action) -> bool {
+        self.request.context.statement.has_where && action != Action::Truncate
     }
 
     /// Steps 3 to 5.
@@ -249,11 +254,8 @@ impl Search<'_> {
                 help.push(Help::Masked);
             }
         }
-        let statement = self.request.context.statement;
-        if touch.action.group() == ActionGroup::Write
-            && !statement.has_where
-            && self.inquiry.uses(touch.action).statement
-        {
+        let could_choose = touch.action.group() == ActionGroup::Write && touch.action != Action::Truncate;
+        if could_choose && !self.has_where(touch.action) && self.inquiry.uses(touch.action).statement {
             let approved_by = self.request.context.approved_by.clone();
             let promise = Promise { masked: false, approved_by, has_where: true };
             if self.inquiry.ask(touch.action, &touch.resource, &promise)?.allowed {

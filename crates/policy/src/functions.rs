@@ -2,10 +2,10 @@
 //!
 //! Read from `pg_proc` of PostgreSQL 14 to 18 (postgres.bki). The rule, in this order:
 //!
-//! 1. a name in [`DANGEROUS`] has the class given there, whichever schema it is in;
+//! 1. a name in `DANGEROUS` has the class given there, whichever schema it is in;
 //! 2. a function that didn't come with the server is `Unknown`;
 //! 3. a built-in one that is immutable is harmless: it may not look at the database at all;
-//! 4. a built-in one that is stable or volatile is harmless if [`HARMLESS`] names it;
+//! 4. a built-in one that is stable or volatile is harmless if `HARMLESS` names it;
 //! 5. anything else is `Unknown`.
 //!
 //! SECURITY: stable functions read the database, so a newer server's are not harmless before somebody has read them.

@@ -42,6 +42,8 @@ pub(crate) enum Cell {
     Condition { query: QueryId },
     /// What a window's rows are chosen and ordered by.
     Window { query: QueryId, window: u32 },
+    /// What an aggregate's input is sorted by.
+    Sorted { query: QueryId, number: usize },
     /// Everything that a query writes.
     Written { query: QueryId },
     /// What a query's row-level security reads.
@@ -116,6 +118,11 @@ impl Flow {
     /// Returns a cell's number if it was named.
     pub(crate) fn find(&self, cell: Cell) -> Option<CellId> {
         self.ids.get(&cell).copied()
+    }
+
+    /// Returns how many cells were named so far.
+    pub(crate) fn count(&self) -> usize {
+        self.cells.len()
     }
 
     /// Returns all cells named so far.

@@ -4,6 +4,11 @@
 //! `debug_print_rewritten` is on and `client_min_messages` is `log`. Identifiers in it are whatever a client likes, so
 //! it is hostile input: what does not fit exactly is [`Unknown`], and the statement is to be refused.
 //!
+//! What no tree says, and whoever asks must know of: what functions do (SQL functions are inlined later), triggers,
+//! check constraints, what generated columns are generated from, columns and rows of children and partitions, and that a
+//! Parse message, though it executes nothing, runs the input functions of the types of its literals, domain checks
+//! inside arrays and composites included.
+//!
 //! In the order a tree meets them: `unwrap` undoes line breaks, `token` finds tokens, `tree` reads nodes as `nodes` lists
 //! them, `analysis` with `scope` and `flow` finds out what flows where, `access` is what comes out.
 

@@ -10,7 +10,9 @@ use config::{Host, Roots, UpstreamTls};
 use model::Secret;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
@@ -90,10 +92,7 @@ pub fn acceptor(certificates: &[u8], key: &Secret<String>) -> Result<TlsAcceptor
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn certificates_of(
-    pem: &[u8],
-    what: impl Fn() -> String,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates_of(pem: &[u8], what: impl Fn() -> String) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| TlsError::Pem(what(), error))?;
@@ -174,9 +173,7 @@ fn named(path: &Path) -> String {
 /// [`TlsError::HostName`]: operator; also a Unix socket's folder, which has no certificate.
 pub fn server_name(host: &Host) -> Result<ServerName<'static>, TlsError> {
     match host {
-        Host::Name(name) => {
-            ServerName::try_from(name.clone()).map_err(|_| TlsError::HostName(name.clone()))
-        }
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| TlsError::HostName(name.clone())),
         Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
         Host::Socket(folder) => Err(TlsError::HostName(folder.display().to_string())),
     }
@@ -208,14 +205,16 @@ pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
     let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())?;
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     match error {
-        UnknownIssuer => Some("the certificate's authority is not trusted: name its certificate with sslrootcert"),
+        UnknownIssuer => {
+            Some("the certificate's authority is not trusted: name its certificate with sslrootcert")
+        }
         NotValidForName | NotValidForNameContext { .. } => {
             Some("the certificate is for another host: connect by a name in its subjectAltName")
         }
         Expired | ExpiredContext { .. } => Some("the certificate has expired"),
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            Some("the server shows an authority's certificate: give it one of its own, signed by that authority")
-        }
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Some(
+            "the server shows an authority's certificate: give it one of its own, signed by that authority",
+        ),
         _ => None,
     }
 }
@@ -281,7 +280,13 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let end = ParsedCertificate::try_from(end)?;
-        verify_server_cert_signed_by_trust_anchor(&end, &self.roots, intermediates, now, self.algorithms.all)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &end,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
         Ok(ServerCertVerified::assertion())
     }
 

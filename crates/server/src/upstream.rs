@@ -143,7 +143,8 @@ async fn log_in(
 ) -> Result<Upstream, LoginFault> {
     let packet = startup_packet(target, user.expose(), parameters)?;
     let connected = connect(target, None, timeout).await?;
-    let mut channel = Channel { stream: connected.stream, inbox: Inbox::new(MESSAGE_BYTES_MAX, LOGIN_BYTES_MAX) };
+    let mut channel =
+        Channel { stream: connected.stream, inbox: Inbox::new(MESSAGE_BYTES_MAX, LOGIN_BYTES_MAX) };
     channel.send(&packet).await?;
     let version = authenticate::Exchange {
         user: user.expose(),

@@ -74,7 +74,7 @@ impl Examiner {
     pub fn advance(&mut self, out: &mut UpstreamBytes) -> Result<Progress, Refusal> {
         loop {
             let too_long = |error: wire::EncodeError| Refusal::TooLarge(error.to_string());
-            if self.inquiry.ask(out).map_err(too_long)? {
+            if !self.inquiry.is_sent() && self.inquiry.ask(out).map_err(too_long)? {
                 return Ok(Progress::Asked);
             }
             let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };

@@ -136,6 +136,11 @@ impl Inquiry {
         Ok(self.closes_left > 0)
     }
 
+    /// Whether what is to be asked next has been asked.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent
+    }
+
     /// Takes one message of the server's that answers a flight; `true` if the flight is over.
     pub(crate) fn message(
         &mut self,

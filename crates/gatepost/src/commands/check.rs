@@ -84,6 +84,11 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
         config.warnings.iter().map(|it| Finding::warning("configuration", &*subject, it.to_string())),
     );
     check_secrets(&config, &mut findings).await;
+    check_tls(&config, &mut findings).await;
+    if let Err(error) = server::issuers(&config.issuers).and_then(|issuers| Ok(oidc::Issuers::new(issuers)?))
+    {
+        findings.push(Finding::failed("issuer", "*", chain(&error)));
+    }
     for database in &config.databases {
         if let Some(bundle) = bundles::check_bundle(&database.policy, &database.name, format, &mut findings) {
             check_mask_keys(&config, &bundle, &mut findings);
@@ -144,6 +149,25 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
         all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
     }
     all
+}
+
+/// Certificate and key must be readable, and belong together.
+async fn check_tls(config: &Config, findings: &mut Vec<Finding>) {
+    let Some(tls) = &config.listen.tls else { return };
+    // What is wrong with the key's place is told among the secrets.
+    let Ok(key) = server::secrets::resolve(&tls.key).await else { return };
+    let subject = tls.certificate.display().to_string();
+    let certificate = match std::fs::read(&tls.certificate) {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            findings.push(Finding::failed("certificate", subject, error.to_string()));
+            return;
+        }
+    };
+    findings.push(match server::tls::acceptor(&certificate, &key) {
+        Ok(_) => Finding::good("certificate", subject, "it and its key belong together"),
+        Err(error) => Finding::failed("certificate", subject, chain(&error)),
+    });
 }
 
 fn check_mask_keys(config: &Config, bundle: &Bundle, findings: &mut Vec<Finding>) {

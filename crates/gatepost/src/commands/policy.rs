@@ -134,8 +134,7 @@ async fn test(config: Option<&Path>, database: Option<&str>, format: Format) -> 
             continue;
         }
         let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
-        let mut analyses = match server::probe::analyse(database, &bundle, &statements).await
-        {
+        let mut analyses = match server::probe::analyse(database, &bundle, &statements).await {
             Ok(analyses) => VecDeque::from(analyses),
             Err(error) => {
                 findings.push(Finding::failed("tests", &*database.name, crate::failure::chain(&error)));

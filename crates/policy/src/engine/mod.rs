@@ -3,6 +3,7 @@
 //! `rules` reads and checks rules once, `inquiry` puts questions to them. Knows no TOML, no files and no obligations.
 
 mod depth;
+mod entities;
 mod inquiry;
 mod rules;
 

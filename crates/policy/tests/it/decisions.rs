@@ -270,6 +270,10 @@ fn a_forbid_that_approval_lifts_is_among_the_reasons() {
     assert_eq!(said(&asking.decide(&bundle, &touches)), "allow: allow by [write]");
     asking.has_where = false;
     assert_eq!(said(&asking.decide(&bundle, &touches)), "hold dba: hold dba by [whole write]");
+    // TRUNCATE has no WHERE, whatever is said of the statement
+    asking.has_where = true;
+    let touches = [relation(Action::Truncate, "public.t")];
+    assert_eq!(said(&asking.decide(&bundle, &touches)), "hold dba: hold dba by [whole write]");
 }
 
 #[test]

@@ -40,9 +40,9 @@ const INT4: Oid = Oid(23);
 impl<'t> Analysis<'t> {
     /// Lets all that an expression depends on flow into `walk.into`, and notes what it runs.
     pub(super) fn walk(&mut self, root: NodeRef<'t>, walk: Walk) -> Result<(), Unknown> {
-        let mut pending = vec![(root, walk.passage)];
-        while let Some((node, passage)) = pending.pop() {
-            let walk = Walk { passage, ..walk };
+        let mut pending = vec![(root, walk.into, walk.passage)];
+        while let Some((node, into, passage)) = pending.pop() {
+            let mut walk = Walk { into, passage, ..walk };
             let mut inner = Passage::Computed;
             match node.tag() {
                 Tag::Var => self.walk_var(node, walk)?,
@@ -54,6 +54,7 @@ impl<'t> Analysis<'t> {
                     let window = self.flow.cell(window);
                     self.flow.add(walk.into, window, Passage::Computed);
                 }
+                Tag::TargetEntry if node.number("ressortgroupref")? != 0 => walk.into = self.sorted(walk),
                 Tag::CurrentOfExpr => {
                     self.facts.current_of.insert(node.name("cursor_name")?);
                 }
@@ -77,12 +78,24 @@ impl<'t> Analysis<'t> {
                         _ => std::slice::from_ref(&value),
                     };
                     for child in children {
-                        pending.extend(node.node(*child)?.map(|child| (child, inner)));
+                        pending.extend(node.node(*child)?.map(|child| (child, walk.into, inner)));
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Makes a cell for what an aggregate sorts its input by, or takes equal values of only once.
+    ///
+    /// From 16 on that order may be the input's of all aggregates beside it, so it decides over more than this value.
+    fn sorted(&mut self, walk: Walk) -> CellId {
+        let number = self.flow.count();
+        let sorted = self.settled(Cell::Sorted { query: walk.query, number });
+        self.flow.add(walk.into, sorted, Passage::Computed);
+        let condition = self.flow.cell(Cell::Condition { query: walk.query });
+        self.flow.add(condition, sorted, Passage::Computed);
+        sorted
     }
 
     /// Notes what a node's fields say by themselves.

@@ -28,6 +28,7 @@ impl Analysis<'_> {
             Cell::Target { query, .. }
             | Cell::Condition { query }
             | Cell::Window { query, .. }
+            | Cell::Sorted { query, .. }
             | Cell::Written { query }
             | Cell::Security { query } => {
                 return Err(self.query(query)?.node.unknown(format!("no {cell:?}")));

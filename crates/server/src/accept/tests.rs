@@ -36,9 +36,7 @@ impl Gateway {
         let address = ClientAddr(from.map_or(address, |from| from.parse().unwrap()));
         let acceptor = tls.then(|| self.acceptor.clone());
         let outcome =
-            tokio::spawn(
-                async move { negotiate_with(server, address, acceptor.as_ref(), plain).await },
-            );
+            tokio::spawn(async move { negotiate_with(server, address, acceptor.as_ref(), plain).await });
         (client, outcome)
     }
 
@@ -316,8 +314,7 @@ async fn versions_and_extensions_that_are_not_known_are_negotiated() {
 async fn other_hosts_must_use_tls() {
     let gateway = Gateway::new();
     for first in [&b""[..], GSS] {
-        let (mut client, outcome) =
-            gateway.connect(true, Some(ELSEWHERE), PlainText::OnLoopback).await;
+        let (mut client, outcome) = gateway.connect(true, Some(ELSEWHERE), PlainText::OnLoopback).await;
         if !first.is_empty() {
             client.write_all(first).await.unwrap();
             assert_eq!(byte(&mut client).await, b'N');

@@ -100,9 +100,9 @@ impl Exchange<'_> {
     fn accept(&self, stage: &Stage) -> Result<(), LoginFault> {
         match (stage, self.requirement) {
             // SECURITY: whoever skips the proof does not know the password.
-            (Stage::ScramFirst(_) | Stage::ScramFinal(_), _) => {
-                Err(LoginFault::Downgrade("ended SCRAM authentication without showing that it knows the password"))
-            }
+            (Stage::ScramFirst(_) | Stage::ScramFinal(_), _) => Err(LoginFault::Downgrade(
+                "ended SCRAM authentication without showing that it knows the password",
+            )),
             (Stage::Proved(scram::Verified { .. }, mechanism), Requirement::Require)
                 if *mechanism == SCRAM_SHA_256_PLUS =>
             {

@@ -97,7 +97,10 @@ async fn peers(target: &Target, to: Option<&PeerAddr>) -> Result<Peers, LoginFau
     }
 }
 
-async fn connect_any(addresses: &[SocketAddr], timeout: Duration) -> Result<(TcpStream, SocketAddr), LoginFault> {
+async fn connect_any(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+) -> Result<(TcpStream, SocketAddr), LoginFault> {
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = LoginFault::NoAddress;
     for address in addresses {

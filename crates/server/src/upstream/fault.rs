@@ -25,7 +25,7 @@ const TEXT_CHARS_MAX: usize = 500;
 #[derive(Debug)]
 pub struct LoginError {
     target: String,
-    fault: LoginFault,
+    pub(super) fault: LoginFault,
 }
 
 impl LoginError {
@@ -164,7 +164,9 @@ pub enum LoginFault {
     #[error("it asks for a password by {0}, and none is configured; add password to login")]
     NoPassword(&'static str),
     /// Operator, or somebody in between: a downgrade.
-    #[error("it asks for the password in clear text over an unprotected connection; use sslmode=verify-full, or SCRAM")]
+    #[error(
+        "it asks for the password in clear text over an unprotected connection; use sslmode=verify-full, or SCRAM"
+    )]
     ClearText,
     /// Operator of the server: a method we have no answer to.
     #[error("it asks for {0} authentication, which is not supported; let it ask for scram-sha-256")]
@@ -268,7 +270,8 @@ impl From<ReadFault> for LoginFault {
 /// it knows our encoding may be in any.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let mut out: String = text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut out: String =
+        text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(TEXT_CHARS_MAX).is_some() {
         out.push('…');
     }

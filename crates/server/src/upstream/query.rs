@@ -138,8 +138,7 @@ impl Upstream {
         encode::query(&mut message, sql.as_bytes()).map_err(QueryError::from)?;
         self.stream.write_all(&message).await.map_err(QueryError::Io)?;
         self.stream.flush().await.map_err(QueryError::Io)?;
-        let mut inbox =
-            Inbox::after(std::mem::take(&mut self.leftover), limits.bytes_max, limits.bytes_max);
+        let mut inbox = Inbox::after(std::mem::take(&mut self.leftover), limits.bytes_max, limits.bytes_max);
         let (mut refused, mut rows) = (None, 0);
         loop {
             let message = inbox.next(&mut self.stream).await;

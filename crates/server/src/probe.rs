@@ -73,7 +73,7 @@ impl Probe {
         };
         let examined = loop {
             let mut out = Outbox::default();
-            match examiner.advance(&mut out.upstream) {
+            match examiner.advance(std::time::Instant::now(), &mut out.upstream) {
                 Ok(Progress::Asked) => self.send(&out).await?,
                 Ok(Progress::Done(examined)) => break Ok(examined),
                 Err(refusal) => break Err(refusal),
@@ -155,23 +155,34 @@ pub async fn analyse(
     Ok(analyses)
 }
 
+/// Why a bundle's tests did not pass, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// They ran, and these failed.
+    #[error("tests of the bundle fail:\n{0}")]
+    Failed(String),
+    /// They could not be run.
+    #[error("tests of the bundle can't be run: {0}")]
+    NotRun(#[from] ProbeError),
+}
+
 /// Runs the tests of a bundle that give SQL.
 ///
 /// # Errors
-/// Which tests fail, or why they can't be run; for the operator.
-pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), String> {
+/// [`TestError`].
+pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), TestError> {
     let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
     if statements.is_empty() {
         return Ok(());
     }
-    let mut analyses = analyse(database, bundle, &statements).await.map_err(|error| oidc::chain(&error))?.into_iter();
+    let mut analyses = analyse(database, bundle, &statements).await?.into_iter();
     let failures = policy::run_sql_tests(bundle, |_| {
         analyses.next().unwrap_or_else(|| Err("the database was not asked about it".to_owned()))
     });
     if failures.is_empty() {
         return Ok(());
     }
-    Err(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    Err(TestError::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 /// One thing that a gateway needs from elsewhere, tried.
@@ -238,7 +249,9 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
     let mut advice = Vec::new();
     let mut who = String::new();
     if let Some([messages, superuser, bypass, name]) = rows.first().map(Vec::as_slice) {
-        let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+        let text = |value: &Option<Vec<u8>>| {
+            String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
+        };
         who = text(name);
         let quoted = model::quote_identifier(&who);
         if text(superuser) == "t" {
@@ -255,17 +268,24 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
         }
     }
     if querytree::ServerVersion::from_major(version).is_none() {
-        return Err(failed(format!("PostgreSQL {version} is not one that Gatepost can read; it reads 14 to 18")));
+        return Err(failed(format!(
+            "PostgreSQL {version} is not one that Gatepost can read; it reads 14 to 18"
+        )));
     }
     let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
     if let Ok(bundle) = policy::load(&database.policy, &database.name) {
         let missing = tags_without_column(&catalog, &bundle);
-        advice.extend(missing.into_iter().map(|tag| format!("[tags] \"{tag}\" matches no column of the database")));
+        advice.extend(
+            missing.into_iter().map(|tag| format!("[tags] \"{tag}\" matches no column of the database")),
+        );
     }
     Ok(Reach {
         what: "database",
         subject: database.name.clone(),
-        outcome: Ok(format!("PostgreSQL {version}, logged in as {who}, {} relations", catalog.relations().count())),
+        outcome: Ok(format!(
+            "PostgreSQL {version}, logged in as {who}, {} relations",
+            catalog.relations().count()
+        )),
         advice,
     })
 }
@@ -273,7 +293,9 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
 /// Lists the patterns in a bundle's `[tags]` that match no column: mistakes, or columns that have gone.
 pub(crate) fn tags_without_column(catalog: &Catalog, bundle: &Bundle) -> Vec<String> {
     let missing = bundle.tag_patterns().iter().filter(|pattern| {
-        !catalog.relations().any(|(_, relation)| relation.columns.iter().any(|c| pattern.matches(&relation.name, &c.name)))
+        !catalog
+            .relations()
+            .any(|(_, relation)| relation.columns.iter().any(|c| pattern.matches(&relation.name, &c.name)))
     });
     missing.map(ToString::to_string).collect()
 }

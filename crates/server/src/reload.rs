@@ -31,7 +31,8 @@ pub(crate) fn watch(gateway: &Arc<Gateway>) -> Option<RecommendedWatcher> {
             return None;
         }
     };
-    let folders: HashSet<PathBuf> = gateway.databases.values().map(|served| served.config.policy.clone()).collect();
+    let folders: HashSet<PathBuf> =
+        gateway.databases.values().map(|served| served.config.policy.clone()).collect();
     for folder in folders {
         if let Err(error) = watcher.watch(&folder, RecursiveMode::Recursive) {
             tracing::error!(%error, folder = %folder.display(), "policy folder can't be watched; SIGHUP reloads it");
@@ -66,7 +67,7 @@ async fn one(gateway: &Gateway, served: &Served) {
     }
     // SECURITY: a bundle whose tests can't be run is as good as one whose tests fail.
     if let Err(why) = probe::run_tests(&served.config, &bundle).await {
-        return refuse(gateway, name, &why);
+        return refuse(gateway, name, &oidc::chain(&why));
     }
     let hash = hex::encode(bundle.hash());
     let event =
@@ -85,14 +86,3 @@ fn refuse(gateway: &Gateway, database: &str, reason: &str) {
         tracing::error!(%error, "that a policy was refused can't be recorded");
     }
 }
-
-/// Runs the tests of a bundle that is in force from the start. Its upstream may be down, which keeps no other database from
-/// being served.
-pub(crate) async fn run_sql_tests_at_start(gateway: &Gateway, served: &Served) {
-    let bundle = served.bundle();
-    if let Err(why) = probe::run_tests(&served.config, &bundle).await {
-        tracing::error!(database = served.config.name, reason = why, "tests of the policy fail or can't be run");
-        let _ = gateway.record(&Event::PolicyRefused { database: &served.config.name, reason: &why });
-    }
-}
-

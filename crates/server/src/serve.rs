@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::gateway::{Gateway, Served, progress};
 use crate::shell::Order;
 use crate::upstream::Target;
-use crate::{connection, reload, secrets, tls};
+use crate::{connection, probe, reload, secrets, tls};
 
 /// Why the gateway can't start, or had to stop. Always the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,22 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
     let mut databases = HashMap::new();
     for database in &config.databases {
         let bundle = load(database, &journal)?;
+        // Its upstream may be down, which keeps no other database from being served.
+        match probe::run_tests(database, &bundle).await {
+            Ok(()) => {}
+            Err(error @ probe::TestError::NotRun(_)) => {
+                tracing::warn!(database = database.name, reason = oidc::chain(&error), "policy");
+            }
+            Err(error @ probe::TestError::Failed(_)) => {
+                let reason = error.to_string();
+                journal.append(
+                    &Event::PolicyRefused { database: &database.name, reason: &reason },
+                    SystemTime::now(),
+                )?;
+                journal.write()?;
+                return Err(ServeError::Policy(database.name.clone(), reason));
+            }
+        }
         let target = Arc::new(Target::new(&database.upstream)?);
         let shared = Database::new(settings(&config, database, &keys));
         let served = Served::new(database.clone(), target, shared, bundle);
@@ -92,7 +108,8 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
     }
     let tls = match &config.listen.tls {
         Some(listen) => {
-            let key = secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
+            let key =
+                secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
             let certificate = std::fs::read(&listen.certificate)
                 .map_err(|error| ServeError::Certificate(listen.certificate.clone(), error))?;
             Some(tls::acceptor(&certificate, &key)?)
@@ -117,9 +134,6 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let watcher = reload::watch(&gateway);
-    for served in gateway.databases.values() {
-        reload::run_sql_tests_at_start(&gateway, served).await;
-    }
     let postgres = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let mut accepting = JoinSet::new();
     let sessions = tokio_util_tracker();

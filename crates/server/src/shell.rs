@@ -163,12 +163,16 @@ impl Shell {
                         }
                     }
                     Effect::VerifyCredential { token, method } => {
-                        self.step = Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
+                        self.step =
+                            Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
                     }
                     Effect::Connect { parameters } => {
                         if let Some(served) = &self.served {
-                            self.step =
-                                Some(Box::pin(self.context.clone().connect(self.gateway.clone(), served.clone(), parameters)));
+                            self.step = Some(Box::pin(self.context.clone().connect(
+                                self.gateway.clone(),
+                                served.clone(),
+                                parameters,
+                            )));
                         }
                     }
                     Effect::CancelUpstream => {
@@ -176,7 +180,10 @@ impl Shell {
                             let handle = handle.clone();
                             tokio::spawn(async move {
                                 if let Err(error) = handle.cancel().await {
-                                    tracing::warn!(reason = error.reason(), "the upstream could not be told to cancel");
+                                    tracing::warn!(
+                                        reason = error.reason(),
+                                        "the upstream could not be told to cancel"
+                                    );
                                 }
                             });
                         }
@@ -402,7 +409,10 @@ impl Shell {
     }
 
     fn poll_read_client(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.client_open || self.out.upstream.as_slice().len() >= SCRATCH_BYTES || !self.session.wants_client() {
+        if !self.client_open
+            || self.out.upstream.as_slice().len() >= SCRATCH_BYTES
+            || !self.session.wants_client()
+        {
             return false;
         }
         SCRATCH.with_borrow_mut(|scratch| {

@@ -4,6 +4,7 @@
 
 mod build;
 mod facts;
+mod total;
 mod utility;
 
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(crate) struct Analysis {
     /// Columns that are used without being returned: whether their values may be seen decides whether errors may quote them.
     pub(crate) seen: Vec<(Touch, Vec<(QualifiedName, String)>)>,
     pub(crate) results: Results,
+    /// Something in it can fail, or take its time, depending on the values that it computes with.
+    pub(crate) computes_in_the_open: bool,
     /// Nothing but reading: no change, no lock, no function that could do either.
     pub(crate) reads_only: bool,
     /// Names may have another meaning after it.
@@ -86,6 +89,7 @@ impl Analysis {
             inherits: vec![Vec::new()],
             seen: Vec::new(),
             results: Results::None,
+            computes_in_the_open: false,
             reads_only: true,
             unsettles: false,
             defines: false,
@@ -119,9 +123,23 @@ impl Analysis {
         }
     }
 
+    /// Says when, and in which epoch of the catalog, the server was asked.
+    pub(crate) fn learnt(&mut self, asked: Instant, epoch: u64) {
+        self.asked = asked;
+        self.epoch = epoch;
+        if let Some(inner) = &self.inner {
+            self.inner = Some(Arc::new(Self { asked, epoch, ..Self::clone(inner) }));
+        }
+    }
+
     /// Returns the word that audit and policy use for the kind of statement.
     pub(crate) fn kind(&self) -> &'static str {
         self.command.map_or("", Command::tag)
+    }
+
+    /// Nothing but the session and its transaction: there is no name in it to mean something else.
+    pub(crate) fn touches_nothing(&self) -> bool {
+        self.touches.iter().all(|touch| touch.resource == Resource::Database)
     }
 
     pub(crate) fn copies_in(&self) -> bool {
@@ -133,6 +151,19 @@ impl Analysis {
             Effect::CopyOut(format @ CopyFormat { source: CopySource::Client, .. }) => Some(format),
             _ => None,
         }
+    }
+
+    /// Columns (by touch) whose value reaches the result by way of a computation that could tell of it.
+    pub(crate) fn told_columns(&self) -> Vec<usize> {
+        let (Results::Columns(columns), true) = (&self.results, self.computes_in_the_open) else {
+            return Vec::new();
+        };
+        let computed = columns.iter().filter(|column| !matches!(column.sources.as_slice(), [] | [(_, true)]));
+        let mut told: Vec<usize> =
+            computed.flat_map(|column| column.sources.iter().map(|(at, _)| *at)).collect();
+        told.sort_unstable();
+        told.dedup();
+        told
     }
 
     /// Two analyses that a prepared statement may have without being another statement.

@@ -118,15 +118,18 @@ impl Authenticating {
         let token = match self.method {
             Method::Token => {
                 let message = PasswordMessage::parse(body).map_err(|error| violated(&error.to_string()))?;
-                let text = std::str::from_utf8(message.password)
-                    .map_err(|_| Failed { error: neutral(), reason: Some("the token is not UTF-8".to_owned()) })?;
+                let text = std::str::from_utf8(message.password).map_err(|_| Failed {
+                    error: neutral(),
+                    reason: Some("the token is not UTF-8".to_owned()),
+                })?;
                 if text.is_empty() {
                     return Err(Failed { error: neutral(), reason: Some("no token was given".to_owned()) });
                 }
                 Secret::new(text.to_owned())
             }
             Method::OAuthBearer => {
-                let message = SaslInitialResponse::parse(body).map_err(|error| violated(&error.to_string()))?;
+                let message =
+                    SaslInitialResponse::parse(body).map_err(|error| violated(&error.to_string()))?;
                 if message.mechanism != oauthbearer::OAUTHBEARER.as_bytes() {
                     return Err(violated("SASL mechanism is not OAUTHBEARER"));
                 }

@@ -12,7 +12,8 @@ use audit::Verdict as AuditVerdict;
 use identity::Verified;
 use model::{ClientAddr, Identity, Method};
 use policy::{
-    Action, Bundle, Context, Decision, MaskSpec, PartVerdict, Request, Resource, SessionFacts, StatementFacts, Touch,
+    Action, Bundle, Context, Decision, MaskSpec, Part, PartVerdict, Request, Resource, SessionFacts,
+    StatementFacts, Touch,
 };
 use sha2::{Digest, Sha256};
 
@@ -162,8 +163,7 @@ pub(crate) fn judge(
         approved_by: &nobody,
     };
     let decide = |touches: &[Touch]| {
-        let request =
-            Request { identity: &scope.identity, database: &settings.name, context, touches };
+        let request = Request { identity: &scope.identity, database: &settings.name, context, touches };
         policy::decide(bundle, &request)
     };
     let decision = decide(&asked.touches);
@@ -171,10 +171,24 @@ pub(crate) fn judge(
     let masking = settings.enforce || settings.mask;
     let masks = if masking { masks(&analysis, &decision) } else { Vec::new() };
     let masked = decision.parts.iter().any(|part| part.verdict.mask().is_some());
-    let tagged_seen = asked.seen.iter().zip(&seen.parts).any(|(touch, part)| {
-        !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle)
-    });
-    let refusal = refusal(&analysis, &asked.touches, &decision, bundle);
+    let tagged_seen = asked
+        .seen
+        .iter()
+        .zip(&seen.parts)
+        .any(|(touch, part)| !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle));
+    // A masked value that is computed with must not tell of itself by failing.
+    let told: Vec<(Touch, Part)> = analysis
+        .told_columns()
+        .into_iter()
+        .filter(|at| decision.parts.get(*at).is_some_and(|part| part.verdict.mask().is_some()))
+        .filter_map(|at| asked.touches.get(at).cloned())
+        .map(|touch| Touch { action: Action::Filter, ..touch })
+        .map(|touch| (decide(std::slice::from_ref(&touch)), touch))
+        .filter_map(|(mut decision, touch)| Some((touch, decision.parts.pop()?)))
+        .collect();
+    let parts =
+        asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
+    let refusal = refusal(&analysis, parts);
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,
         (None, true) if masking => AuditVerdict::Mask,
@@ -188,7 +202,11 @@ pub(crate) fn judge(
     // SECURITY: without enforcement a statement that can't be read still can't be masked; where the bundle has masks
     // and they are to apply, it is refused all the same.
     let refusal = refusal.filter(|why| {
-        settings.enforce || (settings.mask && analysis.unknown.is_some() && !bundle.tag_patterns().is_empty() && is_opaque(why))
+        settings.enforce
+            || (settings.mask
+                && analysis.unknown.is_some()
+                && !bundle.tag_patterns().is_empty()
+                && is_opaque(why))
     });
     Judged {
         refusal,
@@ -245,7 +263,10 @@ fn is_tagged(touch: &Touch, bundle: &Bundle) -> bool {
         Resource::Column { relation, column, tags, .. } => {
             !tags.is_empty() || !bundle.tags(relation, column).is_empty()
         }
-        Resource::Database | Resource::Schema { .. } | Resource::Relation { .. } | Resource::Function { .. } => false,
+        Resource::Database
+        | Resource::Schema { .. }
+        | Resource::Relation { .. }
+        | Resource::Function { .. } => false,
     }
 }
 
@@ -273,7 +294,7 @@ fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<MaskSpec>> {
     if any { masks } else { Vec::new() }
 }
 
-fn refusal(analysis: &Analysis, touches: &[Touch], decision: &Decision, bundle: &Bundle) -> Option<Refusal> {
+fn refusal<'a>(analysis: &Analysis, parts: impl Iterator<Item = (&'a Touch, &'a Part)>) -> Option<Refusal> {
     if let Some(unknown) = &analysis.unknown {
         return Some(unknown.clone());
     }
@@ -282,7 +303,7 @@ fn refusal(analysis: &Analysis, touches: &[Touch], decision: &Decision, bundle: 
     let mut help = Vec::new();
     let mut approvers: Vec<String> = Vec::new();
     let mut held = Vec::new();
-    for (touch, part) in touches.iter().zip(&decision.parts) {
+    for (touch, part) in parts {
         let refused = match &part.verdict {
             PartVerdict::Allow => false,
             // Only a value that is returned can be masked on its way.
@@ -307,14 +328,13 @@ fn refusal(analysis: &Analysis, touches: &[Touch], decision: &Decision, bundle: 
                 }
             }
             for line in &part.help {
-                let line = line.to_string();
+                let line = sentence(&line.to_string());
                 if !help.contains(&line) {
                     help.push(line);
                 }
             }
         }
     }
-    let _ = bundle;
     if what.is_empty() {
         return (!approvers.is_empty())
             .then(|| Refusal::ApprovalRequired { what: shorten(&held), approvers });
@@ -325,6 +345,13 @@ fn refusal(analysis: &Analysis, touches: &[Touch], decision: &Decision, bundle: 
         format!("Decided by: {}.", rules.join(", "))
     };
     Some(Refusal::Denied { what: shorten(&what), rules, help: help.join(" ") })
+}
+
+/// Makes a sentence of a fragment.
+fn sentence(fragment: &str) -> String {
+    let mut chars = fragment.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", chars.as_str())
 }
 
 /// Lists a few and counts the rest: an error is read by people.

@@ -122,7 +122,8 @@ impl Catalog {
     pub fn add_relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
         let mut current: Option<(Oid, Relation, Vec<Column>)> = None;
         for row in rows {
-            let [oid, schema, name, kind, persistence, attnum, attname, type_oid, typmod, generated] = row.as_slice()
+            let [oid, schema, name, kind, persistence, attnum, attname, type_oid, typmod, generated] =
+                row.as_slice()
             else {
                 return Err(CatalogError("a relation's row has not ten values"));
             };
@@ -133,7 +134,8 @@ impl Catalog {
                 let schema = if temporary { "pg_temp".to_owned() } else { text(schema)? };
                 let kind = *text(kind)?.as_bytes().first().ok_or(CatalogError("empty relkind"))?;
                 let name = QualifiedName { schema, name: text(name)? };
-                current = Some((oid, Relation { name, kind, temporary, columns: Box::default() }, Vec::new()));
+                current =
+                    Some((oid, Relation { name, kind, temporary, columns: Box::default() }, Vec::new()));
             }
             if let (Some((_, _, columns)), true) = (current.as_mut(), attnum.is_some()) {
                 columns.push(Column {

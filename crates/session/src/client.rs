@@ -51,6 +51,8 @@ impl Running {
                 return at;
             }
             match self.script.as_ref().map(|script| script.running) {
+                // What it does depends on the transaction that everything before it leaves.
+                Some(false) if !self.ops.is_empty() || !self.deferred.is_empty() => return at,
                 Some(false) => {
                     self.script_step(turn);
                     continue;
@@ -71,7 +73,11 @@ impl Running {
                 Ok(Some(header)) => header,
                 Ok(None) => return at,
                 Err(error) => {
-                    self.fail(&protocol_violation(&error.to_string()), "protocol violation by the client", turn);
+                    self.fail(
+                        &protocol_violation(&error.to_string()),
+                        "protocol violation by the client",
+                        turn,
+                    );
                     return at;
                 }
             };
@@ -113,7 +119,11 @@ impl Running {
             // The server gave up in the middle of a message: to keep its framing, the rest must still come.
             None if n > 0 => {
                 if let Some(token) = &self.copy_broken {
-                    forward::forward_copy_data(&mut turn.out.upstream, token, rest.get(..n).unwrap_or_default());
+                    forward::forward_copy_data(
+                        &mut turn.out.upstream,
+                        token,
+                        rest.get(..n).unwrap_or_default(),
+                    );
                 }
             }
             None => {}
@@ -147,7 +157,11 @@ impl Running {
                     self.refuse_extended(refusal, None, turn);
                 }
             }
-            _ => self.fail(&protocol_violation(&format!("{what} message is too long")), "protocol violation by the client", turn),
+            _ => self.fail(
+                &protocol_violation(&format!("{what} message is too long")),
+                "protocol violation by the client",
+                turn,
+            ),
         }
     }
 
@@ -164,7 +178,9 @@ impl Running {
             tag::QUERY => frontend::Query::parse(body).map(|query| self.query(query.text, raw, turn)),
             tag::PARSE => frontend::Parse::parse(body).map(|parse| self.parse(parse, raw, turn)),
             tag::BIND => frontend::Bind::parse(body).map(|bind| self.bind(bind, raw, turn)),
-            tag::DESCRIBE => frontend::Describe::parse(body).map(|describe| self.describe(describe, raw, turn)),
+            tag::DESCRIBE => {
+                frontend::Describe::parse(body).map(|describe| self.describe(describe, raw, turn))
+            }
             tag::EXECUTE => frontend::Execute::parse(body).map(|execute| self.execute(execute, raw, turn)),
             tag::CLOSE => frontend::Close::parse(body).map(|close| self.close_named(close, raw, turn)),
             tag::FLUSH => frontend::parse_empty(tag, body).map(|()| {
@@ -176,7 +192,8 @@ impl Running {
                 Ok(())
             }
             tag::FUNCTION_CALL => {
-                let refusal = Refusal::Unsupported("a FunctionCall message (fast-path function call)".to_owned());
+                let refusal =
+                    Refusal::Unsupported("a FunctionCall message (fast-path function call)".to_owned());
                 self.refuse_simple(refusal, turn);
                 Ok(())
             }
@@ -215,6 +232,7 @@ impl Running {
 
     fn sync(&mut self, raw: &[u8], turn: &mut Turn<'_>) {
         self.skipping = false;
+        self.pipeline_open = false;
         self.names.boundary();
         let op = self.next_op(OpKind::Sync);
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);

@@ -95,6 +95,7 @@ impl Running {
             self.defining = false;
             self.database.catalog_changed();
         }
+        self.redacting = false;
         self.names.idle();
         self.portals.retain(|portal| portal.hold);
     }

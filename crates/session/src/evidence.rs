@@ -31,7 +31,9 @@ pub(crate) struct Parameters(Vec<(i16, Option<Vec<u8>>)>);
 impl Parameters {
     pub(crate) fn of(bind: &Bind<'_>) -> Self {
         let format = |i| bind.param_formats.of(i).unwrap_or(0);
-        Self(bind.params.iter().enumerate().map(|(i, value)| (format(i), value.map(<[u8]>::to_vec))).collect())
+        Self(
+            bind.params.iter().enumerate().map(|(i, value)| (format(i), value.map(<[u8]>::to_vec))).collect(),
+        )
     }
 }
 
@@ -46,7 +48,9 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
             Resource::Database => ("database", String::new(), None),
             Resource::Schema { name } => ("schema", name.clone(), None),
             Resource::Relation { name, .. } => ("relation", name.to_string(), None),
-            Resource::Column { relation, column, .. } => ("relation", relation.to_string(), Some(column.as_str())),
+            Resource::Column { relation, column, .. } => {
+                ("relation", relation.to_string(), Some(column.as_str()))
+            }
             Resource::Function { name, .. } => ("function", name.to_string(), None),
         };
         if let (Some(spec), Some(column)) = (part.verdict.mask(), column) {
@@ -69,7 +73,12 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
         kind: analysis.kind(),
         touches: grouped
             .iter()
-            .map(|((action, kind, name), columns)| audit::Touch { action, kind, name, columns: columns.clone() })
+            .map(|((action, kind, name), columns)| audit::Touch {
+                action,
+                kind,
+                name,
+                columns: columns.clone(),
+            })
             .collect(),
         rules: rules.iter().map(String::as_str).collect(),
         masks: masks.iter().map(|(column, mask)| MaskUse { column, mask }).collect(),
@@ -128,8 +137,10 @@ impl Running {
         self.statement_last += 1;
         let durable = refusal.is_none() && (!judged.analysis.reads_only || judged.sync_reads);
         let error = refusal.map(Refusal::error);
-        let state = error.as_ref().and_then(|e| e.sqlstate()).map(|s| s.as_str().to_owned()).unwrap_or_default();
-        let message = error.as_ref().and_then(|e| e.message()).map(String::from_utf8_lossy).unwrap_or_default();
+        let state =
+            error.as_ref().and_then(|e| e.sqlstate()).map(|s| s.as_str().to_owned()).unwrap_or_default();
+        let message =
+            error.as_ref().and_then(|e| e.message()).map(String::from_utf8_lossy).unwrap_or_default();
         let redacted = without_secrets(text, &judged.analysis.secrets);
         let parameters: Vec<Parameter<'_>> = parameters
             .map(|p| p.0.as_slice())
@@ -181,7 +192,13 @@ impl Running {
         self.append(event, keep, turn);
     }
 
-    pub(crate) fn record_incident(&mut self, statement: Option<u64>, kind: &str, detail: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn record_incident(
+        &mut self,
+        statement: Option<u64>,
+        kind: &str,
+        detail: &str,
+        turn: &mut Turn<'_>,
+    ) {
         let event = Event::Incident {
             session: Some(self.id),
             statement,

@@ -52,11 +52,14 @@ impl Examiner {
             sql::Limits { bytes_max: limits.statement_bytes_max, statements_max: limits.statements_max };
         let version = ServerVersion::from_major(version_major)
             .ok_or_else(|| Refusal::Unsupported(format!("PostgreSQL {version_major}")))?;
-        let mut statements = sql::parse(text, sql_limits).map_err(|error| Refusal::Syntax(error.to_string()))?;
+        let mut statements =
+            sql::parse(text, sql_limits).map_err(|error| Refusal::Syntax(error.to_string()))?;
         let statement = match (statements.pop(), statements.is_empty()) {
             (Some(statement), true) => statement,
             (None, _) => return Err(Refusal::Syntax("the text has no statement".to_owned())),
-            (Some(_), false) => return Err(Refusal::Syntax("the text has more than one statement".to_owned())),
+            (Some(_), false) => {
+                return Err(Refusal::Syntax("the text has more than one statement".to_owned()));
+            }
         };
         if crate::effects::is_session_bound(&statement.effect) {
             let what = "what it runs was prepared or declared in a session; examine that".to_owned();
@@ -71,14 +74,14 @@ impl Examiner {
     ///
     /// # Errors
     /// [`Refusal`]: as a session would refuse the statement.
-    pub fn advance(&mut self, out: &mut UpstreamBytes) -> Result<Progress, Refusal> {
+    pub fn advance(&mut self, now: Instant, out: &mut UpstreamBytes) -> Result<Progress, Refusal> {
         loop {
             let too_long = |error: wire::EncodeError| Refusal::TooLarge(error.to_string());
             if !self.inquiry.is_sent() && self.inquiry.ask(out).map_err(too_long)? {
                 return Ok(Progress::Asked);
             }
             let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };
-            match self.inquiry.build(&lookup, self.version, None) {
+            match self.inquiry.build(&lookup, self.version, None, now) {
                 Some(Built::Done(analysis)) => return Ok(Progress::Done(Examined { analysis })),
                 Some(Built::Refused(refusal)) => return Err(refusal),
                 Some(Built::Missing(missing)) => {
@@ -122,10 +125,5 @@ impl Examined {
             has_where: self.analysis.has_where,
             row_locks: self.analysis.row_locks,
         }
-    }
-
-    /// Returns when it was examined.
-    pub fn asked(&self) -> Instant {
-        self.analysis.asked
     }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use model::Oid;
-use sql::{Limits, Statement};
+use sql::names::truncate_key;
+use sql::{Class, Limits, Statement};
 use wire::frontend::{Bind, Close, Describe, Execute, Parse, Target};
 
 use crate::analysis::Analysis;
@@ -47,7 +48,8 @@ impl Prepared {
 
     /// Returns whether nothing is known to have changed since it was analysed.
     pub(crate) fn holds(&self, session: &Running) -> bool {
-        self.generation == session.names.generation() && self.judged.analysis.epoch == session.database.epoch()
+        self.generation == session.names.generation()
+            && self.judged.analysis.epoch == session.database.epoch()
     }
 }
 
@@ -55,6 +57,8 @@ impl Prepared {
 pub(crate) struct Portal {
     pub(crate) text: String,
     pub(crate) judged: Arc<Judged>,
+    /// Of names, when it was bound.
+    pub(crate) generation: u64,
     /// What it runs is looked up anew when it is executed: EXECUTE, FETCH.
     pub(crate) bound: Option<Statement>,
     pub(crate) parameters: Parameters,
@@ -72,12 +76,26 @@ impl Portal {
         Self {
             text: text.to_owned(),
             judged,
+            generation: 0,
             bound: None,
             parameters: Parameters::default(),
             formats: Vec::new(),
             binary_cursor: binary,
             hold,
         }
+    }
+}
+
+impl Portal {
+    /// Returns whether it would be analysed by the server only now, under other names than it was decided under: a plan is
+    /// fixed when it is bound, but a utility statement (COPY, PREPARE, CREATE VIEW, ...) reads its names when it runs.
+    fn stale(&self, session: &Running) -> bool {
+        let analysis = &self.judged.analysis;
+        let planned = analysis.command.is_none_or(|command| command.class() == Class::Query);
+        !planned
+            && self.bound.is_none()
+            && (self.generation != session.names.generation() || analysis.epoch != session.database.epoch())
+            && !analysis.touches_nothing()
     }
 }
 
@@ -118,7 +136,7 @@ impl Running {
         let key = Key::new(text, &param_types);
         let parsed = |parsed| Parsed {
             message: raw.to_vec(),
-            name: parse.statement.to_vec(),
+            name: truncate_key(parse.statement).to_vec(),
             text: text.to_owned(),
             param_types: param_types.clone(),
             parsed,
@@ -151,7 +169,11 @@ impl Running {
             },
             // The text of PostgreSQL itself (exec_parse_message, postgres.c).
             Ok(_) => self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn),
-            Err(error) if error.sqlstate == "54000" && error.position.is_none() && error.message.contains("statements") => {
+            Err(error)
+                if error.sqlstate == "54000"
+                    && error.position.is_none()
+                    && error.message.contains("statements") =>
+            {
                 self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn);
             }
             Err(error) if error.sqlstate == "54000" => {
@@ -171,7 +193,9 @@ impl Running {
         }
         let max = self.database.settings.limits.prepared_max;
         if count >= max {
-            return Err(Refusal::TooLarge(format!("session has {max} prepared statements or portals already")));
+            return Err(Refusal::TooLarge(format!(
+                "session has {max} prepared statements or portals already"
+            )));
         }
         Ok(())
     }
@@ -192,8 +216,7 @@ impl Running {
             }
         };
         let generation = self.names.generation();
-        let prepared =
-            Arc::new(Prepared { text, param_types, judged, generation, by_sql: false });
+        let prepared = Arc::new(Prepared { text, param_types, judged, generation, by_sql: false });
         if parsed {
             self.statements.put_now(&name, prepared);
             wire::backend::encode::parse_complete(&mut turn.out.client);
@@ -208,14 +231,15 @@ impl Running {
         if let Err(refusal) = self.may_name(bind.portal, self.portals.len()) {
             return self.refuse_extended(refusal, None, turn);
         }
-        let Some(prepared) = self.statements.get(bind.statement).cloned() else {
+        let Some(prepared) = self.statements.get(truncate_key(bind.statement)).cloned() else {
             return self.refuse_extended(Refusal::NoStatement(shown(bind.statement)), None, turn);
         };
-        let current = prepared.holds(self) && names::fresh(prepared.judged.analysis.asked, turn.now.monotonic);
+        let current =
+            prepared.holds(self) && names::fresh(prepared.judged.analysis.asked, turn.now.monotonic);
         let binding = Binding {
             message: raw.to_vec(),
-            portal: bind.portal.to_vec(),
-            statement: bind.statement.to_vec(),
+            portal: truncate_key(bind.portal).to_vec(),
+            statement: truncate_key(bind.statement).to_vec(),
             parameters: Parameters::of(&bind),
             formats: bind.result_formats.iter().collect(),
             prepared,
@@ -277,8 +301,12 @@ impl Running {
         let allowed = match authorize::permit(&judged) {
             Ok(allowed) => allowed,
             Err(refusal) => {
-                let executed =
-                    Executed { judged: &judged, text: &prepared.text, parameters: Some(&parameters), extended: true };
+                let executed = Executed {
+                    judged: &judged,
+                    text: &prepared.text,
+                    parameters: Some(&parameters),
+                    extended: true,
+                };
                 self.record_statement(&executed, Some(&refusal), turn);
                 return self.refuse_extended(refusal, None, turn);
             }
@@ -286,6 +314,7 @@ impl Running {
         let made = Portal {
             text: prepared.text.clone(),
             judged,
+            generation: self.names.generation(),
             bound: statement,
             parameters,
             formats,
@@ -299,8 +328,8 @@ impl Running {
 
     pub(crate) fn describe(&mut self, describe: Describe<'_>, raw: &[u8], turn: &mut Turn<'_>) {
         let judged = match describe.target {
-            Target::Statement => self.statements.get(describe.name).map(|s| s.judged.clone()),
-            Target::Portal => self.portals.get(describe.name).map(|p| p.judged.clone()),
+            Target::Statement => self.statements.get(truncate_key(describe.name)).map(|s| s.judged.clone()),
+            Target::Portal => self.portals.get(truncate_key(describe.name)).map(|p| p.judged.clone()),
         };
         let Some(judged) = judged else {
             let refusal = match describe.target {
@@ -314,17 +343,25 @@ impl Running {
     }
 
     pub(crate) fn execute(&mut self, execute: Execute<'_>, raw: &[u8], turn: &mut Turn<'_>) {
-        let Some(portal) = self.portals.get(execute.portal).cloned() else {
+        let Some(portal) = self.portals.get(truncate_key(execute.portal)).cloned() else {
             return self.refuse_extended(Refusal::NoPortal(shown(execute.portal)), None, turn);
         };
+        if portal.stale(self) {
+            let what = format!("\"{}\" was bound under other names", shown(execute.portal));
+            return self.refuse_extended(Refusal::Changed(what), None, turn);
+        }
         // EXECUTE and FETCH run what the name stands for now, not when they were bound.
         let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement)) {
             Some(Ok(analysis)) => self.judge(&analysis, turn.now),
             Some(Err(refusal)) => return self.refuse_extended(refusal, None, turn),
             None => self.rejudge(&portal.judged, turn.now),
         };
-        let executed =
-            Executed { judged: &judged, text: &portal.text, parameters: Some(&portal.parameters), extended: true };
+        let executed = Executed {
+            judged: &judged,
+            text: &portal.text,
+            parameters: Some(&portal.parameters),
+            extended: true,
+        };
         let rows = match Rows::bound(&judged, &portal, &self.database.settings) {
             Ok(rows) => rows,
             Err(refusal) => {
@@ -348,8 +385,8 @@ impl Running {
     pub(crate) fn close_named(&mut self, close: Close<'_>, raw: &[u8], turn: &mut Turn<'_>) {
         let op = self.next_op(OpKind::Close { hidden: false });
         match close.target {
-            Target::Statement => self.statements.remove(op.number, close.name),
-            Target::Portal => self.portals.remove(op.number, close.name),
+            Target::Statement => self.statements.remove(op.number, truncate_key(close.name)),
+            Target::Portal => self.portals.remove(op.number, truncate_key(close.name)),
         }
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
     }

@@ -77,7 +77,12 @@ impl UpstreamBytes {
 }
 
 /// Forwards a statement that only reads; its record has left the process.
-pub fn forward_read(out: &mut UpstreamBytes, permit: Permit<Read>, receipt: Receipt<Written>, message: &[u8]) {
+pub fn forward_read(
+    out: &mut UpstreamBytes,
+    permit: Permit<Read>,
+    receipt: Receipt<Written>,
+    message: &[u8],
+) {
     let (Permit { .. }, Receipt { .. }) = (permit, receipt);
     out.bytes.extend_from_slice(message);
 }
@@ -169,6 +174,8 @@ pub(crate) enum Question {
     ClientParse(Vec<u8>),
     /// Parse this text under a name of our own and close it again.
     Parse { text: String, param_types: Vec<Oid> },
+    /// Parse this text only for what the server says of it: no tree is wanted, so nothing comes before it.
+    Syntax(String),
     /// Run a catalog query of our own.
     Rows(String),
 }
@@ -201,7 +208,7 @@ pub(crate) fn ask(out: &mut UpstreamBytes, questions: &[Question]) -> Result<usi
 }
 
 fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, EncodeError> {
-    let trees = questions.iter().any(|q| !matches!(q, Question::Rows(_)));
+    let trees = questions.iter().any(|q| matches!(q, Question::ClientParse(_) | Question::Parse { .. }));
     let mut closes = 0;
     if trees {
         // Both are parsed before the printing of trees is on.
@@ -216,17 +223,25 @@ fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, Encode
                     encode::close(bytes, Target::Statement, ASK_NAME)?;
                     closes += 1;
                 }
-                Question::Rows(_) => {}
+                Question::Rows(_) | Question::Syntax(_) => {}
             }
         }
         run(bytes, OFF_NAME)?;
         closes += drop_named(bytes, ON_NAME)? + drop_named(bytes, OFF_NAME)?;
     }
     for question in questions {
-        if let Question::Rows(text) = question {
-            encode::parse(bytes, ASK_NAME, text.as_bytes(), [])?;
-            run(bytes, ASK_NAME)?;
-            closes += drop_named(bytes, ASK_NAME)?;
+        match question {
+            Question::Rows(text) => {
+                encode::parse(bytes, ASK_NAME, text.as_bytes(), [])?;
+                run(bytes, ASK_NAME)?;
+                closes += drop_named(bytes, ASK_NAME)?;
+            }
+            Question::Syntax(text) => {
+                encode::parse(bytes, ASK_NAME, text.as_bytes(), [])?;
+                encode::close(bytes, Target::Statement, ASK_NAME)?;
+                closes += 1;
+            }
+            Question::ClientParse(_) | Question::Parse { .. } => {}
         }
     }
     encode::flush(bytes);
@@ -259,4 +274,17 @@ pub(crate) fn resolve_names_query(names: &[(Option<&str>, &str)]) -> String {
     }
     text.push_str(") AS v(i, n)");
     text
+}
+
+/// Writes a catalog query that resolves types as the session would: one row each, in order, NULL for none.
+pub(crate) fn resolve_types_query(types: &[String]) -> String {
+    let rows: Vec<String> = types
+        .iter()
+        .enumerate()
+        .map(|(i, name)| format!("({i}, {}::pg_catalog.text)", quote_literal(name)))
+        .collect();
+    format!(
+        "SELECT pg_catalog.to_regtype(v.n)::pg_catalog.oid FROM (VALUES {}) AS v(i, n) ORDER BY v.i",
+        rows.join(", ")
+    )
 }

@@ -3,6 +3,7 @@
 //! While an inquiry is under way no further client message is looked at, so that there is never more than one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::Oid;
 use sql::{Ask, Statement, SyntaxError};
@@ -16,7 +17,7 @@ use crate::forward::{self, Housekeeping, Question};
 use crate::memo::Key;
 use crate::ops::{HiddenKind, OpKind};
 use crate::refuse::Refusal;
-use crate::running::{Running, Turn, Waiting};
+use crate::running::{Running, Status, Turn, Waiting};
 use crate::simple::Origin;
 
 /// What the answers are for.
@@ -52,7 +53,12 @@ enum Slot {
     /// ON and OFF.
     Own,
     /// A query tree for the ask of that index; `client` is the client's own Parse.
-    Tree { ask: usize, client: bool },
+    Tree {
+        ask: usize,
+        client: bool,
+    },
+    /// Rows: the types of PREPARE's parameters.
+    Types,
     /// Rows: names resolved, or facts.
     Names,
     Relations,
@@ -69,9 +75,13 @@ pub(crate) struct Inquiry {
     statement: Option<Statement>,
     syntax: Option<SyntaxError>,
     param_types: Vec<Oid>,
+    /// Of PREPARE's parameters, which must be known before its statement is asked about.
+    types_wanted: bool,
     answers: Answers,
     missing: Option<Missing>,
     sent: bool,
+    /// Anything was asked at all.
+    asked: bool,
     rounds: u8,
     slots: Vec<Slot>,
     parses_seen: usize,
@@ -85,11 +95,13 @@ pub(crate) struct Inquiry {
 
 /// How many times the server is asked about what its own answers name; then the catalog is changing faster than it
 /// can be read.
-const ROUNDS_MAX: u8 = 4;
+const ROUNDS_MAX: u8 = 6;
 
 impl Inquiry {
     pub(crate) fn new(job: Job, key: Key, statement: Statement, param_types: &[Oid]) -> Self {
-        Self { key: Some(key), statement: Some(statement), param_types: param_types.to_vec(), ..Self::bare(job) }
+        let types_wanted = !prepare_types(&statement).is_empty();
+        let param_types = param_types.to_vec();
+        Self { key: Some(key), statement: Some(statement), param_types, types_wanted, ..Self::bare(job) }
     }
 
     /// Asks the server only for its own words about a text that can't be read.
@@ -104,9 +116,11 @@ impl Inquiry {
             statement: None,
             syntax: None,
             param_types: Vec::new(),
+            types_wanted: false,
             answers: Answers::default(),
             missing: None,
             sent: false,
+            asked: false,
             rounds: 0,
             slots: Vec::new(),
             parses_seen: 0,
@@ -133,6 +147,7 @@ impl Inquiry {
         self.rounds += 1;
         self.closes_left = ask_next(self, out)?;
         self.parses_seen = 0;
+        self.asked |= self.closes_left > 0;
         Ok(self.closes_left > 0)
     }
 
@@ -152,7 +167,8 @@ impl Inquiry {
         let slot = self.slots.get(self.parses_seen.saturating_sub(1)).copied();
         match tag {
             backend::tag::PARSE_COMPLETE => {
-                self.parsed |= matches!(self.slots.get(self.parses_seen), Some(Slot::Tree { client: true, .. }));
+                self.parsed |=
+                    matches!(self.slots.get(self.parses_seen), Some(Slot::Tree { client: true, .. }));
                 self.parses_seen += 1;
             }
             backend::tag::NOTICE_RESPONSE => {
@@ -167,7 +183,10 @@ impl Inquiry {
                 }
             }
             backend::tag::DATA_ROW => {
-                if matches!(slot, Some(Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)) {
+                if matches!(
+                    slot,
+                    Some(Slot::Types | Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)
+                ) {
                     let row = DataRow::parse(body).map_err(|e| e.to_string())?;
                     self.rows.push(row.iter().map(|value| value.map(<[u8]>::to_vec)).collect());
                 }
@@ -179,6 +198,13 @@ impl Inquiry {
             backend::tag::COMMAND_COMPLETE => {
                 let rows = std::mem::take(&mut self.rows);
                 let kept = match slot {
+                    Some(Slot::Types) => {
+                        self.param_types = types_of(&rows);
+                        // Asked; the statement itself is next.
+                        self.types_wanted = false;
+                        self.sent = false;
+                        Ok(())
+                    }
                     Some(Slot::Names) => {
                         self.answers.names = rows;
                         Ok(())
@@ -210,9 +236,10 @@ impl Inquiry {
         lookup: &analysis::Lookup<'_>,
         version: querytree::ServerVersion,
         base: Option<&Analysis>,
+        now: Instant,
     ) -> Option<Built> {
         let statement = self.statement.as_ref()?;
-        Some(analysis::build(statement, &self.answers, lookup, version, base))
+        Some(analysis::build(statement, &self.answers, lookup, version, base, now))
     }
 }
 
@@ -245,7 +272,8 @@ impl Running {
                 let op = self.next_op(OpKind::Flight);
                 self.ops.push_back(op);
             }
-            Err(error) => self.refuse_inquiry(Refusal::TooLarge(format!("statement can't be asked about: {error}")), turn),
+            Err(error) => self
+                .refuse_inquiry(Refusal::TooLarge(format!("statement can't be asked about: {error}")), turn),
         }
     }
 
@@ -287,6 +315,10 @@ impl Running {
             self.waiting = Some(Waiting::Answer(inquiry));
             return self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
         }
+        if !inquiry.sent {
+            self.waiting = Some(Waiting::Answer(inquiry));
+            return self.send_inquiry(turn);
+        }
         let bound = match inquiry.statement.as_ref().and_then(|statement| self.bound(statement)) {
             Some(Ok(base)) => Some(base),
             Some(Err(refusal)) => {
@@ -297,12 +329,14 @@ impl Running {
         };
         let shared = self.names.shared().then(|| self.database.catalog(turn.now.monotonic)).flatten();
         let lookup = analysis::Lookup { shared: shared.as_deref(), overlay: &self.overlay };
-        let Some(built) = inquiry.build(&lookup, self.version, bound.as_deref()) else { return };
+        let Some(built) = inquiry.build(&lookup, self.version, bound.as_deref(), turn.now.monotonic) else {
+            return;
+        };
         match built {
             Built::Done(mut built) => {
-                built.asked = turn.now.monotonic;
-                built.epoch = inquiry.epoch;
-                let current = inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
+                built.learnt(turn.now.monotonic, inquiry.epoch);
+                let current =
+                    inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
                 let analysis = Arc::new(built);
                 if let (Some(key), true) = (&inquiry.key, current) {
                     let text = inquiry.job.text().to_owned();
@@ -328,6 +362,16 @@ impl Running {
     }
 
     fn finish_job(&mut self, inquiry: Inquiry, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
+        let alone = analysis.command.is_some_and(|command| {
+            matches!(command.class(), sql::Class::Define | sql::Class::Maintain | sql::Class::Code)
+        });
+        if alone && inquiry.asked && self.status == Status::Idle && !self.pipeline_open && self.ops.is_empty()
+        {
+            // Some of these can't run in a transaction that has done anything else, and a question counts.
+            forward::housekeeping(&mut turn.out.upstream, Housekeeping::Sync);
+            let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionOver));
+            self.ops.push_back(op);
+        }
         match inquiry.job {
             Job::Simple(origin) => {
                 let judged = self.judge(analysis, turn.now);
@@ -336,7 +380,11 @@ impl Running {
             Job::Parse { message, name, text, param_types } => {
                 let parsed = inquiry.parsed;
                 let judged = self.judge(analysis, turn.now);
-                self.parsed(crate::extended::Parsed { message, name, text, param_types, parsed }, judged, turn);
+                self.parsed(
+                    crate::extended::Parsed { message, name, text, param_types, parsed },
+                    judged,
+                    turn,
+                );
             }
             Job::Bind(binding) => self.rebound(binding, analysis, turn),
         }
@@ -345,10 +393,15 @@ impl Running {
     /// The answers don't suffice, or say no: the message is refused where it stands.
     fn refuse_inquiry(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
-        let analysis = Arc::new(Analysis::unknown(inquiry.statement.as_ref().map(|s| s.command), &refusal, turn.now.monotonic));
+        let analysis = Arc::new(Analysis::unknown(
+            inquiry.statement.as_ref().map(|s| s.command),
+            &refusal,
+            turn.now.monotonic,
+        ));
         // With `enforce = false` what can't be known may still pass; whether it does is for `authorize` to say.
         let inquiry = *inquiry;
-        if inquiry.syntax.is_none() && matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_)) {
+        if inquiry.syntax.is_none() && matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_))
+        {
             return self.finish_job(inquiry, &analysis, turn);
         }
         let parsed = inquiry.parsed;
@@ -375,10 +428,13 @@ fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<u
             });
             questions.push(Question::Rows(text));
         }
+    } else if inquiry.types_wanted {
+        let types = inquiry.statement.as_ref().map(prepare_types).unwrap_or_default();
+        slots.push(Slot::Types);
+        questions.push(Question::Rows(forward::resolve_types_query(&types)));
     } else if inquiry.syntax.is_some() {
-        slots.extend([Slot::Own; forward::PREAMBLE_PARSES]);
         slots.push(Slot::Syntax);
-        questions.push(Question::Parse { text: inquiry.job.text().to_owned(), param_types: Vec::new() });
+        questions.push(Question::Syntax(inquiry.job.text().to_owned()));
     } else if let Some(statement) = &inquiry.statement {
         let text = inquiry.job.text();
         let itself = inquiry.asks_itself();
@@ -387,7 +443,10 @@ fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<u
                 slots.push(Slot::Tree { ask: i, client: itself });
                 questions.push(match &inquiry.job {
                     Job::Parse { message, .. } if itself => Question::ClientParse(message.clone()),
-                    _ => Question::Parse { text: sql.padded(text).into_owned(), param_types: inquiry.param_types.clone() },
+                    _ => Question::Parse {
+                        text: sql.padded(text).into_owned(),
+                        param_types: inquiry.param_types.clone(),
+                    },
                 });
             }
         }
@@ -401,4 +460,28 @@ fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<u
     }
     inquiry.slots = slots;
     if questions.is_empty() { Ok(0) } else { forward::ask(out, &questions) }
+}
+
+/// The parameter types that PREPARE gives, as SQL.
+fn prepare_types(statement: &Statement) -> Vec<String> {
+    statement
+        .asks
+        .iter()
+        .find_map(|ask| match ask {
+            Ask::Query { parameters, .. } if !parameters.is_empty() => Some(parameters.clone()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// What doesn't exist is 0, "unspecified", as the server's own error will say.
+fn types_of(rows: &[Row]) -> Vec<Oid> {
+    let number = |value: &Option<Vec<u8>>| {
+        value
+            .as_ref()
+            .and_then(|v| std::str::from_utf8(v).ok())
+            .and_then(|v| v.parse().ok())
+            .map_or(Oid(0), Oid)
+    };
+    rows.iter().map(|row| row.first().map_or(Oid(0), number)).collect()
 }

@@ -45,6 +45,8 @@ pub(crate) enum OpKind {
 pub(crate) enum HiddenKind {
     /// Sync after a failed question of the simple protocol: the client gets the error, then ReadyForQuery.
     QuestionFailed,
+    /// Sync after a question about a statement that must be alone in its transaction.
+    QuestionOver,
     /// BEGIN, COMMIT or ROLLBACK around the statements of one Query.
     Bracket(Bracket),
 }
@@ -113,7 +115,10 @@ impl Deferred {
     /// Returns what will be answered to it.
     pub(crate) fn op(&self) -> Option<&Op> {
         match self {
-            Self::Run { op, .. } | Self::Prepare { op, .. } | Self::Fail { op, .. } | Self::Bracket { op, .. } => Some(op),
+            Self::Run { op, .. }
+            | Self::Prepare { op, .. }
+            | Self::Fail { op, .. }
+            | Self::Bracket { op, .. } => Some(op),
             Self::Client { op, .. } => op.as_ref(),
         }
     }

@@ -65,35 +65,44 @@ impl Refusal {
         use sqlstate as s;
         let error = |code, text: String| ErrorFields::new(Severity::Error, code, text);
         match self {
-            Self::Denied { what, rules, help } => error(s::INSUFFICIENT_PRIVILEGE, format!("permission denied: {what}"))
-                .detail(rules)
-                .hint(help),
+            Self::Denied { what, rules, help } => {
+                error(s::INSUFFICIENT_PRIVILEGE, format!("permission denied: {what}"))
+                    .detail(rules)
+                    .hint(help)
+            }
             Self::ApprovalRequired { what, approvers } => {
                 error(s::INSUFFICIENT_PRIVILEGE, format!("approval required: {what}"))
                     .detail(&format!("The policy allows this when approved by: {}.", approvers.join(", ")))
                     .hint("Ask one of these groups. This version of Gatepost does not hold statements yet.")
             }
-            Self::NotUnderstood(why) => {
-                error(s::FEATURE_NOT_SUPPORTED, format!("statement refused: what it touches can't be known: {why}"))
-                    .hint("Gatepost passes only what it understands. Write the statement in another way.")
+            Self::NotUnderstood(why) => error(
+                s::FEATURE_NOT_SUPPORTED,
+                format!("statement refused: what it touches can't be known: {why}"),
+            )
+            .hint("Gatepost passes only what it understands. Write the statement in another way."),
+            Self::Unsupported(what) => {
+                error(s::FEATURE_NOT_SUPPORTED, format!("{what} is not passed by Gatepost"))
             }
-            Self::Unsupported(what) => error(s::FEATURE_NOT_SUPPORTED, format!("{what} is not passed by Gatepost")),
             Self::TooLarge(what) => error(s::PROGRAM_LIMIT_EXCEEDED, what.clone()),
-            Self::Unrecorded(why) => error(s::IO_ERROR, "statement refused: its audit record can't be kept".to_owned())
-                .detail(why)
-                .hint("Tell the operator of the gateway; it resumes when the journal can be written again."),
-            Self::Unmaskable(what) => {
-                error(s::INSUFFICIENT_PRIVILEGE, format!("statement refused: {what}"))
-                    .hint("Leave the masked column out, or ask for it in text format.")
+            Self::Unrecorded(why) => {
+                error(s::IO_ERROR, "statement refused: its audit record can't be kept".to_owned())
+                    .detail(why)
+                    .hint(
+                        "Tell the operator of the gateway; it resumes when the journal can be written again.",
+                    )
             }
+            Self::Unmaskable(what) => error(s::INSUFFICIENT_PRIVILEGE, format!("statement refused: {what}"))
+                .hint("Leave the masked column out, or ask for it in text format."),
             Self::Incident(what) => error(
                 s::INSUFFICIENT_PRIVILEGE,
                 format!("result withheld: it is not what the statement was decided as: {what}"),
             )
             .hint("This was recorded as an incident. Tell the operator of the gateway."),
             Self::Syntax(text) => error(s::SYNTAX_ERROR, text.clone()),
-            Self::Changed(what) => error(s::FEATURE_NOT_SUPPORTED, format!("prepared statement refused: {what}"))
-                .hint("Names have changed their meaning since it was prepared. Prepare it again."),
+            Self::Changed(what) => {
+                error(s::FEATURE_NOT_SUPPORTED, format!("prepared statement refused: {what}"))
+                    .hint("Names have changed their meaning since it was prepared. Prepare it again.")
+            }
             // The texts of PostgreSQL itself (prepare.c, portalcmds.c): a client must not see a difference.
             Self::NoStatement(name) if name.is_empty() => {
                 error(s::INVALID_SQL_STATEMENT_NAME, "unnamed prepared statement does not exist".to_owned())
@@ -101,11 +110,16 @@ impl Refusal {
             Self::NoStatement(name) => {
                 error(s::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
             }
-            Self::NoPortal(name) => error(s::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist")),
-            Self::NoCursor(name) => error(s::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")),
-            Self::Reserved(name) => {
-                error(s::RESERVED_NAME, format!("name \"{name}\" is reserved: Gatepost uses names that begin with \"gatepost.\""))
+            Self::NoPortal(name) => {
+                error(s::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
             }
+            Self::NoCursor(name) => {
+                error(s::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+            }
+            Self::Reserved(name) => error(
+                s::RESERVED_NAME,
+                format!("name \"{name}\" is reserved: Gatepost uses names that begin with \"gatepost.\""),
+            ),
             Self::Encoding(what) => error(s::CHARACTER_NOT_IN_REPERTOIRE, what.clone())
                 .hint("Gatepost reads statements as UTF-8; leave client_encoding at UTF8."),
         }
@@ -129,5 +143,6 @@ pub(crate) fn redact(fields: &ErrorFields) -> ErrorFields {
     let name = sqlstate::condition_name(fields.sqlstate().unwrap_or(sqlstate::INTERNAL_ERROR));
     let mut redacted = fields.clone();
     redacted.retain(|code| KEPT.contains(&code));
-    redacted.with(field::MESSAGE, format!("{name} (the text is withheld: the statement touches masked columns)"))
+    redacted
+        .with(field::MESSAGE, format!("{name} (the text is withheld: the statement touches masked columns)"))
 }

@@ -37,7 +37,9 @@ impl Rows {
             return Ok(Self::Plain);
         };
         if portal.binary_cursor {
-            return Err(Refusal::Unmaskable("a binary cursor over masked columns can't be executed directly".to_owned()));
+            return Err(Refusal::Unmaskable(
+                "a binary cursor over masked columns can't be executed directly".to_owned(),
+            ));
         }
         let format = |i: usize| match portal.formats.as_slice() {
             [] => 0,
@@ -78,7 +80,10 @@ impl Rows {
             let expected = column.is_some_and(|c| c.origins.contains(&(field.table_oid, field.attnum)));
             if field.table_oid != Oid(0) && !expected && tagged(field.table_oid, field.attnum) {
                 let (relation, number) = (field.table_oid, field.attnum);
-                return Err(Contradiction(format!("column {} comes from column {number} of relation {relation}", i + 1)));
+                return Err(Contradiction(format!(
+                    "column {} comes from column {number} of relation {relation}",
+                    i + 1
+                )));
             }
             if let Some(column) = column
                 && column.type_oid != Oid(0)
@@ -106,7 +111,13 @@ fn is_bare(column: &crate::analysis::OutputColumn) -> bool {
     matches!(column.sources.as_slice(), [(_, true)])
 }
 
-fn masker(spec: &MaskSpec, bare: bool, ty: ColumnType, format: i16, settings: &Settings) -> Result<Masker, Refusal> {
+fn masker(
+    spec: &MaskSpec,
+    bare: bool,
+    ty: ColumnType,
+    format: i16,
+    settings: &Settings,
+) -> Result<Masker, Refusal> {
     let format = match format {
         0 => Format::Text,
         1 => Format::Binary,
@@ -117,7 +128,9 @@ fn masker(spec: &MaskSpec, bare: bool, ty: ColumnType, format: i16, settings: &S
         return Ok(mask.for_expression(ty, format));
     }
     let key = match spec {
-        MaskSpec::Hash { key: Some(name) } | MaskSpec::Uuid { key: Some(name) } => settings.mask_keys.named.get(name),
+        MaskSpec::Hash { key: Some(name) } | MaskSpec::Uuid { key: Some(name) } => {
+            settings.mask_keys.named.get(name)
+        }
         _ => settings.mask_keys.default.as_ref(),
     };
     mask.for_column(ty, format, key).map_err(|error| Refusal::Unmaskable(error.to_string()))
@@ -203,7 +216,8 @@ pub(crate) fn copy_masker(
     settings: &Settings,
     columns_said: usize,
 ) -> Result<Result<Option<CopyMasker>, Refusal>, Contradiction> {
-    let (Some(format), Results::Columns(columns)) = (judged.analysis.copies_out(), &judged.analysis.results) else {
+    let (Some(format), Results::Columns(columns)) = (judged.analysis.copies_out(), &judged.analysis.results)
+    else {
         return Err(Contradiction("COPY data comes unasked".to_owned()));
     };
     if columns.len() != columns_said {

@@ -73,6 +73,8 @@ pub(crate) struct Running {
     pub(crate) waiting: Option<Waiting>,
     /// Messages are ignored until Sync, as the server does after an error.
     pub(crate) skipping: bool,
+    /// Messages of the client's have gone out since the last Sync.
+    pub(crate) pipeline_open: bool,
     pub(crate) script: Option<Script>,
     /// The COMMIT of a script failed.
     pub(crate) bracket_error: bool,
@@ -83,6 +85,9 @@ pub(crate) struct Running {
     pub(crate) copy_broken: Option<InProgress>,
     pub(crate) copy_out: Option<Box<mask::copy::CopyMasker>>,
     pub(crate) status: Status,
+    /// Something that may quote masked values has run in the transaction that is open, or will be: its deferred work
+    /// can fail as late as at the commit.
+    pub(crate) redacting: bool,
     /// Why text can't be relied on to mean what it seems to, if so.
     pub(crate) text_unsafe: Option<String>,
     pub(crate) client_in: Vec<u8>,
@@ -135,7 +140,10 @@ impl Running {
     }
 
     fn at_rest(&self) -> bool {
-        self.ops.is_empty() && self.deferred.is_empty() && self.waiting.is_none() && self.status == Status::Idle
+        self.ops.is_empty()
+            && self.deferred.is_empty()
+            && self.waiting.is_none()
+            && self.status == Status::Idle
     }
 
     /// Returns whether the server is at work for this session.
@@ -169,6 +177,12 @@ impl Running {
 
     fn send(&mut self, message: Deferred, turn: &mut Turn<'_>) -> Option<Deferred> {
         let out = &mut turn.out.upstream;
+        self.pipeline_open |= match &message {
+            Deferred::Run { op, .. } => matches!(op.kind, OpKind::Execute(_)),
+            Deferred::Prepare { .. } | Deferred::Fail { .. } => true,
+            Deferred::Client { op, .. } => op.as_ref().is_some_and(|op| !matches!(op.kind, OpKind::Sync)),
+            Deferred::Bracket { .. } => false,
+        };
         match message {
             Deferred::Run { allowed, ticket, message, op } => match allowed {
                 Allowed::Read(permit) => {
@@ -243,7 +257,13 @@ impl Running {
 
     /// Remembers, or works out, what the policy says of an analysed statement.
     pub(crate) fn judge(&self, analysis: &Arc<crate::analysis::Analysis>, now: Now) -> Arc<Judged> {
-        Arc::new(authorize::judge(analysis.clone(), &self.bundle, &self.scope, &self.database.settings, now.wall))
+        Arc::new(authorize::judge(
+            analysis.clone(),
+            &self.bundle,
+            &self.scope,
+            &self.database.settings,
+            now.wall,
+        ))
     }
 
     /// The same judgement if the policy is still the one that it was made under, else a new one.

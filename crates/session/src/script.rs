@@ -104,7 +104,10 @@ impl Running {
         }
         if warn {
             let text = "there is no transaction in progress";
-            self.notice(&ErrorFields::new(Severity::Warning, sqlstate::NO_ACTIVE_SQL_TRANSACTION, text), turn);
+            self.notice(
+                &ErrorFields::new(Severity::Warning, sqlstate::NO_ACTIVE_SQL_TRANSACTION, text),
+                turn,
+            );
         }
         self.simple_text(Origin::step(text, offset_chars), turn);
     }

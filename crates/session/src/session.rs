@@ -212,7 +212,10 @@ impl Session {
 
     fn verified(&mut self, now: Now, credential: Credential, out: &mut Outbox) {
         if credential.expires <= now.monotonic {
-            return self.fail(Failed { error: authenticate::neutral(), reason: Some("the token has expired".to_owned()) }, out);
+            return self.fail(
+                Failed { error: authenticate::neutral(), reason: Some("the token has expired".to_owned()) },
+                out,
+            );
         }
         if self.opening.target.is_none() {
             let text = format!("database \"{}\" does not exist", self.opening.database_name);
@@ -245,7 +248,10 @@ impl Session {
             }
             Input::ClientBytes(_) => {
                 let what = "message before authentication was complete";
-                self.fail(Failed { error: refuse::protocol_violation(what), reason: Some(what.to_owned()) }, out);
+                self.fail(
+                    Failed { error: refuse::protocol_violation(what), reason: Some(what.to_owned()) },
+                    out,
+                );
             }
             Input::ClientClosed => self.close(out),
             Input::Deadline => self.expired(out),
@@ -280,7 +286,8 @@ impl Session {
 
     fn start(&mut self, now: Now, ready: UpstreamReady, out: &mut Outbox) {
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
-        let (Stage::Connecting(credential), Some((database, bundle))) = (stage, self.opening.target.clone()) else {
+        let (Stage::Connecting(credential), Some((database, bundle))) = (stage, self.opening.target.clone())
+        else {
             return;
         };
         let UpstreamReady { parameters, process_id, cancel_key, version_major, name_scope, catalog } = ready;
@@ -346,6 +353,7 @@ impl Session {
             op_last: OpNumber::default(),
             waiting: None,
             skipping: false,
+            pipeline_open: false,
             script: None,
             bracket_error: false,
             copy_token: None,
@@ -353,6 +361,7 @@ impl Session {
             copy_broken: None,
             copy_out: None,
             status: TransactionStatus::Idle,
+            redacting: false,
             text_unsafe: None,
             client_in: Vec::new(),
             client_passing: 0,
@@ -422,7 +431,10 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::PolicyChanged(bundle) => running.scope_changed(bundle),
         Input::Revoked(reason) => running.terminate(&reason, turn),
         Input::Drain => running.draining = true,
-        Input::Deadline | Input::CredentialVerified(_) | Input::UpstreamReady(_) | Input::UpstreamFailed(_) => {}
+        Input::Deadline
+        | Input::CredentialVerified(_)
+        | Input::UpstreamReady(_)
+        | Input::UpstreamFailed(_) => {}
     }
     if !running.closed {
         running.pump(turn);

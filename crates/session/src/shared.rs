@@ -112,7 +112,9 @@ impl Database {
     }
 
     pub(crate) fn analysis(&self, key: u128, scope: u128, now: Instant) -> Option<Arc<Analysis>> {
-        self.analyses.get(&(key, scope)).filter(|known| known.epoch == self.epoch() && fresh(known.asked, now))
+        self.analyses
+            .get(&(key, scope))
+            .filter(|known| known.epoch == self.epoch() && fresh(known.asked, now))
     }
 
     pub(crate) fn keep_analysis(&self, key: u128, scope: u128, analysis: &Arc<Analysis>) {

@@ -7,10 +7,10 @@ use wire::frontend::encode;
 
 use crate::analysis::Analysis;
 use crate::authorize::{Allowed, Judged};
+use crate::evidence::Executed;
 use crate::inquiry::{Inquiry, Job};
 use crate::memo::Key;
 use crate::ops::{Deferred, Op, OpKind};
-use crate::evidence::Executed;
 use crate::refuse::Refusal;
 use crate::results::Rows;
 use crate::running::{Running, Turn};
@@ -127,6 +127,10 @@ impl Running {
                 None => Err(Refusal::NoStatement(name.clone())),
             }),
             Effect::Fetch { name, moves } => Some(match self.portals.get(name.as_bytes()) {
+                Some(portal) if portal.bound.is_some() => {
+                    let what = format!("portal \"{name}\" runs what another name stands for");
+                    Err(Refusal::NotUnderstood(what))
+                }
                 Some(portal) => Ok(portal.judged.analysis.as_fetched(*moves)),
                 None => Err(Refusal::NoCursor(name.clone())),
             }),
@@ -137,7 +141,8 @@ impl Running {
     pub(crate) fn run_origin(&mut self, judged: &Arc<Judged>, origin: &Origin, turn: &mut Turn<'_>) {
         let mut message = Vec::with_capacity(origin.text.len() + 6);
         if encode::query(&mut message, origin.text.as_bytes()).is_err() {
-            return self.refuse_simple(Refusal::TooLarge("statement is too long to be sent".to_owned()), turn);
+            return self
+                .refuse_simple(Refusal::TooLarge("statement is too long to be sent".to_owned()), turn);
         }
         self.run_query(judged, &origin.text, origin.offset_chars, origin.in_script, &message, turn);
     }
@@ -170,7 +175,8 @@ impl Running {
     }
 
     pub(crate) fn dispatch_run(&mut self, allowed: Allowed, message: &[u8], op: Op, turn: &mut Turn<'_>) {
-        let Some(ticket) = op.kind.run().map(|run| run.ticket) else { return };
+        let Some((ticket, redact)) = op.kind.run().map(|run| (run.ticket, run.judged.redact)) else { return };
+        self.redacting |= redact;
         self.dispatch(Deferred::Run { allowed, ticket, message: message.to_vec(), op }, turn);
     }
 }

@@ -100,12 +100,17 @@ fn add(read: &mut Parameters, name: &str, value: &str) -> Result<(), ParameterEr
         return Err(ParameterError::NotAllowed(name.to_owned()));
     }
     let refuse = |why| Err(ParameterError::Value { name: name.to_owned(), value: value.to_owned(), why });
-    let folded: String = value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let folded: String =
+        value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     match lower.as_str() {
         // The server isn't asked for another encoding: it stays at UTF8, and SQL_ASCII means "as it is".
-        "client_encoding" if matches!(folded.as_str(), "utf8" | "unicode" | "sqlascii" | "auto") => return Ok(()),
+        "client_encoding" if matches!(folded.as_str(), "utf8" | "unicode" | "sqlascii" | "auto") => {
+            return Ok(());
+        }
         "client_encoding" => return refuse("the gateway reads statements as UTF8"),
-        "standard_conforming_strings" if matches!(folded.as_str(), "on" | "true" | "yes" | "1") => return Ok(()),
+        "standard_conforming_strings" if matches!(folded.as_str(), "on" | "true" | "yes" | "1") => {
+            return Ok(());
+        }
         "standard_conforming_strings" => return refuse("it must stay on"),
         "application_name" => read.application_name = Some(value.to_owned()),
         _ => {}

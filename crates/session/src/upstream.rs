@@ -150,9 +150,7 @@ impl Running {
         }
         match self.ops.front().map(|op| &op.kind) {
             Some(OpKind::Flight) => self.flight_message(tag, body, turn).map(|()| Pass::Done),
-            Some(OpKind::Query(_) | OpKind::Execute(_)) => {
-                self.run_message(tag, raw, body, turn)
-            }
+            Some(OpKind::Query(_) | OpKind::Execute(_)) => self.run_message(tag, raw, body, turn),
             Some(OpKind::Parse) if tag == tag::PARSE_COMPLETE => self.complete(),
             Some(OpKind::Bind) if tag == tag::BIND_COMPLETE => self.complete(),
             Some(OpKind::Close { hidden }) if tag == tag::CLOSE_COMPLETE => {
@@ -186,10 +184,12 @@ impl Running {
         let status = ParameterStatus::parse(body).map_err(|error| error.to_string())?;
         let is = |name: &str| status.name.eq_ignore_ascii_case(name.as_bytes());
         let value = String::from_utf8_lossy(status.value);
-        let broken = (is("client_encoding") && value != "UTF8") || (is("standard_conforming_strings") && value != "on");
+        let broken = (is("client_encoding") && value != "UTF8")
+            || (is("standard_conforming_strings") && value != "on");
         if broken {
             let name = String::from_utf8_lossy(status.name);
-            self.text_unsafe = Some(format!("{name} has become {value}, so that the text could mean something else"));
+            self.text_unsafe =
+                Some(format!("{name} has become {value}, so that the text could mean something else"));
         } else if is("client_encoding") || is("standard_conforming_strings") {
             self.text_unsafe = None;
         } else if is("application_name") {
@@ -205,23 +205,26 @@ impl Running {
 
     fn notice_response(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
         match self.ops.front().map(|op| &op.kind) {
-            Some(OpKind::Flight) => self.flight_message(tag::NOTICE_RESPONSE, body, turn).map(|()| Pass::Done),
+            Some(OpKind::Flight) => {
+                self.flight_message(tag::NOTICE_RESPONSE, body, turn).map(|()| Pass::Done)
+            }
             Some(OpKind::Hidden(_)) => Ok(Pass::Done),
-            Some(OpKind::Query(run) | OpKind::Execute(run)) => {
-                let (redact, in_script) = (run.judged.redact, run.in_script);
-                let fields = ErrorFields::parse(body).map_err(|error| error.to_string())?;
-                let active = wire::sqlstate::ACTIVE_SQL_TRANSACTION;
+            front => {
+                let in_script = front.and_then(OpKind::run).is_some_and(|run| run.in_script);
                 let hush = in_script && self.script.as_ref().is_some_and(|s| s.hush_active_transaction);
-                if hush && fields.sqlstate() == Some(active) {
+                if !hush && !self.redacting {
+                    return Ok(Pass::On);
+                }
+                let fields = ErrorFields::parse(body).map_err(|error| error.to_string())?;
+                if hush && fields.sqlstate() == Some(wire::sqlstate::ACTIVE_SQL_TRANSACTION) {
                     return Ok(Pass::Done);
                 }
-                if redact {
+                if self.redacting {
                     encode::notice_response(&mut turn.out.client, &refuse::redact(&fields));
                     return Ok(Pass::Done);
                 }
                 Ok(Pass::On)
             }
-            _ => Ok(Pass::On),
         }
     }
 
@@ -276,7 +279,10 @@ impl Running {
             }
             tag::COMMAND_COMPLETE => self.command_complete(raw, body, turn),
             tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
-                self.finish_run(Completion::Completed(if tag == tag::PORTAL_SUSPENDED { "suspended" } else { "" }), turn);
+                self.finish_run(
+                    Completion::Completed(if tag == tag::PORTAL_SUSPENDED { "suspended" } else { "" }),
+                    turn,
+                );
                 self.pop_execute();
                 Ok(Pass::On)
             }
@@ -311,14 +317,20 @@ impl Running {
     ) -> Result<Result<Rows, Refusal>, Contradiction> {
         let tagged = |relation, column| {
             let known = self.overlay.relation(relation).or_else(|| self.catalog.relation(relation));
-            known.and_then(|r| Some((r, r.column_name(column)?))).is_some_and(|(relation, column)| {
-                !self.bundle.tags(&relation.name, column).is_empty()
-            })
+            known
+                .and_then(|r| Some((r, r.column_name(column)?)))
+                .is_some_and(|(relation, column)| !self.bundle.tags(&relation.name, column).is_empty())
         };
         Rows::described(judged, description, tagged, &self.database.settings)
     }
 
-    fn describe_message(&mut self, tag: u8, body: &[u8], judged: &Judged, turn: &mut Turn<'_>) -> Result<Pass, String> {
+    fn describe_message(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        judged: &Judged,
+        turn: &mut Turn<'_>,
+    ) -> Result<Pass, String> {
         match tag {
             tag::PARAMETER_DESCRIPTION => Ok(Pass::On),
             tag::NO_DATA => self.complete(),
@@ -431,11 +443,12 @@ impl Running {
             }
             Some(OpKind::Refused { error, .. }) if !fatal => shown = (**error).clone(),
             Some(OpKind::Query(run) | OpKind::Execute(run)) => {
-                if run.judged.redact {
+                if self.redacting {
                     shown = refuse::redact(&shown);
                 }
                 shift_position(&mut shown, run.offset_chars);
             }
+            _ if self.redacting && !fatal => shown = refuse::redact(&shown),
             _ => {}
         }
         self.finish_run(Completion::Failed(state.as_str()), turn);
@@ -506,6 +519,7 @@ impl Running {
         if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart)) {
             self.waiting = None;
         }
+        self.script = None;
         self.skipping = true;
     }
 
@@ -513,6 +527,7 @@ impl Running {
         let ready = ReadyForQuery::parse(body).map_err(|error| error.to_string())?;
         let Some(op) = self.ops.pop_front() else { return Err("ReadyForQuery unasked".to_owned()) };
         self.status = ready.status;
+        self.pipeline_open &= !self.ops.is_empty() || !self.deferred.is_empty();
         self.names.boundary();
         if self.status == Status::Idle && self.ops.is_empty() && self.deferred.is_empty() {
             self.transaction_over();
@@ -527,7 +542,10 @@ impl Running {
             OpKind::Hidden(HiddenKind::Bracket(bracket)) => Some(bracket),
             _ => None,
         };
-        if self.script.is_some() && !matches!(op.kind, OpKind::Sync) {
+        if matches!(op.kind, OpKind::Hidden(HiddenKind::QuestionOver)) {
+            return Ok(Pass::Done);
+        }
+        if self.script.as_ref().is_some_and(|script| script.running) {
             self.script_ready(bracket, failed, turn);
             return Ok(Pass::Done);
         }
@@ -545,7 +563,8 @@ pub(crate) fn shift_position(fields: &mut ErrorFields, offset_chars: usize) {
     if offset_chars == 0 {
         return;
     }
-    let position = fields.get(field::POSITION).and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
+    let position =
+        fields.get(field::POSITION).and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
     if let Some(position) = position {
         *fields = fields.clone().position(position + offset_chars);
     }

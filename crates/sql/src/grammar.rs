@@ -1,14 +1,9 @@
 //! Calls libpg_query. The only file that does; knows no statement.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Mutex, PoisonError};
 
 use pg_query::protobuf::{Node, ParseResult, RawStmt};
 use pg_query::{NodeEnum, ParserOptions};
-
-/// `pg_query_raw_parse` (libpg_query, src/pg_query_parse.c) points the process's standard error at a pipe while
-/// it parses, and back afterwards. Two at once would leave it pointing at a closed one.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The raw trees of a text, `standard_conforming_strings` being on; or PostgreSQL's message.
 pub(crate) fn raw(text: &str) -> Result<Vec<RawStmt>, String> {
@@ -41,6 +36,5 @@ pub(crate) fn deparse(statement: NodeEnum) -> Option<String> {
 
 /// SECURITY: pg_query's Rust side has assertions of its own about trees; a panic there must be a refusal here.
 fn guarded<T>(call: impl FnOnce() -> pg_query::Result<T>) -> pg_query::Result<T> {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(pg_query::Error::InvalidPointer))
 }

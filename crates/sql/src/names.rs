@@ -7,8 +7,8 @@ pub const NAME_BYTES_MAX: usize = 63;
 
 /// Cuts a name as `truncate_identifier` does: to at most [`NAME_BYTES_MAX`] bytes, at a character's boundary.
 ///
-/// SQL identifiers are cut by the server's scanner; names in protocol messages (Parse, Bind, Close, Describe)
-/// are cut when they are looked up, as keys of `NAMEDATALEN` bytes: so both name the same statement.
+/// SQL identifiers are cut so by the server's scanner, and come cut from [`parse`](crate::parse). Names in
+/// protocol messages are cut otherwise: see [`truncate_key`].
 pub fn truncate(name: &str) -> &str {
     if name.len() <= NAME_BYTES_MAX {
         return name;
@@ -18,6 +18,13 @@ pub fn truncate(name: &str) -> &str {
         end -= 1;
     }
     name.get(..end).unwrap_or(name)
+}
+
+/// Cuts the name of a prepared statement or portal in a protocol message as the server's tables of them do: to
+/// [`NAME_BYTES_MAX`] bytes, wherever that is (`string_hash` and `strlcpy` of `NAMEDATALEN`, src/common/hashfn.c,
+/// src/backend/utils/hash/dynahash.c).
+pub fn truncate_key(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES_MAX).unwrap_or(name)
 }
 
 /// Reads one identifier as SQL writes it (quoted or not): unquotes it, or folds it to lower case as
@@ -64,6 +71,8 @@ mod tests {
         check("", None);
         check("\"", None);
         let long = "x".repeat(62);
+        assert_eq!(truncate_key(format!("{long}é").as_bytes()).len(), 63);
+        assert_eq!(truncate_key(b"short"), b"short");
         check(&format!("{long}yz"), Some(&format!("{long}y")));
         check(&format!("{long}é"), Some(&long));
         check(&format!("\"{long}é\""), Some(&long));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tokens::{Token, tokens};
+use crate::tokens::{Token, tokens, too_dear};
 use crate::{Limits, Statement, Strings, SyntaxError, grammar, read};
 
 /// Splits a message's text, classifies each statement and takes it apart. Empty text: no statement.
@@ -22,6 +22,10 @@ pub fn parse(text: &str, limits: Limits) -> Result<Vec<Statement>, SyntaxError> 
     }
     if let Some(at) = text.find('\0') {
         return Err(refused("invalid byte 0x00 in statement".to_owned(), Some(chars(text, at) + 1)));
+    }
+    if too_dear(text.as_bytes(), Strings::Standard) {
+        let message = "too many comments and operators without a space between them".to_owned();
+        return Err(SyntaxError { message, position: None, sqlstate: "54000" });
     }
     let trees = grammar::raw(text).map_err(|message| SyntaxError {
         position: position(text, &message),
@@ -80,6 +84,9 @@ fn chars(text: &str, bytes: usize) -> usize {
     text.get(..bytes).map_or(0, |before| before.chars().count())
 }
 
+/// Longest text in which the place of an error is looked for: it takes several readings of the text.
+const POSITION_BYTES_MAX: usize = 64 << 10;
+
 /// Where PostgreSQL's error is, in characters from 1.
 ///
 /// pg_query's Rust side drops the position. Its message quotes the token it stopped at; of those that look so, the
@@ -88,6 +95,9 @@ fn chars(text: &str, bytes: usize) -> usize {
 fn position(text: &str, message: &str) -> Option<usize> {
     if message.ends_with("at end of input") {
         return Some(text.chars().count() + 1);
+    }
+    if text.len() > POSITION_BYTES_MAX {
+        return None;
     }
     let (_, near) = message.split_once(" at or near \"")?;
     let near = near.strip_suffix('"')?;

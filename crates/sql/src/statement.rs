@@ -64,7 +64,8 @@ impl Sql {
     /// Characters of `message` before the text; `None` where the text isn't a slice of it.
     ///
     /// PostgreSQL counts error positions in characters (`errposition`, src/backend/utils/error/elog.c): add this to
-    /// the `P` field of an answer about [`bare`](Self::bare) to speak of the client's text.
+    /// the `P` field of an answer about [`bare`](Self::bare) to speak of the client's text. Counts the message up to
+    /// the text: for errors, not for every statement.
     pub fn offset_chars(&self, message: &str) -> Option<usize> {
         match self {
             Self::Slice { range, .. } => Some(message.get(..range.start)?.chars().count()),

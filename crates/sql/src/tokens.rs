@@ -65,16 +65,26 @@ impl Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Odd;
 
+/// Most bytes that PostgreSQL's scanner may look at again and again for operators and comments.
+///
+/// It takes the whole run of operator characters that a comment's start or an operator stands in, and gives back what it
+/// doesn't need (scan.l `xcstart`, `operator`): the time for `/**//**/...` grows with the square of its length, to
+/// minutes for a megabyte.
+const RESCANNED_BYTES_MAX: usize = 4 << 20;
+
 /// Reads tokens one after another.
 pub(crate) struct Tokens<'a> {
     text: &'a [u8],
     at: usize,
     strings: Strings,
+    /// Where the run of operator characters at hand ends.
+    run_end: usize,
+    rescanned_bytes: usize,
 }
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(text: &'a [u8], strings: Strings) -> Self {
-        Self { text, at: 0, strings }
+        Self { text, at: 0, strings, run_end: 0, rescanned_bytes: 0 }
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -85,6 +95,21 @@ impl<'a> Tokens<'a> {
     fn skip_while(&mut self, class: impl Fn(u8) -> bool) {
         let rest = self.text.get(self.at..).unwrap_or_default();
         self.at += rest.iter().position(|b| !class(*b)).unwrap_or(rest.len());
+    }
+
+    /// Whether PostgreSQL's scanner would take unreasonably long for what was read so far.
+    pub(crate) fn is_too_dear(&self) -> bool {
+        self.rescanned_bytes > RESCANNED_BYTES_MAX
+    }
+
+    /// Counts the run of operator characters from here on.
+    fn count_run(&mut self) -> Result<(), Odd> {
+        if self.at >= self.run_end {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            self.run_end = self.at + rest.iter().position(|b| !operator(*b)).unwrap_or(rest.len());
+        }
+        self.rescanned_bytes += self.run_end - self.at;
+        if self.is_too_dear() { Err(Odd) } else { Ok(()) }
     }
 
     /// The next token, or `None` at the end.
@@ -130,6 +155,7 @@ impl<'a> Tokens<'a> {
                 Kind::Mark
             }
             b if operator(b) => {
+                self.count_run()?;
                 self.operator();
                 Kind::Operator
             }
@@ -156,6 +182,7 @@ impl<'a> Tokens<'a> {
         loop {
             match (self.peek(0), self.peek(1)) {
                 (b'/', b'*') => {
+                    self.count_run()?;
                     depth += 1;
                     self.at += 2;
                 }
@@ -202,7 +229,7 @@ impl<'a> Tokens<'a> {
 
     /// Where the literal goes on if a continuation follows (scan.l `quotecontinue`): after the next quote.
     fn continuation(&self) -> Option<usize> {
-        let mut look = Tokens { text: self.text, at: self.at, strings: self.strings };
+        let mut look = Tokens { at: self.at, ..Tokens::new(self.text, self.strings) };
         let mut newline = false;
         loop {
             match look.peek(0) {
@@ -309,6 +336,13 @@ pub(crate) fn tokens(text: &[u8], strings: Strings) -> Result<Vec<Token>, Odd> {
         all.push(token);
     }
     Ok(all)
+}
+
+/// Whether PostgreSQL's scanner would take unreasonably long for a text. It stops where this reader does, or before.
+pub(crate) fn too_dear(text: &[u8], strings: Strings) -> bool {
+    let mut reader = Tokens::new(text, strings);
+    while let Ok(Some(_)) = reader.next() {}
+    reader.is_too_dear()
 }
 
 fn blank(b: u8) -> bool {

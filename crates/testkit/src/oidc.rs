@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Process, guarded, tools};
+use crate::process::{Process, guarded, node, tools};
 
 /// Whose tokens the provider signs if no audience is asked for.
 pub const AUDIENCE: &str = "gatepost";
@@ -45,13 +45,13 @@ impl Provider {
         let modules = tools().join("oidc-provider/node_modules");
         assert!(modules.exists(), "{modules:?} is not there: run `make setup`");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider/provider.mjs");
-        let mut command = guarded("node", "KILL", None);
+        let mut command = guarded(node(), "KILL", None);
         command.arg(script).args(["--port", &port.to_string()]).env("GATEPOST_TOOLS", tools());
         for client in clients {
             command.args(["--client", client]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut process = Process::spawn(command).expect("node");
+        let mut process = Process::spawn(command).expect("setpriv");
         let mut line = String::new();
         let output = process.child().stdout.take().expect("piped");
         BufReader::new(output).read_line(&mut line).expect("the provider's output");

@@ -13,6 +13,16 @@ pub fn tools() -> PathBuf {
     env::var_os("GATEPOST_TOOLS").map_or_else(|| PathBuf::from("/opt/gatepost-tools"), PathBuf::from)
 }
 
+/// Returns the Node.js that `scripts/setup.sh` installed, which is new enough for the OpenID provider.
+///
+/// # Panics
+/// It isn't there.
+pub fn node() -> PathBuf {
+    let path = tools().join("bin/node");
+    assert!(path.exists(), "{path:?} is not there: run `make setup`");
+    path
+}
+
 /// A running child, killed on drop.
 #[derive(Debug)]
 pub struct Process {

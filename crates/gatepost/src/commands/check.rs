@@ -89,9 +89,11 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
     {
         findings.push(Finding::failed("issuer", "*", chain(&error)));
     }
+    let mut loaded = Vec::new();
     for database in &config.databases {
         if let Some(bundle) = bundles::check_bundle(&database.policy, &database.name, format, &mut findings) {
             check_mask_keys(&config, &bundle, &mut findings);
+            loaded.push((database, bundle));
         }
     }
     if connect {
@@ -103,6 +105,9 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
                 Err(detail) => Finding::failed(what, &*subject, detail),
             });
             findings.extend(advice.into_iter().map(|detail| Finding::warning(what, &*subject, detail)));
+        }
+        for (database, bundle) in loaded {
+            bundles::run_sql_tests(database, &bundle, &mut findings).await;
         }
     }
     show(&findings, format)

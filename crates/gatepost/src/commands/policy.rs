@@ -11,7 +11,7 @@ use policy::{Analysis, Bundle, Context, Request, SessionFacts, StatementFacts};
 
 use crate::args;
 use crate::commands::check::{self, Finding};
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Status, chain};
 use crate::output::{Format, Out};
 use crate::settings;
 
@@ -130,24 +130,31 @@ async fn test(config: Option<&Path>, database: Option<&str>, format: Format) -> 
         let Some(bundle) = check_bundle(&database.policy, &database.name, format, &mut findings) else {
             continue;
         };
-        if bundle.sql_tests().is_empty() {
-            continue;
-        }
-        let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
-        let mut analyses = match server::probe::analyse(database, &bundle, &statements).await {
-            Ok(analyses) => VecDeque::from(analyses),
-            Err(error) => {
-                findings.push(Finding::failed("tests", &*database.name, crate::failure::chain(&error)));
-                continue;
-            }
-        };
-        let missing = || Err("the database was not asked about it".to_owned());
-        let failures = policy::run_sql_tests(&bundle, |_| analyses.pop_front().unwrap_or_else(missing));
-        let passed = statements.len().saturating_sub(failures.len());
-        findings.extend(failures.iter().map(|it| Finding::failed("test", &*database.name, it.to_string())));
-        findings.push(Finding::good("tests", &*database.name, format!("{passed} tests with SQL passed")));
+        run_sql_tests(database, &bundle, &mut findings).await;
     }
     check::show(&findings, format)
+}
+
+/// Runs the tests that give SQL; what it touches is asked of the database, which executes none of it.
+pub(crate) async fn run_sql_tests(database: &config::Database, bundle: &Bundle, findings: &mut Vec<Finding>) {
+    let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
+    if statements.is_empty() {
+        return;
+    }
+    let mut analyses = match server::probe::analyse(database, bundle, &statements).await {
+        Ok(analyses) => VecDeque::from(analyses),
+        Err(error) => {
+            findings.push(Finding::failed("tests", &*database.name, chain(&error)));
+            return;
+        }
+    };
+    let missing = || Err("the database was not asked about it".to_owned());
+    let failures = policy::run_sql_tests(bundle, |_| analyses.pop_front().unwrap_or_else(missing));
+    findings.extend(failures.iter().map(|it| Finding::failed("test", &*database.name, it.to_string())));
+    if failures.is_empty() {
+        let detail = format!("tests with SQL passed: {}", statements.len());
+        findings.push(Finding::good("tests", &*database.name, detail));
+    }
 }
 
 async fn explain(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {

@@ -1,6 +1,7 @@
 //! Each command's exit status: 0 success, 1 a failed check, 2 wrong usage; data on standard output, the rest on standard error.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use crate::support::{Place, Ran};
@@ -90,6 +91,24 @@ fn check_says_what_is_missing_and_fails() {
     let broken = place.run(&["policy", "check"]);
     check(&broken, 1, "failed", "readers.cedar:1:");
     check(&broken, 1, "", "^");
+}
+
+#[test]
+fn a_key_that_everybody_can_read_is_refused() {
+    let place = Place::new();
+    place.run(&["init", "."]);
+    place.write("key.pem", "hunter2");
+    place.write("cert.pem", "");
+    let key = place.path().join("key.pem");
+    let config = place.read("gatepost.toml");
+    let tls = "[listen]\ntls = { certificate = \"cert.pem\", key = \"file:key.pem\" }";
+    place.write("gatepost.toml", &config.replace("[listen]", tls));
+    for (mode, complaint) in [(0o644, "(mode 0644); run chmod o-rw"), (0o600, "certificate  ")] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let ran = place.run(&["check"]);
+        check(&ran, 1, complaint, "");
+        assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{ran:#?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! The binary from outside: exit status, standard output and standard error.
+//! The binary from outside: exit status, standard output and standard error; and as a gateway between stock clients and
+//! PostgreSQL, whole.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod audit_trail;
-#[cfg(test)]
 mod cli;
-#[cfg(test)]
+mod clients;
+mod flight;
 mod reference;
-#[cfg(test)]
+mod session;
+mod stage;
 mod support;

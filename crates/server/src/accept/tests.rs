@@ -3,6 +3,7 @@
 use testkit::tls::{Authority, trusting};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use wire::frontend;
 
@@ -10,6 +11,8 @@ use super::*;
 
 const SSL: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
 const GSS: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
+/// How long an answer may take before a test has failed.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(20);
 const ELSEWHERE: &str = "192.0.2.7:1234";
 
 struct Gateway {
@@ -77,13 +80,13 @@ async fn fault(outcome: Outcome) -> AcceptError {
 }
 
 async fn byte(stream: &mut (impl AsyncRead + Unpin)) -> u8 {
-    stream.read_u8().await.unwrap()
+    timeout(STUCK, stream.read_u8()).await.expect("a byte").unwrap()
 }
 
 /// Reads to the end, which may be a reset.
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut out = Vec::new();
-    let _ = stream.read_to_end(&mut out).await;
+    let _ = timeout(STUCK, stream.read_to_end(&mut out)).await.expect("an end");
     out
 }
 

@@ -9,7 +9,7 @@ use querytree::{Access, Command as TreeCommand, Origin, Relation as Touched, Rig
 use sql::{Ask, Effect, ExpressionRole, QueryRole, Statement};
 
 use super::facts::{self, Kind, Lookup, Missing};
-use super::{Analysis, OutputColumn, Results, utility};
+use super::{Analysis, OutputColumn, Results, total, utility};
 use crate::catalog::{Relation, Row};
 use crate::refuse::Refusal;
 
@@ -80,8 +80,8 @@ pub(crate) fn build(
     lookup: &Lookup<'_>,
     version: ServerVersion,
     base: Option<&Analysis>,
+    now: Instant,
 ) -> Built {
-    let now = Instant::now();
     let mut builder = Builder {
         lookup,
         missing: Missing::default(),
@@ -110,7 +110,12 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn statement(&mut self, statement: &Statement, answers: &Answers, version: ServerVersion) -> Result<(), Stop> {
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        answers: &Answers,
+        version: ServerVersion,
+    ) -> Result<(), Stop> {
         let names = utility::Names::read(&answers.names)?;
         let mut relation = 0;
         for (i, ask) in statement.asks.iter().enumerate() {
@@ -135,12 +140,16 @@ impl Builder<'_> {
 
     fn tree(&mut self, ask: usize, answers: &Answers, version: ServerVersion) -> Result<Access, Stop> {
         if answers.too_large.contains(&ask) {
-            return Err(Refusal::TooLarge("statement's query tree is over this gateway's limit".to_owned()).into());
+            return Err(
+                Refusal::TooLarge("statement's query tree is over this gateway's limit".to_owned()).into()
+            );
         }
         match answers.trees.get(&ask).map(Vec::as_slice) {
             Some([tree]) => querytree::read(tree, version)
                 .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into()),
-            Some(_) => Err(Refusal::NotUnderstood("the server printed more than one query tree".to_owned()).into()),
+            Some(_) => {
+                Err(Refusal::NotUnderstood("the server printed more than one query tree".to_owned()).into())
+            }
             None => Err(Refusal::NotUnderstood("the server printed no query tree".to_owned()).into()),
         }
     }
@@ -174,7 +183,9 @@ impl Builder<'_> {
                 analysis.inner =
                     Some(std::sync::Arc::new(Analysis { reads_only, command: Some(command), ..inner }));
             }
-            QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView => analysis.reads_only = false,
+            QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView => {
+                analysis.reads_only = false
+            }
         }
         Ok(())
     }
@@ -222,6 +233,11 @@ impl Builder<'_> {
                 }
             }
         }
+        let untold = access.has_sublinks
+            || !access.domains.is_empty()
+            || !access.compared_types.is_empty()
+            || access.casts_via_io.keys().any(|ty| !total::is_text(*ty));
+        self.analysis.computes_in_the_open |= untold;
         let analysis = &mut self.analysis;
         analysis.has_where &= access.has_where;
         analysis.row_locks |= access.row_locks;
@@ -237,7 +253,13 @@ impl Builder<'_> {
         known
     }
 
-    fn columns(&mut self, touched: &Touched, relation: &Relation, access: &Access, returned: Action) -> Result<(), Stop> {
+    fn columns(
+        &mut self,
+        touched: &Touched,
+        relation: &Relation,
+        access: &Access,
+        returned: Action,
+    ) -> Result<(), Stop> {
         let mut columns: BTreeMap<i16, Ways> = touched.columns.clone();
         if let Some(whole) = columns.remove(&0) {
             for column in &relation.columns {
@@ -290,7 +312,13 @@ impl Builder<'_> {
     }
 
     /// A column, and the columns whose tags it inherits because it is a view's.
-    fn column(&mut self, oid: Oid, number: i16, relation: &Relation, access: &Access) -> Result<Inheriting, Stop> {
+    fn column(
+        &mut self,
+        oid: Oid,
+        number: i16,
+        relation: &Relation,
+        access: &Access,
+    ) -> Result<Inheriting, Stop> {
         let Some(name) = relation.column_name(number) else {
             // Younger than the snapshot.
             self.missing.0.insert((Kind::Relation, oid));
@@ -319,9 +347,18 @@ impl Builder<'_> {
 
     pub(super) fn column_resource(&self, relation: &Relation, column: &str) -> Result<Resource, Stop> {
         let facts = facts::relation_facts(relation).ok_or_else(|| {
-            Refusal::NotUnderstood(format!("{} is of relkind \"{}\"", relation.name, relation.kind.escape_ascii()))
+            Refusal::NotUnderstood(format!(
+                "{} is of relkind \"{}\"",
+                relation.name,
+                relation.kind.escape_ascii()
+            ))
         })?;
-        Ok(Resource::Column { relation: relation.name.clone(), column: column.to_owned(), tags: Vec::new(), facts })
+        Ok(Resource::Column {
+            relation: relation.name.clone(),
+            column: column.to_owned(),
+            tags: Vec::new(),
+            facts,
+        })
     }
 
     /// Adds a touch once; returns where it stands.
@@ -358,8 +395,12 @@ impl Builder<'_> {
             // Its body may set what names mean.
             self.analysis.unsettles = true;
         }
+        self.analysis.computes_in_the_open |= !total::is_total(oid, &function.name);
         if facts.class() != FunctionClass::Harmless {
-            self.touch(Action::Execute, (Resource::Function { name: function.name.clone(), facts }, Vec::new()));
+            self.touch(
+                Action::Execute,
+                (Resource::Function { name: function.name.clone(), facts }, Vec::new()),
+            );
         }
     }
 
@@ -379,8 +420,11 @@ impl Builder<'_> {
                     continue;
                 }
                 if source.column == 0 {
-                    let all: Vec<usize> =
-                        self.index.range((source.relation, i16::MIN)..=(source.relation, i16::MAX)).map(|(_, at)| *at).collect();
+                    let all: Vec<usize> = self
+                        .index
+                        .range((source.relation, i16::MIN)..=(source.relation, i16::MAX))
+                        .map(|(_, at)| *at)
+                        .collect();
                     sources.extend(all.into_iter().map(|at| (at, false)));
                 } else if let Some(at) = self.index.get(&(source.relation, source.column)) {
                     sources.push((*at, source.bare));
@@ -397,11 +441,18 @@ impl Builder<'_> {
     }
 
     /// COPY of a table: its columns are the result.
-    pub(super) fn copied_columns(&mut self, oid: Oid, relation: &Relation, chosen: Option<&[String]>) -> Result<(), Stop> {
+    pub(super) fn copied_columns(
+        &mut self,
+        oid: Oid,
+        relation: &Relation,
+        chosen: Option<&[String]>,
+    ) -> Result<(), Stop> {
         let mut columns = Vec::new();
         let wanted: Vec<&crate::catalog::Column> = match chosen {
             None => relation.columns.iter().filter(|c| !c.generated).collect(),
-            Some(names) => names.iter().filter_map(|n| relation.columns.iter().find(|c| *c.name == **n)).collect(),
+            Some(names) => {
+                names.iter().filter_map(|n| relation.columns.iter().find(|c| *c.name == **n)).collect()
+            }
         };
         for column in wanted {
             let resource = self.column_resource(relation, &column.name)?;

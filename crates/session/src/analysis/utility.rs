@@ -17,7 +17,8 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn read(rows: &[Row]) -> Result<Self, Stop> {
-        let unreadable = || Refusal::NotUnderstood("the server's answer about names can't be read".to_owned());
+        let unreadable =
+            || Refusal::NotUnderstood("the server's answer about names can't be read".to_owned());
         let text = |value: &Option<Vec<u8>>| value.as_ref().map(|v| String::from_utf8(v.clone())).transpose();
         let mut names = Self { oids: vec![None; rows.len()], creation_schema: None };
         for row in rows {
@@ -55,11 +56,19 @@ impl Builder<'_> {
             Ask::Routine { name, touch, .. } => self.routine_ask(name, *touch),
             // What a column's type is, or that a type is named, reveals and changes nothing.
             Ask::Type { touch: Touch::Use | Touch::Like, .. } => Ok(()),
-            Ask::Type { touch, .. } => self.add(define_action(*touch).unwrap_or(Action::Alter), Resource::Database),
+            Ask::Type { touch, .. } => {
+                self.add(define_action(*touch).unwrap_or(Action::Alter), Resource::Database)
+            }
             Ask::Object { kind, touch, .. } => self.object_ask(*kind, *touch),
             Ask::Database { touch, .. } => match touch {
-                Touch::Comment | Touch::Label | Touch::Grant | Touch::Revoke | Touch::Analyze | Touch::Vacuum
-                | Touch::Reindex | Touch::Cluster => {
+                Touch::Comment
+                | Touch::Label
+                | Touch::Grant
+                | Touch::Revoke
+                | Touch::Analyze
+                | Touch::Vacuum
+                | Touch::Reindex
+                | Touch::Cluster => {
                     self.add(define_action(*touch).unwrap_or(Action::System), Resource::Database)
                 }
                 Touch::Create => self.add(Action::Create, Resource::Database),
@@ -107,7 +116,9 @@ impl Builder<'_> {
             Touch::Insert => {
                 let all: Vec<String> = match chosen {
                     Some(names) => names.to_vec(),
-                    None => relation.columns.iter().filter(|c| !c.generated).map(|c| c.name.to_string()).collect(),
+                    None => {
+                        relation.columns.iter().filter(|c| !c.generated).map(|c| c.name.to_string()).collect()
+                    }
                 };
                 if all.is_empty() {
                     let resource = self.relation_resource(&relation)?;
@@ -131,7 +142,13 @@ impl Builder<'_> {
         }
     }
 
-    fn new_ask(&mut self, kind: ObjectKind, name: &Name, temporary: bool, creation: Option<&str>) -> Result<(), Stop> {
+    fn new_ask(
+        &mut self,
+        kind: ObjectKind,
+        name: &Name,
+        temporary: bool,
+        creation: Option<&str>,
+    ) -> Result<(), Stop> {
         if temporary {
             self.analysis.unsettles = true;
         }
@@ -147,7 +164,11 @@ impl Builder<'_> {
 
     fn routine_ask(&mut self, name: &Name, touch: Touch) -> Result<(), Stop> {
         let found = self.lookup.functions_named(name.schema.as_deref(), &name.name);
-        let action = if touch == Touch::Execute { Action::Execute } else { define_action(touch).unwrap_or(Action::Alter) };
+        let action = if touch == Touch::Execute {
+            Action::Execute
+        } else {
+            define_action(touch).unwrap_or(Action::Alter)
+        };
         if found.is_empty() {
             let schema = name.schema.as_deref().unwrap_or("pg_catalog");
             return self.add(action, Resource::Schema { name: schema.to_owned() }).and_then(|()| {
@@ -203,7 +224,10 @@ impl Builder<'_> {
         if let Some(action) = command_action(statement)? {
             self.add(action, Resource::Database)?;
         }
-        if self.analysis.touches.len() < 2 && statement.command.class() != Class::Query && self.missing.0.is_empty() {
+        if self.analysis.touches.len() < 2
+            && statement.command.class() != Class::Query
+            && self.missing.0.is_empty()
+        {
             let what = format!("{} names nothing that policy can decide", statement.command.tag());
             return Err(Refusal::NotUnderstood(what).into());
         }
@@ -243,7 +267,9 @@ fn define_action(touch: Touch) -> Option<Action> {
         Touch::Drop => Some(Action::Drop),
         Touch::Comment | Touch::Label => Some(Action::Comment),
         Touch::Grant | Touch::Revoke => Some(Action::Grant),
-        Touch::Vacuum | Touch::Analyze | Touch::Cluster | Touch::Reindex | Touch::Refresh => Some(Action::Maintain),
+        Touch::Vacuum | Touch::Analyze | Touch::Cluster | Touch::Reindex | Touch::Refresh => {
+            Some(Action::Maintain)
+        }
         Touch::Alter
         | Touch::Index
         | Touch::Trigger
@@ -316,7 +342,9 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
         {
             return Err(Refusal::Unsupported(format!("changing {name}")));
         }
-        Effect::Set { name, .. } | Effect::Reset(name) if matches!(name.as_str(), "role" | "session_authorization") => {
+        Effect::Set { name, .. } | Effect::Reset(name)
+            if matches!(name.as_str(), "role" | "session_authorization") =>
+        {
             Action::Impersonate
         }
         Effect::Set { .. } | Effect::Reset(_) | Effect::ResetAll => Action::Set,
@@ -336,7 +364,9 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
         | Effect::SetConstraints => Action::Transaction,
         Effect::Prepare { .. } | Effect::Execute { .. } | Effect::Deallocate(_) => Action::Prepare,
         Effect::Declare { .. } | Effect::Fetch { .. } | Effect::CloseCursor(_) => Action::Cursor,
-        Effect::DiscardAll | Effect::DiscardPlans | Effect::DiscardSequences | Effect::DiscardTemp => Action::Discard,
+        Effect::DiscardAll | Effect::DiscardPlans | Effect::DiscardSequences | Effect::DiscardTemp => {
+            Action::Discard
+        }
         Effect::Listen(_) | Effect::Unlisten(_) => Action::Listen,
         Effect::Notify { .. } => Action::Notify,
         Effect::Anything => match statement.command {
@@ -357,7 +387,8 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
 fn keeps_text_readable(effect: &Effect) -> bool {
     let Effect::Set { name, value, .. } = effect else { return false };
     let sql::SetTo::Value(value) = value else { return false };
-    let folded: String = value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let folded: String =
+        value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     match name.as_str() {
         "standard_conforming_strings" => matches!(folded.as_str(), "on" | "true" | "yes" | "1"),
         _ => matches!(folded.as_str(), "utf8" | "unicode"),

@@ -18,6 +18,7 @@ mod session;
 mod store;
 mod table;
 mod transaction;
+mod typing;
 
 use std::ops::Range;
 

@@ -57,6 +57,23 @@ fn a_text_over_a_limit_is_refused_by_name() {
     assert_eq!(outcome(format!("SELECT '{}'", "x".repeat(1 << 20)), limits), Ok(1));
 }
 
+/// PostgreSQL's scanner would take time that grows with the square of their number.
+#[test]
+fn comments_and_operators_run_together_are_refused() {
+    let refused = Err("too many comments and operators without a space between them".to_owned());
+    for piece in ["/**/", "+/**/", "/*"] {
+        assert_eq!(
+            outcome(format!("SELECT {} 1", piece.repeat(100_000)), Limits::default()),
+            refused,
+            "{piece}"
+        );
+    }
+    for fine in ["/**/ ", "/***********************************/\n"] {
+        assert_eq!(outcome(format!("SELECT {} 1", fine.repeat(1000)), Limits::default()), Ok(1), "{fine}");
+    }
+    assert_eq!(outcome(format!("SELECT '{}'", "/**/".repeat(100_000)), Limits::default()), Ok(1));
+}
+
 #[test]
 fn a_nul_is_refused() {
     assert_eq!(outcome("SELECT 1\0; DROP TABLE t".to_owned(), Limits::default()), {

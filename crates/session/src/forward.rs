@@ -209,7 +209,11 @@ pub(crate) fn ask(out: &mut UpstreamBytes, questions: &[Question]) -> Result<usi
 
 fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, EncodeError> {
     let trees = questions.iter().any(|q| matches!(q, Question::ClientParse(_) | Question::Parse { .. }));
+    // A flight that failed has left its names behind: closing what isn't there is no error.
     let mut closes = 0;
+    for name in [ON_NAME, OFF_NAME, ASK_NAME] {
+        closes += drop_named(bytes, name)?;
+    }
     if trees {
         // Both are parsed before the printing of trees is on.
         encode::parse(bytes, ON_NAME, ON.as_bytes(), [])?;

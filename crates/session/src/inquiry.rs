@@ -304,7 +304,7 @@ impl Running {
                 // Until its ReadyForQuery nothing else may be sent that would be skipped unnoticed: the queue is in
                 // order, so what follows is answered after it.
             }
-            Job::Parse { .. } | Job::Bind(_) => self.drop_skipped(turn),
+            Job::Parse { .. } | Job::Bind(_) => self.drop_skipped(None, turn),
         }
     }
 
@@ -361,17 +361,18 @@ impl Running {
         }
     }
 
-    fn finish_job(&mut self, inquiry: Inquiry, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
-        let alone = analysis.command.is_some_and(|command| {
-            matches!(command.class(), sql::Class::Define | sql::Class::Maintain | sql::Class::Code)
-        });
-        if alone && inquiry.asked && self.status == Status::Idle && !self.pipeline_open && self.ops.is_empty()
-        {
-            // Some of these can't run in a transaction that has done anything else, and a question counts.
+    /// Ends the transaction that the questions have begun, where the client has none open: from PostgreSQL 18 on an Execute
+    /// without Sync opens a block that a Query doesn't close, and some statements must be alone in their transaction.
+    fn end_question(&mut self, inquiry: &Inquiry, turn: &mut Turn<'_>) {
+        if inquiry.asked && self.status == Status::Idle && !self.pipeline_open && self.ops.is_empty() {
             forward::housekeeping(&mut turn.out.upstream, Housekeeping::Sync);
             let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionOver));
             self.ops.push_back(op);
         }
+    }
+
+    fn finish_job(&mut self, inquiry: Inquiry, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
+        self.end_question(&inquiry, turn);
         match inquiry.job {
             Job::Simple(origin) => {
                 let judged = self.judge(analysis, turn.now);
@@ -400,6 +401,8 @@ impl Running {
         ));
         // With `enforce = false` what can't be known may still pass; whether it does is for `authorize` to say.
         let inquiry = *inquiry;
+        self.end_question(&inquiry, turn);
+        let inquiry = Inquiry { asked: false, ..inquiry };
         if inquiry.syntax.is_none() && matches!(refusal, Refusal::NotUnderstood(_) | Refusal::Unsupported(_))
         {
             return self.finish_job(inquiry, &analysis, turn);

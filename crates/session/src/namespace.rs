@@ -95,6 +95,11 @@ impl<T> Namespace<T> {
         self.confirmed.remove(name);
     }
 
+    /// The server has failed or skipped these messages and all between them.
+    pub(crate) fn abandon_all(&mut self, first: OpNumber, last: OpNumber) {
+        self.proposed.retain(|(op, _)| !(first..=last).contains(op));
+    }
+
     /// Replaces an entry that stands, in place; does nothing if it is gone.
     pub(crate) fn update(&mut self, name: &[u8], value: Arc<T>) {
         for (_, change) in self.proposed.iter_mut().rev() {

@@ -45,7 +45,7 @@ pub(crate) enum OpKind {
 pub(crate) enum HiddenKind {
     /// Sync after a failed question of the simple protocol: the client gets the error, then ReadyForQuery.
     QuestionFailed,
-    /// Sync after a question about a statement that must be alone in its transaction.
+    /// Sync after a question, where the client has no transaction open.
     QuestionOver,
     /// BEGIN, COMMIT or ROLLBACK around the statements of one Query.
     Bracket(Bracket),

@@ -210,6 +210,12 @@ fn patch(out: &mut [u8], at: usize, length: i32) -> Result<(), String> {
     Ok(())
 }
 
+fn is_utf8(encoding: &str) -> bool {
+    let folded: String =
+        encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    matches!(folded.as_str(), "utf8" | "unicode")
+}
+
 /// A copier for COPY TO STDOUT, if any of its columns is masked.
 pub(crate) fn copy_masker(
     judged: &Judged,
@@ -225,6 +231,12 @@ pub(crate) fn copy_masker(
     }
     if judged.masks.is_empty() {
         return Ok(Ok(None));
+    }
+    // In other encodings a byte of a character can look like a delimiter.
+    if format.encoding.as_ref().is_some_and(|name| !is_utf8(name)) {
+        return Ok(Err(Refusal::Unmaskable(
+            "COPY of masked columns in an encoding other than UTF8".to_owned(),
+        )));
     }
     let wire_format = i16::from(format.format == sql::CopyText::Binary);
     let mut maskers = Vec::with_capacity(columns.len());

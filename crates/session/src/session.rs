@@ -131,8 +131,12 @@ impl Session {
     pub fn wants_client(&self) -> bool {
         match &self.stage {
             Stage::Running(running) => {
-                running.client_in.len() < running.database.settings.limits.upstream_backlog_bytes_max
-                    || running.waiting.is_none()
+                let limits = &running.database.settings.limits;
+                let waits = running.waiting.is_some() || running.script.is_some();
+                // What waits for nothing waits for the rest of a message.
+                let max =
+                    if waits { limits.upstream_backlog_bytes_max } else { limits.message_bytes_max + 5 };
+                running.client_in.len() < max
             }
             Stage::Authenticating(_) | Stage::Connecting(_) => true,
             Stage::Closed => false,

@@ -11,6 +11,7 @@ use wire::error::{ErrorFields, field};
 use wire::frame;
 
 use crate::authorize::Judged;
+use crate::namespace::OpNumber;
 use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
 use crate::refuse::{self, Refusal};
 use crate::results::{self, Contradiction, Rows};
@@ -467,8 +468,9 @@ impl Running {
             Some(OpKind::Query(run)) => run.failed = true,
             Some(OpKind::Hidden(HiddenKind::Bracket(_))) => self.bracket_error = true,
             Some(OpKind::Refused { simple: true, .. } | OpKind::Sync | OpKind::Hidden(_)) => {}
-            Some(_) => {
-                self.drop_skipped(turn);
+            Some(front) => {
+                let at_bind = matches!(front, OpKind::Bind);
+                self.drop_skipped(at_bind.then_some(state), turn);
             }
             None => {}
         }
@@ -487,20 +489,36 @@ impl Running {
     }
 
     /// After an error in the extended protocol the server skips everything until Sync; so do our books.
-    pub(crate) fn drop_skipped(&mut self, turn: &mut Turn<'_>) {
+    ///
+    /// `failed` is the error of a Bind: the Execute that follows is of the statement that failed there.
+    pub(crate) fn drop_skipped(&mut self, mut failed: Option<wire::sqlstate::SqlState>, turn: &mut Turn<'_>) {
+        let mut dropped: Option<(OpNumber, OpNumber)> = None;
+        let mut synced = false;
         while let Some(op) = self.ops.front() {
             if matches!(op.kind, OpKind::Sync | OpKind::Hidden(HiddenKind::QuestionFailed)) {
-                return;
+                synced = true;
+                break;
             }
             // A Query or the like ends the skipping as little as anything but Sync does.
-            let Some(op) = self.ops.pop_front() else { return };
-            self.statements.abandon(op.number);
-            self.portals.abandon(op.number);
+            let Some(op) = self.ops.pop_front() else { break };
+            dropped = Some((dropped.map_or(op.number, |(first, _)| first), op.number));
             if let OpKind::Execute(run) | OpKind::Query(run) = &op.kind
                 && !run.done
             {
-                self.record_outcome(run, Completion::Lost("skipped after an error"), turn);
+                let failed = failed.take();
+                let completion = match &failed {
+                    Some(state) => Completion::Failed(state.as_str()),
+                    None => Completion::Lost("skipped after an error"),
+                };
+                self.record_outcome(run, completion, turn);
             }
+        }
+        if let Some((first, last)) = dropped {
+            self.statements.abandon_all(first, last);
+            self.portals.abandon_all(first, last);
+        }
+        if synced {
+            return;
         }
         // No Sync has been sent since: what is deferred, or asked, or comes next, is skipped as well.
         while let Some(message) = self.deferred.pop_front() {

@@ -228,9 +228,9 @@ fn every_statement_is_recorded_with_who_what_and_how_it_ended() {
     );
 
     let mut raw = gate.open("support-agent");
-    let sql = "SELECT 10 / $1::int FROM orders WHERE status = $2 LIMIT 1";
+    let sql = "SELECT 10 / (id - id + $1::int) FROM orders WHERE status = $2 LIMIT 1";
     Flight::default().parse("", sql).bind("", &["0", "paid"], 0).execute().sync().answered(&mut raw);
-    let record = gate.statement("SELECT 10 /");
+    let record = gate.statement("SELECT 10 / (");
     assert_eq!(record["parameters"], json!([{"text": "0"}, {"text": "paid"}]), "{record:#}");
     assert_eq!(
         (&record["protocol"], &record["outcome"]["sqlstate"]),
@@ -389,4 +389,33 @@ fn the_session_is_the_logins_and_the_clients_user_name_is_only_recorded() {
     let mut raw = gate.connect("support-agent").open();
     assert_eq!(raw.rows("SELECT current_user, session_user"), format!("{LOGIN}|{LOGIN}"));
     assert_eq!(gate.events("session_started", 1)[0]["user"], "support-agent");
+}
+#[test]
+fn a_simple_query_leaves_no_transaction_open() {
+    for version in Version::ALL {
+        let gate = Gate::new(version);
+        let mut raw = gate.open("support-agent");
+        // Each of a shape that no session has had before, so that the gateway asks the server about it first.
+        for sql in ["SELECT 1", "UPDATE tickets SET status = 'closed' WHERE id = 1", "SELECT id FROM orders LIMIT 1"] {
+            let ready = raw.query(sql).pop().unwrap();
+            assert_eq!((ready.tag, ready.body), (tag::READY_FOR_QUERY, b"I".to_vec()), "{version}: {sql}");
+        }
+        assert_eq!(gate.shop.sql("SELECT status FROM tickets WHERE id = 1"), "closed", "{version}: it is committed");
+        raw.query("UPDATE tickets SET subject = 'mine' WHERE id = 2");
+        drop(raw);
+        gate.events("disconnected", 1);
+        assert_eq!(gate.shop.sql("SELECT subject FROM tickets WHERE id = 2"), "mine", "{version}");
+    }
+}
+
+#[test]
+fn an_error_at_bind_is_the_outcome_of_its_statement() {
+    let gate = Gate::new(Version::V15);
+    let mut raw = gate.open("support-agent");
+    // PostgreSQL computes this when it plans, which is at Bind.
+    let sql = "SELECT 10 / $1::int FROM orders LIMIT 1";
+    let messages = Flight::default().parse("", sql).bind("", &["0"], 0).execute().sync().answered(&mut raw);
+    assert_eq!(sqlstate(&messages), "22012");
+    let record = gate.statement("SELECT 10 /");
+    assert_eq!(record["outcome"]["sqlstate"], "22012", "{record:#}");
 }

@@ -7,6 +7,7 @@ use sql::{Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, St
 use super::build::{Builder, Stop};
 use super::{facts, new_schema, qualified};
 use crate::catalog::Row;
+use crate::forward::RESERVED_PREFIX;
 use crate::refuse::Refusal;
 
 /// The server's answer to [`super::names_query`].
@@ -332,8 +333,27 @@ fn object_action(kind: ObjectKind) -> Option<Action> {
     }
 }
 
+/// The name in SQL that a statement makes, drops or sets, if it is one that the gateway keeps for itself.
+fn reserved(effect: &Effect) -> Option<&str> {
+    let name = match effect {
+        Effect::Prepare { name }
+        | Effect::Execute { name, .. }
+        | Effect::Deallocate(Some(name))
+        | Effect::Declare { name, .. }
+        | Effect::Fetch { name, .. }
+        | Effect::CloseCursor(Some(name))
+        | Effect::Set { name, .. }
+        | Effect::Reset(name) => name,
+        _ => return None,
+    };
+    name.starts_with(RESERVED_PREFIX).then_some(name)
+}
+
 /// The action that a command is by itself, asked of the database.
 fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
+    if let Some(name) = reserved(&statement.effect) {
+        return Err(Refusal::Reserved(name.to_owned()));
+    }
     let action = match &statement.effect {
         // The gateway reads text as UTF-8 with standard strings: these must stay.
         Effect::Set { name, .. } | Effect::Reset(name)

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build lint test test-rust demo bench reference reference-check fuzz-smoke
+.PHONY: help setup build lint test test-rust demo bench reference fuzz-smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -22,7 +22,7 @@ lint: setup ## formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
 
-test: lint test-rust reference-check ## everything that has to hold
+test: lint test-rust ## everything that has to hold
 	@echo "make test: all passed"
 
 test-rust: setup ## all Rust tests, documentation's included
@@ -43,11 +43,6 @@ bench: setup ## compare with no proxy, a plain relay and PgBouncer; writes docs/
 reference: setup ## write docs/reference/ from what the program itself obeys
 	@mkdir -p docs/reference
 	$(CARGO) run --locked --quiet --package gatepost -- docs-reference docs/reference
-
-reference-check: setup ## docs/reference/ is what `make reference` would write
-	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	$(CARGO) run --locked --quiet --package gatepost -- docs-reference "$$fresh" && \
-	{ diff -ru docs/reference "$$fresh" || { echo "docs/reference/ is stale: run \`make reference\`" >&2; exit 1; }; }
 
 fuzz-smoke: setup ## the fuzz targets on many more generated inputs than `make test` takes
 	FUZZ_ITERATIONS=$${FUZZ_ITERATIONS:-300000} $(CARGO) test --locked --package fuzz --test smoke

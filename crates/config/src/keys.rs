@@ -308,7 +308,7 @@ pub(crate) const LIMITS: Section = Section {
             "recorded_bytes_max",
             "size",
             Toml("\"64 KiB\""),
-            "How much of a statement's text, and of each parameter, the audit keeps; of the rest it keeps length and digest. From 1 KiB to 16 MiB.",
+            "How much of a statement's text the audit keeps; of the rest it keeps length and digest. Of each parameter it keeps 1 KiB. From 1 KiB to 16 MiB.",
         ),
         key("statements_max", "number", Toml("10000"), "Statements in one simple Query. From 1 to 1000000."),
         key(

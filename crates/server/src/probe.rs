@@ -75,7 +75,7 @@ impl Probe {
             let mut out = Outbox::default();
             match examiner.advance(std::time::Instant::now(), &mut out.upstream) {
                 Ok(Progress::Asked) => self.send(&out).await?,
-                Ok(Progress::Done(examined)) => break Ok(examined),
+                Ok(Progress::Done(examined)) => break Ok(*examined),
                 Err(refusal) => break Err(refusal),
             }
             if let Err(refusal) = self.answers(|tag, body| examiner.answer(tag, body)).await? {
@@ -138,21 +138,30 @@ pub async fn analyse(
     bundle: &Bundle,
     statements: &[&str],
 ) -> Result<Vec<Result<policy::Analysis, String>>, ProbeError> {
-    let mut probe = Probe::open(database).await?;
-    let mut analyses = Vec::with_capacity(statements.len());
-    for sql in statements {
-        let examined = probe.examine(sql).await?;
-        analyses.push(examined.map_err(|refusal| refusal.to_string()).map(|examined| {
-            let facts = examined.facts();
-            policy::Analysis {
-                touches: examined.touches(bundle),
-                command: facts.command.to_owned(),
-                has_where: facts.has_where,
-                row_locks: facts.row_locks,
-            }
-        }));
+    Probe::open(database).await?.analyse(bundle, statements).await
+}
+
+impl Probe {
+    async fn analyse(
+        &mut self,
+        bundle: &Bundle,
+        statements: &[&str],
+    ) -> Result<Vec<Result<policy::Analysis, String>>, ProbeError> {
+        let mut analyses = Vec::with_capacity(statements.len());
+        for sql in statements {
+            let examined = self.examine(sql).await?;
+            analyses.push(examined.map_err(|refusal| refusal.to_string()).map(|examined| {
+                let facts = examined.facts();
+                policy::Analysis {
+                    touches: examined.touches(bundle),
+                    command: facts.command.to_owned(),
+                    has_where: facts.has_where,
+                    row_locks: facts.row_locks,
+                }
+            }));
+        }
+        Ok(analyses)
     }
-    Ok(analyses)
 }
 
 /// Why a bundle's tests did not pass, for the operator.
@@ -172,10 +181,15 @@ pub enum TestError {
 /// [`TestError`].
 pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), TestError> {
     let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
-    if statements.is_empty() {
-        return Ok(());
+    let mut probe = Probe::open(database).await?;
+    for tag in tags_without_column(&probe.catalog, bundle) {
+        tracing::error!(
+            database = database.name,
+            tag,
+            "a pattern in [tags] matches no column of the database: nothing is masked by it"
+        );
     }
-    let mut analyses = analyse(database, bundle, &statements).await?.into_iter();
+    let mut analyses = probe.analyse(bundle, &statements).await?.into_iter();
     let failures = policy::run_sql_tests(bundle, |_| {
         analyses.next().unwrap_or_else(|| Err("the database was not asked about it".to_owned()))
     });
@@ -275,9 +289,13 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
     let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
     if let Ok(bundle) = policy::load(&database.policy, &database.name) {
         let missing = tags_without_column(&catalog, &bundle);
-        advice.extend(
-            missing.into_iter().map(|tag| format!("[tags] \"{tag}\" matches no column of the database")),
-        );
+        if !missing.is_empty() {
+            let patterns = missing.join("\", \"");
+            let why = format!(
+                "[tags] \"{patterns}\": no column of the database matches, so nothing is masked by it"
+            );
+            return Err(failed(why));
+        }
     }
     Ok(Reach {
         what: "database",

@@ -138,7 +138,7 @@ impl Authenticating {
                 };
                 let initial = match oauthbearer::parse_initial(response) {
                     Ok(initial) => initial,
-                    Err(error) if matches!(error, oauthbearer::OAuthBearerError::Token) => {
+                    Err(oauthbearer::OAuthBearerError::Token) => {
                         self.fail_exchange(false, out);
                         return Ok(());
                     }

@@ -34,6 +34,8 @@ pub struct Relation {
     pub temporary: bool,
     /// The live columns, by `attnum`.
     pub columns: Box<[Column]>,
+    /// What it is a partition of or inherits from (`pg_inherits.inhparent`): tags of a parent's columns are its own too.
+    pub parents: Box<[Oid]>,
 }
 
 impl Relation {
@@ -88,7 +90,9 @@ impl Catalog {
     pub fn relations_query(filter: &str) -> String {
         format!(
             "SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text, \
-             a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated::pg_catalog.text \
+             a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated::pg_catalog.text, \
+             (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.text, ',') FROM pg_catalog.pg_inherits i \
+             WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid) \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
              LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
              AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
@@ -122,10 +126,10 @@ impl Catalog {
     pub fn add_relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
         let mut current: Option<(Oid, Relation, Vec<Column>)> = None;
         for row in rows {
-            let [oid, schema, name, kind, persistence, attnum, attname, type_oid, typmod, generated] =
+            let [oid, schema, name, kind, persistence, attnum, attname, type_oid, typmod, generated, parents] =
                 row.as_slice()
             else {
-                return Err(CatalogError("a relation's row has not ten values"));
+                return Err(CatalogError("a relation's row has not eleven values"));
             };
             let oid = Oid(number(oid)?);
             if current.as_ref().is_none_or(|(known, ..)| *known != oid) {
@@ -134,8 +138,11 @@ impl Catalog {
                 let schema = if temporary { "pg_temp".to_owned() } else { text(schema)? };
                 let kind = *text(kind)?.as_bytes().first().ok_or(CatalogError("empty relkind"))?;
                 let name = QualifiedName { schema, name: text(name)? };
-                current =
-                    Some((oid, Relation { name, kind, temporary, columns: Box::default() }, Vec::new()));
+                current = Some((
+                    oid,
+                    Relation { name, kind, temporary, columns: Box::default(), parents: oids(parents)? },
+                    Vec::new(),
+                ));
             }
             if let (Some((_, _, columns)), true) = (current.as_mut(), attnum.is_some()) {
                 columns.push(Column {
@@ -220,6 +227,14 @@ impl Catalog {
 fn text(value: &Option<Vec<u8>>) -> Result<String, CatalogError> {
     let value = value.as_ref().ok_or(CatalogError("an unexpected NULL"))?;
     String::from_utf8(value.clone()).map_err(|_| CatalogError("a name isn't UTF-8"))
+}
+
+fn oids(value: &Option<Vec<u8>>) -> Result<Box<[Oid]>, CatalogError> {
+    let Some(value) = value else { return Ok(Box::default()) };
+    let list = std::str::from_utf8(value).map_err(|_| CatalogError("a list of OIDs can't be read"))?;
+    list.split(',')
+        .map(|oid| oid.parse().map(Oid).map_err(|_| CatalogError("a list of OIDs can't be read")))
+        .collect()
 }
 
 fn number<N: std::str::FromStr>(value: &Option<Vec<u8>>) -> Result<N, CatalogError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement};
 use policy::{Decision, PartVerdict, Resource, Touch};
+use sha2::{Digest, Sha256};
 use wire::frontend::Bind;
 
 use crate::analysis::Analysis;
@@ -13,7 +14,7 @@ use crate::effect::Keep;
 use crate::ops::Run;
 use crate::record::Ticket;
 use crate::refuse::Refusal;
-use crate::results::Rows;
+use crate::results::{self, Rows};
 use crate::running::{Running, Turn};
 
 /// A statement that is about to be executed.
@@ -94,7 +95,11 @@ impl Running {
         executed: &Executed<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(Allowed, Run), Refusal> {
-        let decided = authorize::permit(executed.judged);
+        let decided = authorize::permit(executed.judged).and_then(|allowed| {
+            // What can't be masked is refused before it runs, not when its result is there.
+            results::maskable(executed.judged, &self.database.settings)?;
+            Ok(allowed)
+        });
         let ticket = self.record_statement(executed, decided.as_ref().err(), turn);
         let allowed = decided?;
         let run = Run {
@@ -142,6 +147,7 @@ impl Running {
         let message =
             error.as_ref().and_then(|e| e.message()).map(String::from_utf8_lossy).unwrap_or_default();
         let redacted = without_secrets(text, &judged.analysis.secrets);
+        let redacted = cut(redacted, self.database.settings.limits.recorded_bytes_max);
         let parameters: Vec<Parameter<'_>> = parameters
             .map(|p| p.0.as_slice())
             .unwrap_or_default()
@@ -210,6 +216,20 @@ impl Running {
         .encode();
         self.append(event, Keep::Durable, turn);
     }
+}
+
+/// Keeps a text to a length; what is cut is told by length and digest.
+fn cut(text: std::borrow::Cow<'_, str>, bytes_max: usize) -> std::borrow::Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let kept = text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default();
+    format!(
+        "{kept} [cut here; {} bytes in all, SHA-256 {}]",
+        text.len(),
+        hex::encode(Sha256::digest(text.as_bytes()))
+    )
+    .into()
 }
 
 /// Takes the literals of secrets out of a text.

@@ -33,7 +33,7 @@ pub enum Progress {
     /// Bytes are to be sent; answers are to be given to [`Examiner::answer`].
     Asked,
     /// It is known what the statement touches.
-    Done(Examined),
+    Done(Box<Examined>),
 }
 
 /// What a statement touches.
@@ -82,7 +82,7 @@ impl Examiner {
             }
             let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };
             match self.inquiry.build(&lookup, self.version, None, now) {
-                Some(Built::Done(analysis)) => return Ok(Progress::Done(Examined { analysis })),
+                Some(Built::Done(analysis)) => return Ok(Progress::Done(Box::new(Examined { analysis: *analysis }))),
                 Some(Built::Refused(refusal)) => return Err(refusal),
                 Some(Built::Missing(missing)) => {
                     let why = format!("the server names objects that its catalog doesn't have: {missing}");

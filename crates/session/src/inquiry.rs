@@ -337,7 +337,7 @@ impl Running {
                 built.learnt(turn.now.monotonic, inquiry.epoch);
                 let current =
                     inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
-                let analysis = Arc::new(built);
+                let analysis = Arc::new(*built);
                 if let (Some(key), true) = (&inquiry.key, current) {
                     let text = inquiry.job.text().to_owned();
                     self.learn(key, &text, &analysis);

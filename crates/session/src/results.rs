@@ -164,6 +164,26 @@ fn convert(spec: &MaskSpec) -> Result<Mask, Refusal> {
     })
 }
 
+/// Checks that the masks of a result fit its columns, as far as that is known before it comes.
+pub(crate) fn maskable(judged: &Judged, settings: &Settings) -> Result<(), Refusal> {
+    let (Results::Columns(columns), false) = (&judged.analysis.results, judged.masks.is_empty()) else {
+        return Ok(());
+    };
+    if judged.analysis.copies_out().is_some() {
+        return match copy_masker(judged, settings, columns.len()) {
+            Ok(masker) => masker.map(drop),
+            Err(Contradiction(what)) => Err(Refusal::NotUnderstood(what)),
+        };
+    }
+    for (column, spec) in columns.iter().zip(&judged.masks) {
+        if let (Some(spec), true) = (spec, column.type_oid != Oid(0)) {
+            let ty = ColumnType { oid: column.type_oid, typmod: column.typmod };
+            masker(spec, is_bare(column), ty, 0, settings)?;
+        }
+    }
+    Ok(())
+}
+
 /// Rewrites a DataRow into `out`.
 pub(crate) fn mask_row(body: &[u8], maskers: &[Option<Masker>], out: &mut Vec<u8>) -> Result<(), String> {
     let row = DataRow::parse(body).map_err(|error| error.to_string())?;

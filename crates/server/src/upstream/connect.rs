@@ -132,3 +132,22 @@ async fn ask_for_tls(mut tcp: TcpStream, sslmode: &'static str) -> Result<TcpStr
         other => Err(LoginFault::TlsAnswer(other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_does_not_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (open, gone) = (listener.local_addr().unwrap(), closed.local_addr().unwrap());
+        drop(closed);
+        let limit = Duration::from_secs(20);
+        assert_eq!(connect_any(&[gone, open], limit).await.unwrap().1, open);
+        assert!(matches!(connect_any(&[gone, gone], limit).await, Err(LoginFault::Connect(_))));
+        assert!(matches!(connect_any(&[], limit).await, Err(LoginFault::NoAddress)));
+    }
+}

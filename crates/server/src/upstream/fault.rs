@@ -34,9 +34,12 @@ impl LoginError {
     pub(crate) fn new(target: &Target, mut fault: LoginFault, secrets: [&str; 2]) -> Self {
         let [user, password] = secrets;
         match &mut fault {
-            LoginFault::Refused { message, .. } => *message = without(&without_word(message, user), password),
-            LoginFault::Encoding(text) | LoginFault::Version(text) => {
-                *text = without(&without_word(&printable(text.as_bytes()), user), password);
+            LoginFault::Refused { message: text, .. }
+            | LoginFault::Encoding(text)
+            | LoginFault::Version(text) => {
+                // SECURITY: before anything is cut or replaced, which could leave part of a secret unknown; and the
+                // password first, since the user's name may be part of it.
+                *text = printable(&without_word(&without(text, password), user));
             }
             _ => {}
         }
@@ -232,10 +235,10 @@ impl LoginFault {
     }
 }
 
-/// Returns an error's severity and message, fit for a log.
+/// Returns an error's severity and message as sent; texts that a server sends before it knows our encoding may be in any.
 pub(super) fn text_of(error: &ErrorFields) -> String {
-    let severity = printable(error.severity().unwrap_or(b"ERROR"));
-    let message = printable(error.message().unwrap_or(b"(no message)"));
+    let severity = String::from_utf8_lossy(error.severity().unwrap_or(b"ERROR"));
+    let message = String::from_utf8_lossy(error.message().unwrap_or(b"(no message)"));
     format!("{severity}: {message}")
 }
 
@@ -266,10 +269,8 @@ impl From<ReadFault> for LoginFault {
     }
 }
 
-/// Makes a server's text fit for a log line: one line, no control characters, not long. Texts that a server sends before
-/// it knows our encoding may be in any.
-fn printable(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
+/// Makes a server's text fit for a log line: one line, no control characters, not long.
+pub(super) fn printable(text: &str) -> String {
     let mut out: String =
         text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(TEXT_CHARS_MAX).is_some() {
@@ -319,7 +320,23 @@ mod tests {
 
     #[test]
     fn server_texts_can_not_forge_a_line() {
-        assert_eq!(printable(b"a\nb\x1b[31mc\xff"), "a b [31mc\u{fffd}");
-        assert_eq!(printable("ü".repeat(1000).as_bytes()), format!("{}…", "ü".repeat(500)));
+        assert_eq!(printable("a\nb\x1b[31mc\u{85}"), "a b [31mc ");
+        assert_eq!(printable(&"ü".repeat(1000)), format!("{}…", "ü".repeat(500)));
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left() {
+        let host = config::Host::Address("127.0.0.1".parse().unwrap());
+        let tls = config::UpstreamTls::Disable;
+        let target = Target::new(&config::Upstream { host, port: 1, database: "d".into(), tls }).unwrap();
+        let check = |message: String| {
+            let fault = LoginFault::Refused { sqlstate: None, message };
+            let reason = LoginError::new(&target, fault, ["app", "app-hun\tter2"]).reason();
+            assert!(!reason.contains("hun") && !reason.contains("app"), "{reason}");
+        };
+        check("FATAL: app-hun\tter2".to_owned());
+        for filler in TEXT_CHARS_MAX - 20..TEXT_CHARS_MAX {
+            check(format!("{} app-hun\tter2 app", "x".repeat(filler)));
+        }
     }
 }

@@ -11,7 +11,7 @@ use wire::frontend::encode;
 use wire::sqlstate::SqlState;
 use wire::{EncodeError, MessageError};
 
-use super::fault::{LoginFault, ReadFault, text_of};
+use super::fault::{LoginFault, ReadFault, printable, text_of};
 use super::inbox::Inbox;
 use super::{Upstream, set_parameter};
 
@@ -154,7 +154,7 @@ impl Upstream {
                 }
                 tag::ERROR_RESPONSE => {
                     let error = ErrorFields::parse(message.body).map_err(QueryError::from)?;
-                    let (sqlstate, message) = (error.sqlstate(), text_of(&error));
+                    let (sqlstate, message) = (error.sqlstate(), printable(&text_of(&error)));
                     refused.get_or_insert(QueryError::Refused { sqlstate, message });
                 }
                 tag::PARAMETER_STATUS => self.note_parameter(message.body)?,

@@ -34,7 +34,7 @@ impl Answers {
 
 /// What building came to.
 pub(crate) enum Built {
-    Done(Analysis),
+    Done(Box<Analysis>),
     /// The server must be asked what these OIDs are.
     Missing(Missing),
     Refused(Refusal),
@@ -95,7 +95,7 @@ pub(crate) fn build(
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
     match builder.statement(statement, answers, version) {
-        Ok(()) if builder.missing.0.is_empty() => Built::Done(builder.finish(statement)),
+        Ok(()) if builder.missing.0.is_empty() => Built::Done(Box::new(builder.finish(statement))),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
         Err(Stop::Refused(refusal)) => Built::Refused(refusal),
     }
@@ -335,7 +335,19 @@ impl Builder<'_> {
                 self.missing.0.insert((Kind::Relation, source.relation));
             }
         }
+        self.ancestors(relation, name, &mut inherits);
         Ok((self.column_resource(relation, name)?, inherits))
+    }
+
+    /// Adds the columns of that name in what the relation is a partition or a child of.
+    fn ancestors(&mut self, relation: &Relation, column: &str, inherits: &mut Vec<(QualifiedName, String)>) {
+        let mut next = relation.parents.to_vec();
+        let mut seen = BTreeSet::new();
+        while let Some(oid) = next.pop() {
+            let Some(parent) = self.relation(oid).filter(|_| seen.insert(oid)) else { continue };
+            inherits.push((parent.name.clone(), column.to_owned()));
+            next.extend_from_slice(&parent.parents);
+        }
     }
 
     pub(super) fn relation_resource(&self, relation: &Relation) -> Result<Resource, Stop> {
@@ -456,7 +468,9 @@ impl Builder<'_> {
         };
         for column in wanted {
             let resource = self.column_resource(relation, &column.name)?;
-            let at = self.touch(Action::Select, (resource, Vec::new()));
+            let mut inherits = Vec::new();
+            self.ancestors(relation, &column.name, &mut inherits);
+            let at = self.touch(Action::Select, (resource, inherits));
             columns.push(OutputColumn {
                 type_oid: column.type_oid,
                 typmod: column.typmod,

@@ -55,6 +55,8 @@ pub(crate) struct Analysis {
     /// Columns that are used without being returned: whether their values may be seen decides whether errors may quote them.
     pub(crate) seen: Vec<(Touch, Vec<(QualifiedName, String)>)>,
     pub(crate) results: Results,
+    /// Columns (by touch) whose value is computed with on its way to the result, if there is one or not.
+    pub(crate) computed: Vec<usize>,
     /// Something in it can fail, or take its time, depending on the values that it computes with.
     pub(crate) computes_in_the_open: bool,
     /// Nothing but reading: no change, no lock, no function that could do either.
@@ -89,6 +91,7 @@ impl Analysis {
             inherits: vec![Vec::new()],
             seen: Vec::new(),
             results: Results::None,
+            computed: Vec::new(),
             computes_in_the_open: false,
             reads_only: true,
             unsettles: false,
@@ -155,15 +158,7 @@ impl Analysis {
 
     /// Columns (by touch) whose value reaches the result by way of a computation that could tell of it.
     pub(crate) fn told_columns(&self) -> Vec<usize> {
-        let (Results::Columns(columns), true) = (&self.results, self.computes_in_the_open) else {
-            return Vec::new();
-        };
-        let computed = columns.iter().filter(|column| !matches!(column.sources.as_slice(), [] | [(_, true)]));
-        let mut told: Vec<usize> =
-            computed.flat_map(|column| column.sources.iter().map(|(at, _)| *at)).collect();
-        told.sort_unstable();
-        told.dedup();
-        told
+        if self.computes_in_the_open { self.computed.clone() } else { Vec::new() }
     }
 
     /// Two analyses that a prepared statement may have without being another statement.

@@ -82,7 +82,9 @@ impl Examiner {
             }
             let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };
             match self.inquiry.build(&lookup, self.version, None, now) {
-                Some(Built::Done(analysis)) => return Ok(Progress::Done(Box::new(Examined { analysis: *analysis }))),
+                Some(Built::Done(analysis)) => {
+                    return Ok(Progress::Done(Box::new(Examined { analysis: *analysis })));
+                }
                 Some(Built::Refused(refusal)) => return Err(refusal),
                 Some(Built::Missing(missing)) => {
                     let why = format!("the server names objects that its catalog doesn't have: {missing}");

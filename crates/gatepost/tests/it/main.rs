@@ -7,6 +7,7 @@ mod audit_trail;
 mod cli;
 mod clients;
 mod flight;
+mod journal;
 mod policy;
 mod reference;
 mod session;

@@ -13,9 +13,10 @@ use wire::backend::tag;
 use crate::flight::{Flight, sqlstate};
 use crate::stage::{Gate, SOON, Setup, Shop};
 
-const CITY: &str = "SELECT city FROM customers WHERE id = 1";
-const FORBID_CITY: &str = "@id(\"no-cities\")\nforbid (principal in Group::\"support-agents\", action == Action::\"select\", \
-                           resource == Column::\"shop.public.customers.city\");\n";
+/// No test of the bundle itself says anything of this column.
+const CATEGORY: &str = "SELECT category FROM products WHERE id = 1";
+const FORBID_CATEGORY: &str = "@id(\"no-categories\")\nforbid (principal in Group::\"support-agents\", \
+                               action == Action::\"select\", resource == Column::\"shop.public.products.category\");\n";
 
 /// Puts a file of the bundle in place as an editor or a deployment does: written beside it, then renamed over it.
 fn put(gate: &Gate, name: &str, text: &str) {
@@ -44,33 +45,33 @@ fn expect_soon(raw: &mut Raw, sql: &str, state: &str) {
 fn a_live_session_feels_a_changed_policy_at_its_next_statement() {
     let gate = Gate::new(Version::V18);
     let mut raw = gate.open("support-agent");
-    assert!(!raw.rows(CITY).is_empty());
+    assert!(!raw.rows(CATEGORY).is_empty());
     // Prepared under the old policy, to be executed under the new one.
-    Flight::default().parse("old", CITY).describe_statement("old").sync().answered(&mut raw);
+    Flight::default().parse("old", CATEGORY).describe_statement("old").sync().answered(&mut raw);
     // And a cursor that has given one row.
-    raw.rows("BEGIN; DECLARE c CURSOR FOR SELECT city FROM customers ORDER BY id");
+    raw.rows("BEGIN; DECLARE c CURSOR FOR SELECT category FROM products ORDER BY id");
     assert!(!raw.rows("FETCH 1 FROM c").is_empty());
 
-    put(&gate, "cities.cedar", FORBID_CITY);
+    put(&gate, "categories.cedar", FORBID_CATEGORY);
     assert_eq!(gate.events("policy_loaded", 2)[1]["database"], "shop");
     let mut other = gate.open("support-agent");
-    expect_soon(&mut other, CITY, "42501");
+    expect_soon(&mut other, CATEGORY, "42501");
 
     assert_eq!(sqlstate(&raw.query("FETCH 1 FROM c")), "42501");
     raw.query("ROLLBACK");
     let again = Flight::default().bind("old", &[], 0).execute().sync().answered(&mut raw);
     assert_eq!(sqlstate(&again), "42501");
-    assert_eq!(sqlstate(&raw.query(CITY)), "42501");
+    assert_eq!(sqlstate(&raw.query(CATEGORY)), "42501");
     assert_eq!(raw.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl", "the rest goes on");
-    let last = gate.statements(CITY, 3).pop().unwrap();
-    assert_eq!(last["decision"]["rules"].as_array().unwrap().contains(&json!("no-cities")), true, "{last:#}");
+    let last = gate.audit(&["--event", "statement", "--text", CATEGORY]).pop().unwrap();
+    assert!(last["decision"]["rules"].as_array().unwrap().contains(&json!("no-categories")), "{last:#}");
 
     // A tag makes what was clear come masked, in the same session, for the statement that was prepared before.
-    fs::remove_file(gate.policy().join("cities.cedar")).unwrap();
+    fs::remove_file(gate.policy().join("categories.cedar")).unwrap();
     let manifest = read(&gate.policy(), "bundle.toml");
-    put(&gate, "bundle.toml", &manifest.replace("[masks]", "\"public.customers.city\" = [\"pii\", \"free-text\"]\n[masks]"));
-    let masked = || (raw.rows_or_none(CITY)? == "[redacted]").then_some(());
-    poll(SOON, masked).expect("the city comes masked");
+    put(&gate, "bundle.toml", &manifest.replace("[masks]", "\"public.products.category\" = [\"pii\", \"free-text\"]\n[masks]"));
+    let masked = || (raw.rows_or_none(CATEGORY)? == "[redacted]").then_some(());
+    poll(SOON, masked).expect("the category comes masked");
     let again = Flight::default().bind("old", &[], 0).describe_portal().execute().sync().answered(&mut raw);
     let row = again.iter().find(|message| message.tag == tag::DATA_ROW).expect("a row");
     assert_eq!(row.values(), [Some("[redacted]".to_owned())]);
@@ -97,7 +98,6 @@ fn a_bad_bundle_is_refused_and_recorded_and_the_old_one_stays() {
     let support = read(&gate.policy(), "support.cedar");
     let searchable = "\npermit (principal, action == Action::\"filter\", resource == Column::\"shop.public.customers.ssn\");\n";
     let tests = read(&gate.policy(), "tests/support.toml");
-    let without_own_test = tests.replace("action   = [\"filter\", \"copy\"]", "action   = [\"copy\"]");
     let sql_test = "[[test]]\nname = \"cities are closed\"\ngroups = [\"support-agents\"]\n\
                     sql = \"SELECT city FROM customers\"\nexpect = \"deny\"\n";
 
@@ -121,19 +121,18 @@ fn a_bad_bundle_is_refused_and_recorded_and_the_old_one_stays() {
         assert!(reason.contains(complaint), "{file}: {reason}");
         assert!(gate.gateway.log().contains("refused"), "loudly");
         assert_eq!(sqlstate(&raw.query("SELECT id FROM customers WHERE ssn = '1'")), "42501", "{complaint}");
-        assert!(!raw.rows(CITY).is_empty(), "{complaint}");
+        assert!(!raw.rows(CATEGORY).is_empty(), "{complaint}");
         assert_eq!(gate.audit(&["--event", "policy_loaded"]).len(), 1, "{complaint}");
         put(&gate, file, &old);
     }
-    // A column that isn't there can't be meant.
+    // A pattern that matches nothing yet may match tomorrow's column, so it is no mistake to refuse, but said loudly.
     put(&gate, "bundle.toml", &manifest.replace("customers.phone\"", "customers.fone\""));
-    let warned = || (gate.audit(&["--event", "policy_refused"]).len() == 6).then_some(());
-    poll(SOON, warned).expect("a tag on a column that does not exist is refused");
+    let said = || gate.gateway.log().contains("public.customers.fone").then_some(());
+    poll(SOON, said).expect("a tag on a column that does not exist is complained about");
     put(&gate, "bundle.toml", &manifest);
 
-    put(&gate, "cities.cedar", FORBID_CITY);
-    expect_soon(&mut raw, CITY, "42501");
-    drop(without_own_test);
+    put(&gate, "categories.cedar", FORBID_CATEGORY);
+    expect_soon(&mut raw, CATEGORY, "42501");
 }
 
 #[test]
@@ -159,7 +158,7 @@ fn a_bundle_whose_sql_tests_fail_is_not_in_force_from_the_start_either() {
     // Not starting would do as well.
     if let Ok(gate) = started {
         assert!(gate.gateway.log().contains("cities are closed"), "the failed test is named");
-        let got = gate.connect("support-agent").try_open().map(|mut raw| sqlstate(&raw.query(CITY)));
+        let got = gate.connect("support-agent").try_open().map(|mut raw| sqlstate(&raw.query(CATEGORY)));
         assert!(!matches!(got.as_deref(), Ok("")), "the statement was answered under a policy that fails its own test");
     }
 }

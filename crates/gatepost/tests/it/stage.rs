@@ -212,6 +212,11 @@ impl Gate {
         Setup::default().start(Shop::new(version))
     }
 
+    /// Takes a gateway that was started in another way, with TLS.
+    pub(crate) const fn of(gateway: Gateway, shop: Shop) -> Self {
+        Self { gateway, shop, tls: true }
+    }
+
     /// Starts it again after it has ended.
     pub(crate) fn restart(&mut self) {
         self.gateway.restart(binary(), &[("SHOP_USER", LOGIN), ("SHOP_PASSWORD", LOGIN_PASSWORD)]);

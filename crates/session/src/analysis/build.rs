@@ -85,6 +85,7 @@ pub(crate) fn build(
     let mut builder = Builder {
         lookup,
         missing: Missing::default(),
+        boolean: false,
         index: BTreeMap::new(),
         analysis: match base {
             Some(base) => Analysis { session_bound: true, ..base.clone() },
@@ -104,6 +105,8 @@ pub(crate) fn build(
 pub(super) struct Builder<'a> {
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) missing: Missing,
+    /// Something is evaluated only if something else is true.
+    boolean: bool,
     /// Where a column's `select` stands among the touches.
     index: BTreeMap<(Oid, i16), usize>,
     pub(super) analysis: Analysis,
@@ -145,8 +148,13 @@ impl Builder<'_> {
             );
         }
         match answers.trees.get(&ask).map(Vec::as_slice) {
-            Some([tree]) => querytree::read(tree, version)
-                .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into()),
+            Some([tree]) => {
+                let nodes = total::nodes(tree);
+                self.analysis.computes_in_the_open |= !nodes.plain;
+                self.boolean |= nodes.boolean;
+                querytree::read(tree, version)
+                    .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into())
+            }
             Some(_) => {
                 Err(Refusal::NotUnderstood("the server printed more than one query tree".to_owned()).into())
             }
@@ -166,6 +174,12 @@ impl Builder<'_> {
         };
         self.access(access, returned)?;
         let results = self.results(access)?;
+        if let Results::Columns(columns) = &results {
+            let computed =
+                columns.iter().filter(|column| !matches!(column.sources.as_slice(), [] | [(_, true)]));
+            let told = computed.flat_map(|column| column.sources.iter().map(|(at, _)| *at));
+            self.analysis.computed.extend(told.collect::<BTreeSet<_>>());
+        }
         let writes = !matches!(access.command, TreeCommand::Select | TreeCommand::Nothing)
             || access.modifies_in_cte
             || access.row_locks;
@@ -234,6 +248,7 @@ impl Builder<'_> {
             }
         }
         let untold = access.has_sublinks
+            || (self.boolean && access.functions.contains_key(&total::TEXTCAT))
             || !access.domains.is_empty()
             || !access.compared_types.is_empty()
             || access.casts_via_io.keys().any(|ty| !total::is_text(*ty));

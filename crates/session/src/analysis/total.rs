@@ -1,27 +1,22 @@
-//! Built-in functions that give an answer for every argument, and quickly: no error, no state, no time to measure.
+//! Computations that can tell nothing but their result: they don't fail, keep nothing, and choose nothing.
 //!
-//! Where a masked column is computed with, its value is masked whole; but whether the computation *fails*, or how long it takes,
-//! would still tell of it (`1 / (CASE WHEN ... THEN 0 ELSE 1 END)`). So with any other function such a computation counts as using
-//! the column to choose: it needs `filter`. Knows names only; a name stands for all its overloads.
+//! Where a masked column is computed with, its value is masked whole; but whether the computation *fails* would still tell of
+//! it (`1 / (CASE WHEN ... THEN 0 ELSE 1 END)`). So unless a statement consists of nothing but the nodes and functions listed
+//! here, such a computation counts as using the column to choose: it needs `filter`. Knows names only.
+
+use std::collections::BTreeSet;
 
 use model::{Oid, QualifiedName};
 
-/// Sorted. Of each name every overload in pg_proc of PostgreSQL 14 to 18 was looked at: none has an error of its own
-/// (running out of memory aside), none reads or keeps anything, and none takes longer than its arguments are long.
+/// Sorted. None of these has an error of its own for any argument, or reads or keeps anything, in PostgreSQL 14 to 18.
 const TOTAL: &[&str] = &[
-    "array_agg",
     "ascii",
     "bool_and",
     "bool_or",
     "booland_statefunc",
     "booleq",
-    "boolge",
-    "boolgt",
-    "boolle",
-    "boollt",
     "boolne",
     "boolor_statefunc",
-    "bpchar",
     "bpchareq",
     "bpcharge",
     "bpchargt",
@@ -31,7 +26,6 @@ const TOTAL: &[&str] = &[
     "btrim",
     "char_length",
     "character_length",
-    "concat",
     "count",
     "date_eq",
     "date_ge",
@@ -65,23 +59,16 @@ const TOTAL: &[&str] = &[
     "int8ne",
     "last_value",
     "left",
-    "length",
-    "like",
     "lower",
     "ltrim",
     "max",
-    "md5",
     "min",
-    "name",
     "nameeq",
     "namene",
-    "notlike",
     "octet_length",
     "quote_ident",
     "quote_literal",
-    "quote_nullable",
     "rank",
-    "replace",
     "reverse",
     "right",
     "row_number",
@@ -97,22 +84,88 @@ const TOTAL: &[&str] = &[
     "text_smaller",
     "textcat",
     "texteq",
-    "textlike",
     "textne",
-    "textnlike",
-    "translate",
     "upper",
     "uuid_eq",
     "uuid_ne",
-    "varchar",
 ];
+
+/// Single overloads (pg_proc.dat): `length(text)`, `length(character)`, `int8(int4)`, which LIMIT calls, `int4(int2)`,
+/// `int8(int2)`. Others of these names can fail.
+const TOTAL_OVERLOADS: [Oid; 5] = [Oid(1317), Oid(1318), Oid(481), Oid(313), Oid(754)];
+
+/// Labels of the nodes (outfuncs.c) that evaluate all that they have, whatever the values, and can't fail themselves. So no
+/// CASE, COALESCE, NULLIF, AND or OR, no sub-select in an expression, no array, row, JSON or XML constructor.
+const PLAIN: &[&str] = &[
+    "AGGREF",
+    "ALIAS",
+    "COLLATEEXPR",
+    "COMMONTABLEEXPR",
+    "CONST",
+    "FROMEXPR",
+    "FUNCEXPR",
+    "JOINEXPR",
+    "NULLTEST",
+    "OPEXPR",
+    "PARAM",
+    "QUERY",
+    "RANGETBLENTRY",
+    "RANGETBLREF",
+    "RELABELTYPE",
+    "RTE",
+    "RTEPERMISSIONINFO",
+    "SORTGROUPCLAUSE",
+    "TARGETENTRY",
+    "VAR",
+    "WINDOWCLAUSE",
+    "WINDOWFUNC",
+];
+
+/// What kinds of nodes a tree has.
+pub(super) struct Nodes {
+    /// None but plain ones, AND and OR.
+    pub(super) plain: bool,
+    /// AND or OR.
+    pub(super) boolean: bool,
+}
+
+/// Looks at a tree as the server prints it.
+pub(super) fn nodes(tree: &str) -> Nodes {
+    let labels = labels(tree);
+    let boolean = labels.contains("BOOLEXPR");
+    let plain = labels.iter().all(|label| PLAIN.binary_search(label).is_ok() || *label == "BOOLEXPR");
+    Nodes { plain, boolean }
+}
+
+/// `textcat` (`||`; pg_proc.dat). It can fail for want of memory, so under AND or OR it tells whether it was reached.
+pub(super) const TEXTCAT: Oid = Oid(1258);
+
+/// Returns the labels of all nodes. In a tree an identifier's own braces are escaped (`outToken`, outfuncs.c).
+fn labels(tree: &str) -> BTreeSet<&str> {
+    let mut labels = BTreeSet::new();
+    let mut rest = tree;
+    while let Some(at) = rest.find(['{', '\\']) {
+        let (escaped, after) = (rest.get(at..=at) == Some("\\"), rest.get(at + 1..).unwrap_or_default());
+        if escaped {
+            let mut chars = after.chars();
+            chars.next();
+            rest = chars.as_str();
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            labels.insert(after.get(..end).unwrap_or_default());
+            rest = after.get(end..).unwrap_or_default();
+        }
+    }
+    labels
+}
 
 /// Types whose output and input functions both take everything: text and its kin.
 const TEXT_TYPES: [Oid; 4] = [Oid(25), Oid(1042), Oid(1043), Oid(19)];
 
 /// Returns whether calling it can neither fail nor be measured.
 pub(super) fn is_total(oid: Oid, name: &QualifiedName) -> bool {
-    oid.is_builtin() && name.schema == "pg_catalog" && TOTAL.binary_search(&name.name.as_str()).is_ok()
+    let listed = TOTAL.binary_search(&name.name.as_str()).is_ok() || TOTAL_OVERLOADS.contains(&oid);
+    oid.is_builtin() && name.schema == "pg_catalog" && listed
 }
 
 /// Returns whether a cast by way of text between such types can't fail.
@@ -128,6 +181,17 @@ mod tests {
         let name = QualifiedName { schema: "pg_catalog".to_owned(), name: name.to_owned() };
         assert_eq!(is_total(Oid(1299), &name), total, "{name}");
         assert!(!is_total(Oid(20000), &name), "a function of a user's is never total");
+    }
+
+    #[test]
+    fn what_evaluates_conditionally_is_not_plain() {
+        assert!(PLAIN.is_sorted());
+        let plain = |tree| nodes(tree).plain;
+        assert!(plain(
+            "({QUERY :targetList ({TARGETENTRY :expr {FUNCEXPR :args ({VAR :varno 1})} :resname a\\{CASE})})"
+        ));
+        assert!(!plain("({QUERY :targetList ({TARGETENTRY :expr {CASEEXPR :args <>}})})"));
+        assert!(nodes("({QUERY {BOOLEXPR {OPEXPR :opfuncid 1258 :opresulttype 25}}})").boolean);
     }
 
     #[test]

@@ -36,7 +36,7 @@ def main(directory, port):
     server.query("SET client_min_messages = log; SET debug_pretty_print = off; SET debug_print_rewritten = on")
     trees = [(text, server.tree(text)) for text in (HERE / "questions.txt").read_text().splitlines()]
     server.query("RESET ALL")
-    out = "".join(f"=== {text}\n{' '.join(tree.split())}\n" for text, tree in trees)
+    out = "".join(f"=== {text}\n{tree.strip()}\n" for text, tree in trees)
     (HERE / "trees.txt").write_text(out)
     numbers = sorted({int(n) for _, tree in trees for n in re.findall(r"\b\d{2,7}\b", tree)})
     tables = {"relations": RELATIONS, "functions": FUNCTIONS.format(",".join(map(str, numbers)))}

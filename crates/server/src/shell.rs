@@ -360,6 +360,11 @@ impl Shell {
 
     fn poll_write_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
+        if !self.client_open {
+            // Nobody is there to read it.
+            self.out.client = Vec::new();
+            self.client_written = 0;
+        }
         while let Some(rest) = self.out.client.get(self.client_written..)
             && !rest.is_empty()
         {
@@ -449,7 +454,6 @@ impl Shell {
         self.out.client = Vec::new();
         self.client_written = 0;
         self.handle(Input::ClientClosed);
-        self.ending = true;
     }
 
     /// Sends what is left to say, within a second, and closes both connections.

@@ -3,12 +3,14 @@
 //! Knows when a message may come and how large it may be; what it asks for is for `simple` and `extended`.
 
 use std::mem;
+use std::sync::Arc;
 
 use wire::backend::encode;
 use wire::error::ErrorFields;
 use wire::frame::{self, Header};
 use wire::frontend::{self, tag};
 
+use crate::analysis::Analysis;
 use crate::forward;
 use crate::ops::{Deferred, Op, OpKind};
 use crate::refuse::{Refusal, protocol_violation};
@@ -47,7 +49,7 @@ impl Running {
     fn client_bytes(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
         let mut at = 0;
         loop {
-            if self.closed || self.waiting.is_some() {
+            if self.closed || self.waiting.is_some() || self.leaving.is_some() {
                 return at;
             }
             match self.script.as_ref().map(|script| script.running) {
@@ -151,10 +153,10 @@ impl Running {
             header.len
         ));
         match header.tag {
-            tag::QUERY | tag::FUNCTION_CALL => self.refuse_simple(refusal, turn),
+            tag::QUERY | tag::FUNCTION_CALL => self.refuse_query("", refusal, turn),
             tag::PARSE | tag::BIND | tag::EXECUTE | tag::DESCRIBE | tag::CLOSE => {
                 if !self.skipping {
-                    self.refuse_extended(refusal, None, turn);
+                    self.refuse_message("", refusal, turn);
                 }
             }
             _ => self.fail(
@@ -188,13 +190,14 @@ impl Running {
             }),
             tag::SYNC => frontend::parse_empty(tag, body).map(|()| self.sync(raw, turn)),
             tag::TERMINATE => {
-                self.close("client terminated", turn);
+                // As the server does: what was sent before it is carried out.
+                self.leaving = Some("the client has left");
                 Ok(())
             }
             tag::FUNCTION_CALL => {
                 let refusal =
                     Refusal::Unsupported("a FunctionCall message (fast-path function call)".to_owned());
-                self.refuse_simple(refusal, turn);
+                self.refuse_query("", refusal, turn);
                 Ok(())
             }
             // After a failed COPY the client may still be sending.
@@ -222,7 +225,7 @@ impl Running {
             }
             // Ignored by the server, for clients that send them before they know that a COPY has begun.
             tag::FLUSH | tag::SYNC => {}
-            tag::TERMINATE => self.close("client terminated", turn),
+            tag::TERMINATE => self.close("the client has left in the middle of a COPY", turn),
             _ => {
                 let text = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
                 self.fail(&protocol_violation(&text), "protocol violation by the client", turn);
@@ -236,6 +239,35 @@ impl Running {
         self.names.boundary();
         let op = self.next_op(OpKind::Sync);
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
+    }
+
+    /// The client's connection is closed or broken. A write that is under way is carried out, as by a server that would notice
+    /// only later; a read is cancelled.
+    pub(crate) fn client_gone(&mut self, turn: &mut Turn<'_>) {
+        let writes =
+            self.ops.iter().filter_map(|op| op.kind.run()).any(|run| !run.judged.analysis.reads_only);
+        if writes && self.copy_in.is_none() && self.copy_token.is_none() {
+            self.deferred.clear();
+            self.waiting = None;
+            self.script = None;
+            self.leaving = Some("the client has gone");
+        } else {
+            self.close("the client has gone", turn);
+        }
+    }
+
+    /// Records and refuses a Query that is refused for what it is, not for what it touches.
+    pub(crate) fn refuse_query(&mut self, text: &str, refusal: Refusal, turn: &mut Turn<'_>) {
+        let analysis = Arc::new(Analysis::unknown(None, &refusal, turn.now.monotonic));
+        self.record_refusal(&analysis, text, false, &refusal, turn);
+        self.refuse_simple(refusal, turn);
+    }
+
+    /// Likewise for a message of the extended protocol.
+    pub(crate) fn refuse_message(&mut self, text: &str, refusal: Refusal, turn: &mut Turn<'_>) {
+        let analysis = Arc::new(Analysis::unknown(None, &refusal, turn.now.monotonic));
+        self.record_refusal(&analysis, text, true, &refusal, turn);
+        self.refuse_extended(refusal, None, turn);
     }
 
     /// Refuses a Query: the client gets this error where the server's own would have come, then ReadyForQuery.

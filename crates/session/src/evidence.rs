@@ -6,6 +6,7 @@ use std::sync::Arc;
 use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement};
 use policy::{Decision, PartVerdict, Resource, Touch};
 use sha2::{Digest, Sha256};
+use wire::error::ErrorFields;
 use wire::frontend::Bind;
 
 use crate::analysis::Analysis;
@@ -130,6 +131,30 @@ impl Running {
         let judged = self.judge(analysis, turn.now);
         let executed = Executed { judged: &judged, text, parameters: None, extended };
         self.record_statement(&executed, Some(refusal), turn);
+    }
+
+    /// Records a statement that the server itself would not parse: nothing of it was executed.
+    pub(crate) fn record_unparsed(
+        &mut self,
+        text: &str,
+        extended: bool,
+        error: &ErrorFields,
+        turn: &mut Turn<'_>,
+    ) {
+        let judged = self.judge(&Arc::new(Analysis::empty(turn.now.monotonic)), turn.now);
+        let executed = Executed { judged: &judged, text, parameters: None, extended };
+        self.record_statement(&executed, None, turn);
+        let state = error.sqlstate().unwrap_or(wire::sqlstate::INTERNAL_ERROR);
+        let event = Event::Outcome(Outcome {
+            session: self.id,
+            statement: self.statement_last,
+            completion: Completion::Failed(state.as_str()),
+            rows: 0,
+            bytes: 0,
+            duration: std::time::Duration::ZERO,
+        })
+        .encode();
+        self.append(event, Keep::Soon, turn);
     }
 
     pub(crate) fn record_statement(

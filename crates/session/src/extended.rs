@@ -126,11 +126,11 @@ fn shown(name: &[u8]) -> String {
 impl Running {
     pub(crate) fn parse(&mut self, parse: Parse<'_>, raw: &[u8], turn: &mut Turn<'_>) {
         if let Err(refusal) = self.may_name(parse.statement, self.statements.len()) {
-            return self.refuse_extended(refusal, None, turn);
+            return self.refuse_message(&String::from_utf8_lossy(parse.query), refusal, turn);
         }
         let text = match self.readable(parse.query) {
             Ok(text) => text,
-            Err(refusal) => return self.refuse_extended(refusal, None, turn),
+            Err(refusal) => return self.refuse_message(&String::from_utf8_lossy(parse.query), refusal, turn),
         };
         let param_types: Vec<Oid> = parse.param_types.iter().collect();
         let key = Key::new(text, &param_types);
@@ -155,7 +155,7 @@ impl Running {
         match statements {
             Ok(mut statements) if statements.len() < 2 => match statements.pop() {
                 Some(statement) => match self.bound(&statement) {
-                    Some(Err(refusal)) => self.refuse_extended(refusal, None, turn),
+                    Some(Err(refusal)) => self.refuse_message(&parsed.text, refusal, turn),
                     _ => {
                         let job = job(parsed);
                         self.begin_inquiry(Inquiry::new(job, key, statement, &param_types), turn);
@@ -168,16 +168,16 @@ impl Running {
                 }
             },
             // The text of PostgreSQL itself (exec_parse_message, postgres.c).
-            Ok(_) => self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn),
+            Ok(_) => self.refuse_message(&parsed.text, Refusal::Syntax(several.to_owned()), turn),
             Err(error)
                 if error.sqlstate == "54000"
                     && error.position.is_none()
                     && error.message.contains("statements") =>
             {
-                self.refuse_extended(Refusal::Syntax(several.to_owned()), None, turn);
+                self.refuse_message(&parsed.text, Refusal::Syntax(several.to_owned()), turn);
             }
             Err(error) if error.sqlstate == "54000" => {
-                self.refuse_extended(Refusal::TooLarge(error.message), None, turn);
+                self.refuse_message(&parsed.text, Refusal::TooLarge(error.message), turn);
             }
             Err(error) => {
                 let job = job(parsed);
@@ -229,10 +229,10 @@ impl Running {
 
     pub(crate) fn bind(&mut self, bind: Bind<'_>, raw: &[u8], turn: &mut Turn<'_>) {
         if let Err(refusal) = self.may_name(bind.portal, self.portals.len()) {
-            return self.refuse_extended(refusal, None, turn);
+            return self.refuse_message("", refusal, turn);
         }
         let Some(prepared) = self.statements.get(truncate_key(bind.statement)).cloned() else {
-            return self.refuse_extended(Refusal::NoStatement(shown(bind.statement)), None, turn);
+            return self.refuse_message("", Refusal::NoStatement(shown(bind.statement)), turn);
         };
         let current =
             prepared.holds(self) && names::fresh(prepared.judged.analysis.asked, turn.now.monotonic);
@@ -344,16 +344,16 @@ impl Running {
 
     pub(crate) fn execute(&mut self, execute: Execute<'_>, raw: &[u8], turn: &mut Turn<'_>) {
         let Some(portal) = self.portals.get(truncate_key(execute.portal)).cloned() else {
-            return self.refuse_extended(Refusal::NoPortal(shown(execute.portal)), None, turn);
+            return self.refuse_message("", Refusal::NoPortal(shown(execute.portal)), turn);
         };
         if portal.stale(self) {
             let what = format!("\"{}\" was bound under other names", shown(execute.portal));
-            return self.refuse_extended(Refusal::Changed(what), None, turn);
+            return self.refuse_message(&portal.text, Refusal::Changed(what), turn);
         }
         // EXECUTE and FETCH run what the name stands for now, not when they were bound.
         let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement)) {
             Some(Ok(analysis)) => self.judge(&analysis, turn.now),
-            Some(Err(refusal)) => return self.refuse_extended(refusal, None, turn),
+            Some(Err(refusal)) => return self.refuse_message(&portal.text, refusal, turn),
             None => self.rejudge(&portal.judged, turn.now),
         };
         let executed = Executed {

@@ -294,6 +294,7 @@ impl Running {
     pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
         let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
         self.ops.pop_front();
+        self.record_unparsed(inquiry.job.text(), !matches!(inquiry.job, Job::Simple(_)), &error, turn);
         crate::upstream::shift_position(&mut error, inquiry.job.offset_chars());
         wire::backend::encode::error_response(&mut turn.out.client, &error);
         match inquiry.job {

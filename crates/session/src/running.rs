@@ -102,6 +102,8 @@ pub(crate) struct Running {
     /// The open transaction has changed objects that others see.
     pub(crate) defining: bool,
     pub(crate) draining: bool,
+    /// The client has gone or said that it goes: the session ends when what it has sent is done.
+    pub(crate) leaving: Option<&'static str>,
     pub(crate) closed: bool,
 }
 
@@ -121,6 +123,13 @@ impl Running {
             if self.closed || self.progress_mark() == before {
                 break;
             }
+        }
+        if let Some(reason) = self.leaving
+            && self.ops.is_empty()
+            && self.deferred.is_empty()
+            && self.waiting.is_none()
+        {
+            self.close(reason, turn);
         }
         if self.draining && !self.closed && self.at_rest() {
             self.terminate("the gateway is shutting down", turn);

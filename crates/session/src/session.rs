@@ -376,6 +376,7 @@ impl Session {
             bytes_out: 0,
             defining: false,
             draining: false,
+            leaving: None,
             closed: false,
         };
         self.stage = Stage::Running(Box::new(running));
@@ -420,7 +421,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
     match input {
         Input::ClientBytes(bytes) => running.feed_client(bytes, turn),
         Input::UpstreamBytes(bytes) => running.feed_upstream(bytes, turn),
-        Input::ClientClosed => running.close("the client has gone", turn),
+        Input::ClientClosed => running.client_gone(turn),
         Input::UpstreamClosed => {
             let error = ErrorFields::new(
                 Severity::Fatal,

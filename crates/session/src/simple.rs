@@ -41,7 +41,7 @@ impl Running {
         self.names.boundary();
         let text = match self.readable(text) {
             Ok(text) => text,
-            Err(refusal) => return self.refuse_simple(refusal, turn),
+            Err(refusal) => return self.refuse_query(&String::from_utf8_lossy(text), refusal, turn),
         };
         // The hot path: a shape that was decided before is a look-up, and the message goes on as it came.
         let key = Key::new(text, &[]);
@@ -81,7 +81,7 @@ impl Running {
         let mut statements = match self.read_sql(&origin.text) {
             Ok(statements) => statements,
             Err(error) if error.sqlstate == "54000" => {
-                return self.refuse_simple(Refusal::TooLarge(error.message), turn);
+                return self.refuse_query(&origin.text, Refusal::TooLarge(error.message), turn);
             }
             // The server is asked for its own words; it parses and runs nothing.
             Err(error) => {
@@ -103,7 +103,7 @@ impl Running {
                 let judged = self.judge(&analysis, turn.now);
                 self.run_origin(&judged, &origin, turn);
             }
-            Some(Err(refusal)) => self.refuse_simple(refusal, turn),
+            Some(Err(refusal)) => self.refuse_query(&origin.text, refusal, turn),
             Some(Ok(_)) | None => {
                 let inquiry = Inquiry::new(Job::Simple(origin), key, statement, &[]);
                 self.begin_inquiry(inquiry, turn);

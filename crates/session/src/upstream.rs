@@ -199,9 +199,8 @@ impl Running {
             // PostgreSQL 18 tells: something that was not seen to do so has set it.
             self.names.unsettle();
         }
-        // What a question sets for itself stays between the gateway and the server.
-        let hidden = matches!(self.ops.front().map(|op| &op.kind), Some(OpKind::Flight | OpKind::Hidden(_)));
-        Ok(if hidden { Pass::Done } else { Pass::On })
+        // Questions set nothing that the server reports.
+        Ok(Pass::On)
     }
 
     fn notice_response(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
@@ -209,7 +208,7 @@ impl Running {
             Some(OpKind::Flight) => {
                 self.flight_message(tag::NOTICE_RESPONSE, body, turn).map(|()| Pass::Done)
             }
-            Some(OpKind::Hidden(_)) => Ok(Pass::Done),
+            Some(OpKind::Hidden(HiddenKind::Bracket(Bracket::Begin))) => Ok(Pass::Done),
             front => {
                 let in_script = front.and_then(OpKind::run).is_some_and(|run| run.in_script);
                 let hush = in_script && self.script.as_ref().is_some_and(|s| s.hush_active_transaction);

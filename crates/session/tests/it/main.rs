@@ -4,15 +4,7 @@
 //! promises after each step, `random` and `scenarios` are the tests. Nothing here does I/O or reads a clock but for an
 //! arbitrary beginning of time.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::print_stderr,
-    reason = "to panic is how a test says what it found"
-)]
+#![cfg(test)]
 
 mod client;
 mod harness;

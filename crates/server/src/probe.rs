@@ -170,6 +170,9 @@ pub enum TestError {
     /// They ran, and these failed.
     #[error("tests of the bundle fail:\n{0}")]
     Failed(String),
+    /// `[tags]` names columns that the database doesn't have.
+    #[error("[tags] \"{0}\": the database has no such column, so nothing would be masked; mend the name, or take it out")]
+    NoColumn(String),
     /// They could not be run.
     #[error("tests of the bundle can't be run: {0}")]
     NotRun(#[from] ProbeError),
@@ -182,8 +185,14 @@ pub enum TestError {
 pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), TestError> {
     let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
     let mut probe = Probe::open(database).await?;
-    for tag in tags_without_column(&probe.catalog, bundle) {
-        tracing::error!(
+    let missing = tags_without_column(&probe.catalog, bundle);
+    // SECURITY: a name that is misspelt would leave the column that was meant unmasked.
+    let (patterns, names): (Vec<String>, Vec<String>) = missing.into_iter().partition(|tag| tag.contains('*'));
+    if !names.is_empty() {
+        return Err(TestError::NoColumn(names.join("\", \"")));
+    }
+    for tag in patterns {
+        tracing::warn!(
             database = database.name,
             tag,
             "a pattern in [tags] matches no column of the database: nothing is masked by it"

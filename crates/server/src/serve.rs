@@ -91,7 +91,7 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
             Err(error @ probe::TestError::NotRun(_)) => {
                 tracing::warn!(database = database.name, reason = oidc::chain(&error), "policy");
             }
-            Err(error @ probe::TestError::Failed(_)) => {
+            Err(error @ (probe::TestError::Failed(_) | probe::TestError::NoColumn(_))) => {
                 let reason = error.to_string();
                 journal.append(
                     &Event::PolicyRefused { database: &database.name, reason: &reason },

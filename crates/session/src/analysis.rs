@@ -59,6 +59,8 @@ pub(crate) struct Analysis {
     pub(crate) computed: Vec<usize>,
     /// Something in it can fail, or take its time, depending on the values that it computes with.
     pub(crate) computes_in_the_open: bool,
+    /// A function is called that may keep or send what it is given.
+    pub(crate) tells_elsewhere: bool,
     /// Nothing but reading: no change, no lock, no function that could do either.
     pub(crate) reads_only: bool,
     /// Names may have another meaning after it.
@@ -93,6 +95,7 @@ impl Analysis {
             results: Results::None,
             computed: Vec::new(),
             computes_in_the_open: false,
+            tells_elsewhere: false,
             reads_only: true,
             unsettles: false,
             defines: false,

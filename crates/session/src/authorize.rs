@@ -140,6 +140,19 @@ fn digest(parts: &[&[u8]]) -> u128 {
     u128::from_le_bytes(half)
 }
 
+/// Asks the policy whether a session may begin at all.
+pub(crate) fn admit(scope: &Scope, bundle: &Bundle, settings: &Settings, now: SystemTime) -> Result<(), Refusal> {
+    let statement = StatementFacts { command: "", has_where: true, row_locks: false };
+    let context = Context { statement, session: scope.facts(), now, approved_by: &BTreeSet::new() };
+    let touches = [Touch { action: Action::Connect, resource: Resource::Database }];
+    let request = Request { identity: &scope.identity, database: &settings.name, context, touches: &touches };
+    let decision = policy::decide(bundle, &request);
+    match refusal(None, touches.iter().zip(&decision.parts)) {
+        Some(refusal) if settings.enforce => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
 /// Asks the policy about an analysed statement.
 pub(crate) fn judge(
     analysis: Arc<Analysis>,
@@ -176,19 +189,15 @@ pub(crate) fn judge(
         .iter()
         .zip(&seen.parts)
         .any(|(touch, part)| !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle));
-    // A masked value that is computed with must not tell of itself by failing.
-    let told: Vec<(Touch, Part)> = analysis
-        .told_columns()
-        .into_iter()
-        .filter(|at| decision.parts.get(*at).is_some_and(|part| part.verdict.mask().is_some()))
-        .filter_map(|at| asked.touches.get(at).cloned())
-        .map(|touch| Touch { action: Action::Filter, ..touch })
-        .map(|touch| (decide(std::slice::from_ref(&touch)), touch))
-        .filter_map(|(mut decision, touch)| Some((touch, decision.parts.pop()?)))
-        .collect();
+    let told = told(&analysis, &asked, &decision, &seen, &decide);
     let parts =
         asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
-    let refusal = refusal(&analysis, parts);
+    // Results that can't be told beforehand can't be masked.
+    let unmaskable = masked && matches!(analysis.results, Results::Unknown) && analysis.unknown.is_none();
+    let refusal = refusal(analysis.unknown.as_ref(), parts).or_else(|| {
+        let why = "a rule gives it results of its own, and it reads masked columns";
+        unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
+    });
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,
         (None, true) if masking => AuditVerdict::Mask,
@@ -228,6 +237,28 @@ fn is_opaque(refusal: &Refusal) -> bool {
 /// Returns what policy is asked about a statement.
 pub(crate) fn asked(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
     Asked::new(analysis, bundle).touches
+}
+
+/// What a masked column needs beside being returned masked: to be computed with where that could tell of it (`filter`), or to be
+/// given, maybe, to a function that keeps or sends it (`copy`).
+fn told(
+    analysis: &Analysis,
+    asked: &Asked,
+    decision: &Decision,
+    seen: &Decision,
+    decide: &impl Fn(&[Touch]) -> Decision,
+) -> Vec<(Touch, Part)> {
+    let masked = |at: &usize| decision.parts.get(*at).is_some_and(|part| part.verdict.mask().is_some());
+    let computed = analysis.told_columns().into_iter().filter(masked).filter_map(|at| asked.touches.get(at));
+    let hidden = |part: &Part| !matches!(part.verdict, PartVerdict::Allow);
+    let used = asked.seen.iter().zip(&seen.parts).filter(|(_, part)| analysis.tells_elsewhere && hidden(part));
+    let action = if analysis.tells_elsewhere { Action::Copy } else { Action::Filter };
+    computed
+        .chain(used.map(|(touch, _)| touch))
+        .map(|touch| Touch { action, ..touch.clone() })
+        .filter_map(|touch| Some((decide(std::slice::from_ref(&touch)).parts.pop()?, touch)))
+        .map(|(part, touch)| (touch, part))
+        .collect()
 }
 
 /// The touches with the tags that views' columns inherit.
@@ -294,8 +325,8 @@ fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<MaskSpec>> {
     if any { masks } else { Vec::new() }
 }
 
-fn refusal<'a>(analysis: &Analysis, parts: impl Iterator<Item = (&'a Touch, &'a Part)>) -> Option<Refusal> {
-    if let Some(unknown) = &analysis.unknown {
+fn refusal<'a>(unknown: Option<&Refusal>, parts: impl Iterator<Item = (&'a Touch, &'a Part)>) -> Option<Refusal> {
+    if let Some(unknown) = unknown {
         return Some(unknown.clone());
     }
     let mut what = Vec::new();

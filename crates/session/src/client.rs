@@ -236,7 +236,7 @@ impl Running {
     fn sync(&mut self, raw: &[u8], turn: &mut Turn<'_>) {
         self.skipping = false;
         self.pipeline_open = false;
-        self.names.boundary();
+        self.implicit_end();
         let op = self.next_op(OpKind::Sync);
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
     }

@@ -8,7 +8,7 @@ use crate::authorize::Judged;
 use crate::extended::{Portal, Prepared};
 use crate::names;
 use crate::namespace::OpNumber;
-use crate::running::Running;
+use crate::running::{Running, Status};
 
 /// Whether what a statement means depends on prepared statements or cursors of the session.
 pub(crate) fn is_session_bound(effect: &Effect) -> bool {
@@ -86,6 +86,15 @@ impl Running {
         if analysis.defines {
             self.database.catalog_changed();
             self.defining = true;
+        }
+    }
+
+    /// A message that ends an implicit transaction is being sent, or one follows that did. In a transaction block, of which
+    /// the server has spoken last, it ends none.
+    pub(crate) fn implicit_end(&mut self) {
+        let in_block = self.status == Status::InTransaction && self.ops.is_empty() && self.deferred.is_empty();
+        if !in_block {
+            self.names.boundary();
         }
     }
 

@@ -14,6 +14,7 @@ use crate::analysis::Analysis;
 use crate::authorize::{self, Judged};
 use crate::evidence::{Executed, Parameters};
 use crate::forward::RESERVED_PREFIX;
+use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::memo::Key;
 use crate::names;
@@ -21,6 +22,7 @@ use crate::ops::{Deferred, OpKind};
 use crate::refuse::Refusal;
 use crate::results::Rows;
 use crate::running::{Running, Turn};
+use crate::simple::Origin;
 
 /// A prepared statement, whether made by Parse or by PREPARE.
 pub(crate) struct Prepared {
@@ -46,9 +48,10 @@ impl Prepared {
         }
     }
 
-    /// Returns whether nothing is known to have changed since it was analysed.
-    pub(crate) fn holds(&self, session: &Running) -> bool {
-        self.generation == session.names.generation()
+    /// Returns whether nothing is known to have changed since it was analysed, not long ago.
+    pub(crate) fn holds(&self, session: &Running, now: Now) -> bool {
+        names::fresh(self.judged.analysis.asked, now.monotonic)
+            && self.generation == session.names.generation()
             && self.judged.analysis.epoch == session.database.epoch()
     }
 }
@@ -154,7 +157,7 @@ impl Running {
         let several = "cannot insert multiple commands into a prepared statement";
         match statements {
             Ok(mut statements) if statements.len() < 2 => match statements.pop() {
-                Some(statement) => match self.bound(&statement) {
+                Some(statement) => match self.bound(&statement, turn.now) {
                     Some(Err(refusal)) => self.refuse_message(&parsed.text, refusal, turn),
                     _ => {
                         let job = job(parsed);
@@ -234,8 +237,7 @@ impl Running {
         let Some(prepared) = self.statements.get(truncate_key(bind.statement)).cloned() else {
             return self.refuse_message("", Refusal::NoStatement(shown(bind.statement)), turn);
         };
-        let current =
-            prepared.holds(self) && names::fresh(prepared.judged.analysis.asked, turn.now.monotonic);
+        let current = prepared.holds(self, turn.now);
         let binding = Binding {
             message: raw.to_vec(),
             portal: truncate_key(bind.portal).to_vec(),
@@ -266,25 +268,57 @@ impl Running {
         }
     }
 
-    /// The server has answered again about a statement that is being bound.
-    pub(crate) fn rebound(&mut self, mut binding: Binding, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
-        let old = &binding.prepared;
-        let inner = if old.by_sql { analysis.inner.as_ref() } else { Some(analysis) };
-        let same = inner.filter(|new| new.means_the_same_as(&old.judged.analysis)).cloned();
-        let Some(new) = same else {
-            let what = format!("\"{}\" means something else now", shown(&binding.statement));
-            let refusal = Refusal::Changed(what);
-            let text = old.text.clone();
-            self.record_refusal(analysis, &text, true, &refusal, turn);
-            return self.refuse_extended(refusal, None, turn);
+    /// SQL EXECUTE of a statement whose analysis may be out of date: the server is asked again first.
+    pub(crate) fn refresh(&mut self, name: &[u8], prepared: Arc<Prepared>, origin: Origin, turn: &mut Turn<'_>) {
+        let text = prepared.text.clone();
+        let Some(statement) = self.read_sql(&text).ok().and_then(|mut list| list.pop()) else {
+            let refusal = Refusal::Changed(format!("\"{}\" must be decided anew", shown(name)));
+            return self.refuse_query(&origin.text, refusal, turn);
         };
-        let prepared = Arc::new(Prepared {
+        let key = Key::new(&text, &prepared.param_types);
+        let param_types = prepared.param_types.clone();
+        let job = Job::Refresh { name: name.to_vec(), prepared, origin };
+        self.begin_inquiry(Inquiry::new(job, key, statement, &param_types), turn);
+    }
+
+    /// The server has answered again about a statement that EXECUTE is to run.
+    pub(crate) fn refreshed(
+        &mut self,
+        name: &[u8],
+        old: &Prepared,
+        origin: Origin,
+        analysis: &Arc<Analysis>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(prepared) = self.renewed(old, analysis, turn) else {
+            let refusal = Refusal::Changed(format!("\"{}\" means something else now", shown(name)));
+            return self.refuse_query(&origin.text, refusal, turn);
+        };
+        self.statements.update(name, Arc::new(prepared));
+        self.simple_text(origin, turn);
+    }
+
+    /// The same statement by a newer answer of the server's; `None` if the answer is another.
+    fn renewed(&self, old: &Prepared, analysis: &Arc<Analysis>, turn: &Turn<'_>) -> Option<Prepared> {
+        let inner = if old.by_sql { analysis.inner.as_ref() } else { Some(analysis) };
+        let new = inner.filter(|new| new.means_the_same_as(&old.judged.analysis))?;
+        Some(Prepared {
             text: old.text.clone(),
             param_types: old.param_types.clone(),
-            judged: self.judge(&new, turn.now),
+            judged: self.judge(new, turn.now),
             generation: self.names.generation(),
             by_sql: old.by_sql,
-        });
+        })
+    }
+
+    /// The server has answered again about a statement that is being bound.
+    pub(crate) fn rebound(&mut self, mut binding: Binding, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
+        let Some(prepared) = self.renewed(&binding.prepared, analysis, turn) else {
+            let refusal = Refusal::Changed(format!("\"{}\" means something else now", shown(&binding.statement)));
+            self.record_refusal(analysis, &binding.prepared.text, true, &refusal, turn);
+            return self.refuse_extended(refusal, None, turn);
+        };
+        let prepared = Arc::new(prepared);
         self.statements.update(&binding.statement, prepared.clone());
         binding.prepared = prepared;
         self.bound_to(binding, turn);
@@ -351,7 +385,7 @@ impl Running {
             return self.refuse_message(&portal.text, Refusal::Changed(what), turn);
         }
         // EXECUTE and FETCH run what the name stands for now, not when they were bound.
-        let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement)) {
+        let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement, turn.now)) {
             Some(Ok(analysis)) => self.judge(&analysis, turn.now),
             Some(Err(refusal)) => return self.refuse_message(&portal.text, refusal, turn),
             None => self.rejudge(&portal.judged, turn.now),

@@ -12,7 +12,7 @@ use wire::error::ErrorFields;
 
 use crate::analysis::{self, Analysis, Answers, Built, Missing};
 use crate::catalog::{Catalog, Row};
-use crate::extended::Binding;
+use crate::extended::{Binding, Prepared};
 use crate::forward::{self, Housekeeping, Question};
 use crate::memo::Key;
 use crate::ops::{HiddenKind, OpKind};
@@ -26,6 +26,8 @@ pub(crate) enum Job {
     Simple(Origin),
     /// Take a Parse message.
     Parse { message: Vec<u8>, name: Vec<u8>, text: String, param_types: Vec<Oid> },
+    /// Run EXECUTE of a statement whose analysis may be out of date.
+    Refresh { name: Vec<u8>, prepared: Arc<Prepared>, origin: Origin },
     /// Take a Bind message for a statement whose analysis may be out of date.
     Bind(Binding),
 }
@@ -35,14 +37,20 @@ impl Job {
         match self {
             Self::Simple(origin) => &origin.text,
             Self::Parse { text, .. } => text,
+            Self::Refresh { prepared, .. } => &prepared.text,
             Self::Bind(binding) => &binding.prepared.text,
         }
+    }
+
+    /// Whether a Query message asks for it.
+    fn is_simple(&self) -> bool {
+        matches!(self, Self::Simple(_) | Self::Refresh { .. })
     }
 
     fn offset_chars(&self) -> usize {
         match self {
             Self::Simple(origin) => origin.offset_chars,
-            Self::Parse { .. } | Self::Bind(_) => 0,
+            Self::Parse { .. } | Self::Refresh { .. } | Self::Bind(_) => 0,
         }
     }
 }
@@ -294,11 +302,11 @@ impl Running {
     pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
         let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
         self.ops.pop_front();
-        self.record_unparsed(inquiry.job.text(), !matches!(inquiry.job, Job::Simple(_)), &error, turn);
+        self.record_unparsed(inquiry.job.text(), !inquiry.job.is_simple(), &error, turn);
         crate::upstream::shift_position(&mut error, inquiry.job.offset_chars());
         wire::backend::encode::error_response(&mut turn.out.client, &error);
         match inquiry.job {
-            Job::Simple(_) => {
+            Job::Simple(_) | Job::Refresh { .. } => {
                 forward::housekeeping(&mut turn.out.upstream, Housekeeping::Sync);
                 let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionFailed));
                 self.ops.push_back(op);
@@ -320,7 +328,7 @@ impl Running {
             self.waiting = Some(Waiting::Answer(inquiry));
             return self.send_inquiry(turn);
         }
-        let bound = match inquiry.statement.as_ref().and_then(|statement| self.bound(statement)) {
+        let bound = match inquiry.statement.as_ref().and_then(|statement| self.bound(statement, turn.now)) {
             Some(Ok(base)) => Some(base),
             Some(Err(refusal)) => {
                 self.waiting = Some(Waiting::Answer(inquiry));
@@ -388,6 +396,7 @@ impl Running {
                     turn,
                 );
             }
+            Job::Refresh { name, prepared, origin } => self.refreshed(&name, &prepared, origin, analysis, turn),
             Job::Bind(binding) => self.rebound(binding, analysis, turn),
         }
     }
@@ -409,10 +418,10 @@ impl Running {
             return self.finish_job(inquiry, &analysis, turn);
         }
         let parsed = inquiry.parsed;
-        let extended = !matches!(inquiry.job, Job::Simple(_));
+        let extended = !inquiry.job.is_simple();
         self.record_refusal(&analysis, inquiry.job.text(), extended, &refusal, turn);
         match inquiry.job {
-            Job::Simple(_) => self.refuse_simple(refusal, turn),
+            Job::Simple(_) | Job::Refresh { .. } => self.refuse_simple(refusal, turn),
             Job::Parse { name, .. } => self.refuse_extended(refusal, parsed.then_some(name.as_slice()), turn),
             Job::Bind(_) => self.refuse_extended(refusal, None, turn),
         }

@@ -14,7 +14,7 @@ use wire::sqlstate;
 use wire::startup::Startup;
 
 use crate::authenticate::{self, Authenticating, Discovery, Failed};
-use crate::authorize::Scope;
+use crate::authorize::{self, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::input::{Credential, Input, Now, UpstreamReady};
@@ -221,10 +221,24 @@ impl Session {
                 out,
             );
         }
-        if self.opening.target.is_none() {
+        let Some((database, bundle)) = &self.opening.target else {
             let text = format!("database \"{}\" does not exist", self.opening.database_name);
             let error = ErrorFields::new(Severity::Fatal, sqlstate::INVALID_CATALOG_NAME, &text)
                 .hint("The gateway serves the databases of its configuration.");
+            return self.fail(Failed { error, reason: Some(text) }, out);
+        };
+        // Whom no rule speaks of gets no connection upstream, and costs no credential.
+        let scope = Scope::new(
+            &credential.verified,
+            self.opening.parameters.application_name.as_deref().unwrap_or_default(),
+            self.opening.client,
+            self.opening.tls.is_some(),
+            "",
+            bundle,
+        );
+        if let Err(refusal) = authorize::admit(&scope, bundle, &database.settings, now.wall) {
+            let text = refusal.to_string();
+            let error = refusal.error().with(b'S', "FATAL").with(b'V', "FATAL");
             return self.fail(Failed { error, reason: Some(text) }, out);
         }
         let parameters = std::mem::take(&mut self.opening.parameters.upstream);

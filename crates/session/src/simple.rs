@@ -7,6 +7,7 @@ use wire::frontend::encode;
 
 use crate::analysis::Analysis;
 use crate::authorize::{Allowed, Judged};
+use crate::input::Now;
 use crate::evidence::Executed;
 use crate::inquiry::{Inquiry, Job};
 use crate::memo::Key;
@@ -38,7 +39,7 @@ impl Origin {
 
 impl Running {
     pub(crate) fn query(&mut self, text: &[u8], raw: &[u8], turn: &mut Turn<'_>) {
-        self.names.boundary();
+        self.implicit_end();
         let text = match self.readable(text) {
             Ok(text) => text,
             Err(refusal) => return self.refuse_query(&String::from_utf8_lossy(text), refusal, turn),
@@ -98,7 +99,13 @@ impl Running {
             let judged = self.judge(&Arc::new(Analysis::empty(turn.now.monotonic)), turn.now);
             return self.run_origin(&judged, &origin, turn);
         };
-        match self.bound(&statement) {
+        if let Effect::Execute { name, .. } = &statement.effect
+            && let Some(prepared) = self.statements.get(name.as_bytes()).cloned()
+            && !prepared.holds(self, turn.now)
+        {
+            return self.refresh(name.as_bytes(), prepared, origin, turn);
+        }
+        match self.bound(&statement, turn.now) {
             Some(Ok(analysis)) if statement.asks.is_empty() => {
                 let judged = self.judge(&analysis, turn.now);
                 self.run_origin(&judged, &origin, turn);
@@ -113,10 +120,10 @@ impl Running {
 
     /// What a statement means that runs what was prepared or declared before: that statement's analysis.
     /// `None`: it is of no such kind.
-    pub(crate) fn bound(&self, statement: &Statement) -> Option<Result<Arc<Analysis>, Refusal>> {
+    pub(crate) fn bound(&self, statement: &Statement, now: Now) -> Option<Result<Arc<Analysis>, Refusal>> {
         match &statement.effect {
             Effect::Execute { name, inside } => Some(match self.statements.get(name.as_bytes()) {
-                Some(prepared) if !prepared.holds(self) => {
+                Some(prepared) if !prepared.holds(self, now) => {
                     Err(Refusal::Changed(format!("\"{name}\" must be decided anew")))
                 }
                 Some(prepared) => Ok(match inside {

@@ -545,7 +545,9 @@ impl Running {
         let Some(op) = self.ops.pop_front() else { return Err("ReadyForQuery unasked".to_owned()) };
         self.status = ready.status;
         self.pipeline_open &= !self.ops.is_empty() || !self.deferred.is_empty();
-        self.names.boundary();
+        if self.status != Status::InTransaction {
+            self.names.boundary();
+        }
         if self.status == Status::Idle && self.ops.is_empty() && self.deferred.is_empty() {
             self.transaction_over();
         }

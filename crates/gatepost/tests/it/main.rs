@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod flight;
 mod journal;
+mod limits;
 mod policy;
 mod reference;
 mod session;

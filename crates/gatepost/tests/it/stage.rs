@@ -190,7 +190,11 @@ impl Setup {
 
     /// Starts a gateway in front of a shop.
     pub(crate) fn start(self, shop: Shop) -> Gate {
-        let home = Scratch::new("gatepost");
+        self.start_in(Scratch::new("gatepost"), shop)
+    }
+
+    /// Starts a gateway in a folder that was prepared before.
+    pub(crate) fn start_in(self, home: Scratch, shop: Shop) -> Gate {
         let config = self.write(&home, shop.cluster, &shop.database);
         let mut environment: Vec<(&str, &str)> = vec![("SHOP_USER", LOGIN), ("SHOP_PASSWORD", LOGIN_PASSWORD)];
         environment.extend(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));

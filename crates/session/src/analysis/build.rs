@@ -423,6 +423,7 @@ impl Builder<'_> {
             self.analysis.unsettles = true;
         }
         self.analysis.computes_in_the_open |= !total::is_total(oid, &function.name);
+        self.analysis.tells_elsewhere |= facts.class() != FunctionClass::Harmless;
         if facts.class() != FunctionClass::Harmless {
             self.touch(
                 Action::Execute,
@@ -454,7 +455,10 @@ impl Builder<'_> {
                         .collect();
                     sources.extend(all.into_iter().map(|at| (at, false)));
                 } else if let Some(at) = self.index.get(&(source.relation, source.column)) {
-                    sources.push((*at, source.bare));
+                    // A view's column is no more the very value than its definition lets it be.
+                    let defined = access.view_columns.get(&(source.relation, source.column));
+                    let computed = defined.is_some_and(|sources| sources.iter().any(|source| !source.bare));
+                    sources.push((*at, source.bare && !computed));
                 } else {
                     let what = "a result column depends on a column that no relation is said to give";
                     return Err(Refusal::NotUnderstood(what.to_owned()).into());

@@ -23,6 +23,8 @@ pub(crate) struct Stamp {
     /// How many records had left the process, and were on disk.
     pub(crate) written: usize,
     pub(crate) durable: usize,
+    /// How many bytes of the server's had reached the session.
+    pub(crate) delivered: u64,
 }
 
 /// The server ran a statement of the client's.
@@ -68,10 +70,10 @@ pub(crate) struct Server {
     printing: bool,
     copying: Option<Copying>,
     terminated: bool,
-    /// Where in the output the answers to each flight of questions end.
-    flights: VecDeque<Option<u64>>,
-    flights_read: u64,
-    pub(crate) flights_answered: VecDeque<u64>,
+    in_flight: bool,
+    /// Where in the output the answers to the last flight of questions end.
+    flight_end: Option<u64>,
+    flight_failed: bool,
     pub(crate) ran: Vec<Ran>,
     pub(crate) troubles: Troubles,
     rng: Rng,
@@ -106,9 +108,9 @@ impl Server {
             printing: false,
             copying: None,
             terminated: false,
-            flights: VecDeque::new(),
-            flights_read: 0,
-            flights_answered: VecDeque::new(),
+            in_flight: false,
+            flight_end: None,
+            flight_failed: false,
             ran: Vec::new(),
             troubles: Troubles::default(),
             rng,
@@ -142,17 +144,24 @@ impl Server {
         let before = self.output.len();
         self.message(tag, &body, stamp);
         self.written += (self.output.len() - before) as u64;
-        if tag == tag::FLUSH
-            && let Some(flight) = self.flights.pop_front()
-        {
-            self.flights_answered.push_back(flight.unwrap_or(self.written));
+        if self.in_flight && (tag == tag::FLUSH || self.flight_failed) {
+            self.flight_end.get_or_insert(self.written);
+        }
+        if tag == tag::FLUSH {
+            self.in_flight = false;
         }
         true
     }
 
-    /// How many bytes it has written in all.
-    pub(crate) fn written(&self) -> u64 {
-        self.written
+    /// The gateway may ask only when its last question has been answered.
+    fn begin_flight(&mut self, stamp: Stamp) {
+        assert!(
+            self.flight_end.is_none_or(|end| end <= stamp.delivered),
+            "a second question before the answer to the first"
+        );
+        self.in_flight = true;
+        self.flight_failed = self.skipping;
+        self.flight_end = self.skipping.then_some(self.written);
     }
 
     fn message(&mut self, tag: u8, body: &[u8], stamp: Stamp) {
@@ -166,9 +175,8 @@ impl Server {
         }
         if tag == tag::CLOSE {
             let close = frontend::Close::parse(body).unwrap();
-            if close.name == b"gatepost.on" && close.target == Target::Portal && self.flight_is_over() {
-                self.flights.push_back(None);
-                self.flights_read += 1;
+            if close.name == b"gatepost.on" && close.target == Target::Portal && !self.in_flight {
+                self.begin_flight(stamp);
             }
         }
         match tag {
@@ -204,15 +212,8 @@ impl Server {
         if let Err(error) = result {
             self.error(&error);
             self.skipping = true;
-            if let Some(flight @ None) = self.flights.back_mut() {
-                *flight = Some(0);
-            }
+            self.flight_failed = true;
         }
-    }
-
-    /// ON's names are closed at the beginning of a flight and at its end.
-    fn flight_is_over(&self) -> bool {
-        self.flights.is_empty()
     }
 
     fn sync(&mut self) {
@@ -627,11 +628,8 @@ fn answer(text: &str) -> Vec<session::Row> {
     let is_wanted = |oid: u32| wanted.contains(&oid);
     if text.contains("to_regclass") {
         let mut rows = Vec::new();
-        for (i, (name, oid)) in
-            [("customers", statements::CUSTOMERS), ("orders", statements::ORDERS)].into_iter().enumerate()
-        {
+        for (name, oid) in [("customers", statements::CUSTOMERS), ("orders", statements::ORDERS)] {
             if text.contains(&format!("'\"{name}\"'")) || text.contains(&format!("'{name}'")) {
-                let _ = i;
                 let value = |v: &str| Some(v.as_bytes().to_vec());
                 rows.push(vec![value("0"), value(&oid.to_string()), value("public")]);
             }

@@ -52,10 +52,11 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
             let left = timeout.saturating_sub(began.elapsed());
             session(gateway, *opened, left).await;
         }
-        Ok(Ok(Negotiated::Cancel { stream, process_id, key })) => {
+        Ok(Ok(Negotiated::Cancel { mut stream, process_id, key })) => {
             let outcome = gateway.cancels.cancel(Instant::now(), client.ip(), process_id, &key).await;
             tracing::debug!(%client, ?outcome, "cancel request");
-            drop(stream);
+            // With TLS a client wants to see the end announced.
+            let _ = stream.shutdown().await;
         }
         Ok(Err(AcceptError::Closed)) => {}
         Ok(Err(error)) => tracing::info!(%client, %error, "connection refused"),

@@ -173,6 +173,15 @@ impl Analysis {
             && self.unknown == other.unknown
     }
 
+    /// Whether the result has another number or other types of columns.
+    pub(crate) fn returns_other_columns_than(&self, other: &Self) -> bool {
+        let types = |results: &Results| match results {
+            Results::Columns(columns) => columns.iter().map(|column| column.type_oid).collect(),
+            Results::None | Results::Unknown => Vec::new(),
+        };
+        types(&self.results) != types(&other.results)
+    }
+
     /// What EXECUTE of it means.
     pub(crate) fn as_executed(&self) -> Arc<Self> {
         Arc::new(Self { command: Some(Command::Execute), session_bound: true, ..self.clone() })

@@ -83,6 +83,11 @@ impl Running {
                     return at;
                 }
             };
+            if frontend::bytes_max(header.tag).is_none() {
+                let text = format!("invalid frontend message type {}", header.tag);
+                self.fail(&protocol_violation(&text), "protocol violation by the client", turn);
+                return at;
+            }
             if header.tag == tag::COPY_DATA {
                 if self.copy_in.is_some() {
                     self.client_passing = header.len;

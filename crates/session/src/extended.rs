@@ -291,7 +291,7 @@ impl Running {
         turn: &mut Turn<'_>,
     ) {
         let Some(prepared) = self.renewed(old, analysis, turn) else {
-            let refusal = Refusal::Changed(format!("\"{}\" means something else now", shown(name)));
+            let refusal = changed(old, analysis, name);
             return self.refuse_query(&origin.text, refusal, turn);
         };
         self.statements.update(name, Arc::new(prepared));
@@ -314,7 +314,7 @@ impl Running {
     /// The server has answered again about a statement that is being bound.
     pub(crate) fn rebound(&mut self, mut binding: Binding, analysis: &Arc<Analysis>, turn: &mut Turn<'_>) {
         let Some(prepared) = self.renewed(&binding.prepared, analysis, turn) else {
-            let refusal = Refusal::Changed(format!("\"{}\" means something else now", shown(&binding.statement)));
+            let refusal = changed(&binding.prepared, analysis, &binding.statement);
             self.record_refusal(analysis, &binding.prepared.text, true, &refusal, turn);
             return self.refuse_extended(refusal, None, turn);
         };
@@ -424,6 +424,15 @@ impl Running {
         }
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
     }
+}
+
+/// Why a statement that was prepared is refused now that the server has answered otherwise.
+fn changed(old: &Prepared, new: &Arc<Analysis>, name: &[u8]) -> Refusal {
+    let new = if old.by_sql { new.inner.as_ref() } else { Some(new) };
+    if new.is_some_and(|new| new.returns_other_columns_than(&old.judged.analysis)) {
+        return Refusal::CachedPlan;
+    }
+    Refusal::Changed(format!("\"{}\" means something else now", shown(name)))
 }
 
 fn job(parsed: Parsed) -> Job {

@@ -233,6 +233,7 @@ impl Inquiry {
 
     /// Keeps what is still missing to be asked next; `false` if that has been tried often enough.
     pub(crate) fn ask_more(&mut self, missing: Missing) -> bool {
+        self.answers.routines_asked.extend(missing.1.iter().cloned());
         self.missing = Some(missing);
         self.sent = false;
         self.rounds < ROUNDS_MAX

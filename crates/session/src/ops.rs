@@ -57,6 +57,8 @@ pub(crate) enum Bracket {
     Begin,
     Commit,
     Rollback,
+    /// ROLLBACK before a statement that an implicit transaction doesn't take, so that the server itself refuses it.
+    Abandon,
 }
 
 /// A statement being executed.

@@ -40,6 +40,8 @@ pub enum Refusal {
     Syntax(String),
     /// The prepared statement was decided as something else than it would be now.
     Changed(String),
+    /// The prepared statement returns other columns than when it was prepared.
+    CachedPlan,
     /// No such prepared statement.
     NoStatement(String),
     /// No such portal.
@@ -102,6 +104,12 @@ impl Refusal {
             Self::Changed(what) => {
                 error(s::FEATURE_NOT_SUPPORTED, format!("prepared statement refused: {what}"))
                     .hint("Names have changed their meaning since it was prepared. Prepare it again.")
+            }
+            // Drivers know it by text and routine, and prepare again (plancache.c).
+            Self::CachedPlan => {
+                error(s::FEATURE_NOT_SUPPORTED, "cached plan must not change result type".to_owned())
+                    .with(field::FILE, "plancache.c")
+                    .with(field::ROUTINE, "RevalidateCachedQuery")
             }
             // The texts of PostgreSQL itself (prepare.c, portalcmds.c): a client must not see a difference.
             Self::NoStatement(name) if name.is_empty() => {

@@ -20,7 +20,7 @@ use crate::input::Now;
 use crate::inquiry::Inquiry;
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
-use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind};
+use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind, Run};
 use crate::record::{Ledger, Receipt, Ticket};
 use crate::refuse::{self, Refusal};
 use crate::script::Script;
@@ -108,9 +108,22 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn scope_changed(&mut self, bundle: Arc<Bundle>) {
+    /// Puts another policy in force, for what waits for its record as well.
+    pub(crate) fn scope_changed(&mut self, bundle: Arc<Bundle>, turn: &mut Turn<'_>) {
         self.scope = self.scope.with_bundle(&bundle);
         self.bundle = bundle;
+        let now = turn.now;
+        self.refuse_deferred(turn, |session, run| {
+            let judged = session.judge(&run.judged.analysis, now);
+            match judged.refusal() {
+                Some(refusal) => Some(refusal.clone()),
+                // Rows are masked as was decided before; another mask needs another execution.
+                None if judged.masks != run.judged.masks => {
+                    Some(Refusal::Changed("the policy has changed while it waited to be recorded".to_owned()))
+                }
+                None => None,
+            }
+        });
     }
 
     /// Moves everything on that can be moved on.
@@ -248,7 +261,7 @@ impl Running {
                 let message = match bracket {
                     Bracket::Begin => Housekeeping::Begin,
                     Bracket::Commit => Housekeeping::Commit,
-                    Bracket::Rollback => Housekeeping::Rollback,
+                    Bracket::Rollback | Bracket::Abandon => Housekeeping::Rollback,
                 };
                 forward::housekeeping(out, message);
                 self.ops.push_back(op);
@@ -337,6 +350,11 @@ impl Running {
 
     /// The journal can't keep records: what waits for one is refused in its place, and has not been sent.
     pub(crate) fn journal_lost(&mut self, why: &str, turn: &mut Turn<'_>) {
+        self.refuse_deferred(turn, |_, _| Some(Refusal::Unrecorded(why.to_owned())));
+    }
+
+    /// Refuses statements that are not yet sent, each in its place in the pipeline.
+    fn refuse_deferred(&mut self, turn: &mut Turn<'_>, refuses: impl Fn(&Self, &Run) -> Option<Refusal>) {
         let mut kept = VecDeque::new();
         let mut dropping = false;
         for message in std::mem::take(&mut self.deferred) {
@@ -351,14 +369,18 @@ impl Running {
                 }
                 dropping = false;
             }
-            let Deferred::Run { op, .. } = &message else {
+            let refusal = match &message {
+                Deferred::Run { op, .. } => op.kind.run().and_then(|run| refuses(self, run)),
+                _ => None,
+            };
+            let (Deferred::Run { op, .. }, Some(refusal)) = (&message, refusal) else {
                 kept.push_back(message);
                 continue;
             };
             self.statements.abandon(op.number);
             self.portals.abandon(op.number);
             let simple = matches!(op.kind, OpKind::Query(_));
-            let error = Box::new(Refusal::Unrecorded(why.to_owned()).error());
+            let error = Box::new(refusal.error());
             let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
             kept.push_back(Deferred::Fail { close: None, op });
             dropping = !simple;

@@ -85,7 +85,20 @@ impl Running {
         script.hush_active_transaction = false;
         let mut open = false;
         let mut warn = false;
+        let mut abandon = false;
         match effect {
+            // Only in a transaction block of the client's own (`RequireTransactionBlock`, xact.c).
+            Some(
+                Effect::Savepoint(_)
+                | Effect::RollbackTo(_)
+                | Effect::Release(_)
+                | Effect::Commit { chain: true }
+                | Effect::Rollback { chain: true },
+            ) if script.bracket_open || idle => {
+                abandon = script.bracket_open;
+                script.bracket_open = false;
+                script.parts.clear();
+            }
             Some(Effect::Begin { .. }) => {
                 script.hush_active_transaction = script.bracket_open;
                 script.bracket_open = false;
@@ -98,6 +111,9 @@ impl Running {
                 open = idle && !script.bracket_open;
                 script.bracket_open |= open;
             }
+        }
+        if abandon {
+            self.bracket(Bracket::Abandon, turn);
         }
         if open {
             self.bracket(Bracket::Begin, turn);
@@ -117,7 +133,7 @@ impl Running {
         let Some(script) = &mut self.script else { return };
         match bracket {
             // Its ReadyForQuery comes before that of the statement it was sent with.
-            Some(Bracket::Begin) => return,
+            Some(Bracket::Begin | Bracket::Abandon) => return,
             Some(Bracket::Commit | Bracket::Rollback) => {
                 let held = script.held_complete.take();
                 if let (Some(complete), false) = (held, failed) {

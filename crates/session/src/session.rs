@@ -447,7 +447,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::Written(ticket) => running.ledger.note_written(ticket),
         Input::Durable(ticket) => running.ledger.note_durable(ticket),
         Input::JournalFailed(why) => running.journal_lost(&why, turn),
-        Input::PolicyChanged(bundle) => running.scope_changed(bundle),
+        Input::PolicyChanged(bundle) => running.scope_changed(bundle, turn),
         Input::Revoked(reason) => running.terminate(&reason, turn),
         Input::Drain => running.draining = true,
         Input::Deadline

@@ -132,7 +132,7 @@ mod tests {
 
     fn check(pairs: &[(&str, &str)], expected: Result<&[(&str, &str)], &str>) {
         let parameters = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let startup = Startup { version: ProtocolVersion::V3_0, parameters, ..Startup::default() };
+        let startup = Startup { version: ProtocolVersion::V3_0, parameters, protocol_parameters: Vec::new() };
         match (super::parameters(&startup), expected) {
             (Ok(read), Ok(expected)) => {
                 let read: Vec<_> = read.upstream.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();

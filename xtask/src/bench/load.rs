@@ -125,9 +125,12 @@ fn pgbench(contestant: &Contestant, arguments: &[&str], seconds: u32) -> (f64, f
     let number = |prefix: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(prefix));
         let word = line.and_then(|rest| rest.split([' ', '/']).find(|word| !word.is_empty()));
-        word.and_then(|word| word.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {prefix:?} in:\n{said}"))
+        word.and_then(|word| word.parse::<f64>().ok())
     };
-    (number("tps = "), number("number of transactions actually processed:").max(1.0))
+    let transactions = number("number of transactions actually processed:");
+    let transactions = transactions.unwrap_or_else(|| panic!("no transactions in:\n{said}"));
+    // Where not even one was finished in time pgbench gives no rate.
+    (number("tps = ").unwrap_or(0.0), transactions.max(1.0))
 }
 
 /// Returns the median of the third field of every line (pgbench, "Per-Transaction Logging").

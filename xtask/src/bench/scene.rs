@@ -25,7 +25,7 @@ impl Scene {
     /// Starts PostgreSQL and fills it.
     pub(crate) fn set() -> Self {
         eprintln!("bench: preparing PostgreSQL");
-        let options = Options::default().setting("max_connections", "400").setting("shared_buffers", "1GB");
+        let options = Options::default().setting("max_connections", "900").setting("shared_buffers", "1GB");
         let cluster = Cluster::start(Version::V15, options);
         cluster.psql(&format!("CREATE ROLE {NAME} LOGIN PASSWORD '{NAME}'"));
         // What the gateway's guide asks for: no query trees in the server's log.

@@ -105,8 +105,13 @@ impl Shop {
 
     /// Connects as the gateway does, past the gateway.
     pub(crate) fn bare(&self) -> Connect {
+        self.bare_as(LOGIN)
+    }
+
+    /// Connects past the gateway as a role with [`LOGIN_PASSWORD`].
+    pub(crate) fn bare_as(&self, role: &str) -> Connect {
         let connect = Connect::tcp(self.cluster.address()).tls(self.cluster.authority());
-        connect.user(LOGIN).password(LOGIN_PASSWORD).database(&self.database)
+        connect.user(role).password(LOGIN_PASSWORD).database(&self.database)
     }
 }
 
@@ -213,7 +218,12 @@ pub(crate) struct Gate {
 impl Gate {
     /// Starts a gateway as [`Setup::default`] says in front of a new shop.
     pub(crate) fn new(version: Version) -> Self {
-        Setup::default().start(Shop::new(version))
+        Self::new_in(Shop::new(version))
+    }
+
+    /// Starts a gateway as [`Setup::default`] says in front of that shop.
+    pub(crate) fn new_in(shop: Shop) -> Self {
+        Setup::default().start(shop)
     }
 
     /// Takes a gateway that was started in another way, with TLS.

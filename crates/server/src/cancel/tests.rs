@@ -169,3 +169,18 @@ async fn a_server_that_keeps_the_connection_open_is_not_waited_for_for_ever() {
     assert!(matches!(result.unwrap_err().fault(), LoginFault::TimedOut(_)));
     drop(kept);
 }
+
+#[tokio::test]
+async fn a_cancel_goes_to_the_address_that_the_session_has() {
+    // as when a name has several addresses
+    let (mut first, mut ours) = (Server::start().await, Server::start().await);
+    let (target, peer) = (first.target.clone(), ours.peer.clone());
+    let cancel = tokio::spawn(async move {
+        cancel_upstream(&target, &peer, 1, &secret(&[1; 4]), CANCEL_TIMEOUT).await.unwrap();
+    });
+    tokio::select! {
+        came = ours.came.recv() => drop(came),
+        _ = first.came.recv() => panic!("another server was asked"),
+    }
+    cancel.await.unwrap();
+}

@@ -215,7 +215,7 @@ async fn a_cancel_goes_the_way_of_its_session() {
 }
 
 #[tokio::test]
-async fn the_catalog_is_read_whole_whatever_the_client_set() {
+async fn the_catalog_is_read_whole_whatever_the_search_path_is() {
     for version in Version::available() {
         let cluster = Cluster::plain(version);
         cluster.psql(
@@ -229,47 +229,65 @@ async fn the_catalog_is_read_whole_whatever_the_client_set() {
              DO $$BEGIN FOR n IN 1..500 LOOP EXECUTE format('CREATE TABLE wide_%s (a int, b int, c int, d int, e int)', n); \
              END LOOP; END$$",
         );
-        let timeouts =
-            ["statement_timeout", "transaction_timeout"].map(|name| (name.to_owned(), "1ms".to_owned()));
-        let given = if version >= Version::V17 { &timeouts[..] } else { &timeouts[..1] };
         let path = [("search_path".to_owned(), "evil, pg_catalog".to_owned())];
         let user = Secret::new("postgres".to_owned());
-        for given in [&path[..], given] {
-            let mut upstream = login(&over_socket(&cluster), &user, None, given, LIMIT).await.unwrap();
-            let loaded = catalog::load(&mut upstream).await.unwrap();
-            let relation = |name: &str| {
-                loaded
-                    .relations()
-                    .find(|(_, relation)| relation.name.to_string() == name)
-                    .map(|(_, r)| r.clone())
-            };
-            let columns: Vec<_> = relation("public.t")
-                .unwrap()
-                .columns
-                .iter()
-                .map(|c| (c.number, c.name.to_string(), c.generated))
-                .collect();
-            assert_eq!(columns, [(1, "a".into(), false), (3, "B".into(), false), (4, "g".into(), true)]);
-            for n in 1..=500 {
-                assert_eq!(
-                    relation(&format!("public.wide_{n}")).unwrap().columns.len(),
-                    5,
-                    "batches break no relation"
-                );
-            }
-            let function =
-                loaded.functions().find(|(_, f)| f.name.to_string() == "evil.f").unwrap().1.clone();
-            assert_eq!((function.volatility, function.security_definer), (b's', true));
-            assert!(loaded.functions().any(|(oid, _)| oid.is_builtin()));
-            let own = one_oid(
-                &cluster,
-                "SELECT oid FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace AND oprname = '='",
+        let mut upstream = login(&over_socket(&cluster), &user, None, &path, LIMIT).await.unwrap();
+        let loaded = catalog::load(&mut upstream).await.unwrap();
+        let relation = |name: &str| {
+            loaded.relations().find(|(_, relation)| relation.name.to_string() == name).map(|(_, r)| r.clone())
+        };
+        let columns: Vec<_> = relation("public.t")
+            .unwrap()
+            .columns
+            .iter()
+            .map(|c| (c.number, c.name.to_string(), c.generated))
+            .collect();
+        assert_eq!(columns, [(1, "a".into(), false), (3, "B".into(), false), (4, "g".into(), true)]);
+        for n in 1..=500 {
+            assert_eq!(
+                relation(&format!("public.wide_{n}")).unwrap().columns.len(),
+                5,
+                "batches break no relation"
             );
-            let called = one_oid(&cluster, "SELECT 'evil.same'::regproc::oid");
-            assert_eq!(loaded.operator_function(own), Some(called));
-            let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {}", upstream.process_id);
-            assert_eq!(cluster.psql(&state).trim(), "idle", "in no transaction");
         }
+        let function = loaded.functions().find(|(_, f)| f.name.to_string() == "evil.f").unwrap().1.clone();
+        assert_eq!((function.volatility, function.security_definer), (b's', true));
+        assert!(loaded.functions().any(|(oid, _)| oid.is_builtin()));
+        let own = one_oid(
+            &cluster,
+            "SELECT oid FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace AND oprname = '='",
+        );
+        let called = one_oid(&cluster, "SELECT 'evil.same'::regproc::oid");
+        assert_eq!(loaded.operator_function(own), Some(called));
+        let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {}", upstream.process_id);
+        assert_eq!(cluster.psql(&state).trim(), "idle", "in no transaction");
+    }
+}
+
+/// Holds a lock that the catalog's queries need for longer than the client's own limits allow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_client_s_time_limits_are_not_the_catalog_s() {
+    for version in Version::available() {
+        let cluster = Cluster::plain(version);
+        let limits = ["statement_timeout", "lock_timeout", "transaction_timeout"]
+            .map(|name| (name.to_owned(), "200ms".to_owned()));
+        let given = if version >= Version::V17 { &limits[..] } else { &limits[..2] };
+        let user = Secret::new("postgres".to_owned());
+        let mut upstream = login(&over_socket(&cluster), &user, None, given, LIMIT).await.unwrap();
+        let process_id = upstream.process_id;
+        let mut holder = cluster.connect("postgres");
+        holder.rows("BEGIN; LOCK TABLE pg_catalog.pg_operator IN ACCESS EXCLUSIVE MODE");
+        let loading = tokio::spawn(async move { catalog::load(&mut upstream).await.map(|_| upstream) });
+        let waited = format!(
+            "SELECT count(*) FROM pg_locks WHERE pid = {process_id} AND NOT granted \
+             AND waitstart < clock_timestamp() - interval '400 ms'"
+        );
+        while holder.rows(&waited).trim() != "1" {
+            assert!(!loading.is_finished(), "{:?}", loading.await.unwrap().err());
+        }
+        holder.rows("COMMIT");
+        let mut upstream = loading.await.unwrap().unwrap();
+        assert_eq!(one(&mut upstream, "SHOW statement_timeout").await, "200ms", "as it was");
     }
 }
 

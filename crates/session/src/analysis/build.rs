@@ -18,6 +18,8 @@ use crate::refuse::Refusal;
 pub(crate) struct Answers {
     trees: BTreeMap<usize, Vec<String>>,
     too_large: BTreeSet<usize>,
+    /// Names of routines that the server was asked for.
+    pub(crate) routines_asked: BTreeSet<String>,
     /// One row per relation asked for: index, OID or NULL, current schema.
     pub(crate) names: Vec<Row>,
 }
@@ -86,6 +88,7 @@ pub(crate) fn build(
         lookup,
         missing: Missing::default(),
         boolean: false,
+        routines_asked: &answers.routines_asked,
         index: BTreeMap::new(),
         analysis: match base {
             Some(base) => Analysis { session_bound: true, ..base.clone() },
@@ -96,7 +99,7 @@ pub(crate) fn build(
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
     match builder.statement(statement, answers, version) {
-        Ok(()) if builder.missing.0.is_empty() => Built::Done(Box::new(builder.finish(statement))),
+        Ok(()) if builder.missing.is_empty() => Built::Done(Box::new(builder.finish(statement))),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
         Err(Stop::Refused(refusal)) => Built::Refused(refusal),
     }
@@ -105,6 +108,7 @@ pub(crate) fn build(
 pub(super) struct Builder<'a> {
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) missing: Missing,
+    pub(super) routines_asked: &'a BTreeSet<String>,
     /// Something is evaluated only if something else is true.
     boolean: bool,
     /// Where a column's `select` stands among the touches.
@@ -257,7 +261,7 @@ impl Builder<'_> {
         analysis.has_where &= access.has_where;
         analysis.row_locks |= access.row_locks;
         analysis.depends_on_literals |= !access.reg_constants.is_empty();
-        if self.missing.0.is_empty() { Ok(()) } else { Err(Stop::Missing) }
+        if self.missing.is_empty() { Ok(()) } else { Err(Stop::Missing) }
     }
 
     fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {

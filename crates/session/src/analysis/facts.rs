@@ -50,9 +50,15 @@ pub(crate) enum Kind {
     Operator,
 }
 
-/// OIDs that no catalog at hand knows.
+/// OIDs, and names of routines, that no catalog at hand knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Missing(pub(crate) BTreeSet<(Kind, Oid)>);
+pub(crate) struct Missing(pub(crate) BTreeSet<(Kind, Oid)>, pub(crate) BTreeSet<String>);
+
+impl Missing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty() && self.1.is_empty()
+    }
+}
 
 impl Missing {
     /// Returns the queries that would tell.
@@ -63,7 +69,13 @@ impl Missing {
             (!oids.is_empty()).then(|| format!("'{{{}}}'::pg_catalog.oid[]", oids.join(",")))
         };
         let filter = |alias: &str, list: String| format!("{alias}.oid OPERATOR(pg_catalog.=) ANY ({list})");
+        let names: Vec<String> = self.1.iter().map(|name| model::quote_literal(name)).collect();
+        let named = (!names.is_empty()).then(|| {
+            let list = names.join(", ");
+            format!("p.proname OPERATOR(pg_catalog.=) ANY (ARRAY[{list}]::pg_catalog.name[])")
+        });
         [
+            named.map(|filter| (Kind::Function, Catalog::functions_query(&filter))),
             list(Kind::Relation).map(|l| (Kind::Relation, Catalog::relations_query(&filter("c", l)))),
             list(Kind::Function).map(|l| (Kind::Function, Catalog::functions_query(&filter("p", l)))),
             list(Kind::Operator).map(|l| (Kind::Operator, Catalog::operators_query(&filter("o", l)))),

@@ -171,15 +171,12 @@ impl Builder<'_> {
             define_action(touch).unwrap_or(Action::Alter)
         };
         if found.is_empty() {
-            let schema = name.schema.as_deref().unwrap_or("pg_catalog");
-            return self.add(action, Resource::Schema { name: schema.to_owned() }).and_then(|()| {
-                // Not in the snapshot: it can't be told what it is.
-                if action == Action::Execute {
-                    Err(Refusal::NotUnderstood(format!("routine {name} is not known")).into())
-                } else {
-                    Ok(())
-                }
-            });
+            if self.routines_asked.contains(&name.name) {
+                // The server has none of that name, and will say so.
+                return Ok(());
+            }
+            self.missing.1.insert(name.name.clone());
+            return Ok(());
         }
         for (oid, function) in found {
             let facts = facts::function_facts(oid, &function);
@@ -226,8 +223,9 @@ impl Builder<'_> {
             self.add(action, Resource::Database)?;
         }
         if self.analysis.touches.len() < 2
+            && !statement.asks.iter().any(|ask| matches!(ask, Ask::Query { .. }))
             && statement.command.class() != Class::Query
-            && self.missing.0.is_empty()
+            && self.missing.is_empty()
         {
             let what = format!("{} names nothing that policy can decide", statement.command.tag());
             return Err(Refusal::NotUnderstood(what).into());

@@ -104,13 +104,15 @@ impl Client {
     }
 
     fn error(&mut self, state: &str) {
-        self.holding = false;
         self.copying = false;
+        // A COPY that waits is the last thing that was sent.
+        let last = self.expects.len() == 1;
         match self.expects.front_mut() {
             None => panic!("error {state} that nothing asked for"),
             Some(Expect::Query { failed, .. }) => {
                 assert!(!*failed, "two errors in answer to one Query");
                 *failed = true;
+                self.holding &= !last;
             }
             Some(Expect::Sync) => {}
             Some(_) => {
@@ -118,6 +120,7 @@ impl Client {
                     self.expects.pop_front();
                 }
                 self.skipping = self.expects.is_empty();
+                self.holding &= !self.skipping;
             }
         }
     }

@@ -97,6 +97,7 @@ pub(crate) const INSERT_PARAMS: &str = "INSERT INTO orders VALUES ($1, $2, $3)";
 pub(crate) const DELETE: &str = "DELETE FROM orders WHERE id = 7";
 pub(crate) const UPDATE: &str = "UPDATE orders SET total = 1 WHERE id = 2";
 pub(crate) const SECRET: &str = "SELECT body FROM secrets";
+const SYNTAX_ERROR: &str = "SELEC 1";
 pub(crate) const COPY_IN: &str = "COPY orders FROM STDIN";
 
 /// All of them. `begin`, `commit` and `rollback` are in lower case because the gateway's own are not.
@@ -150,12 +151,18 @@ pub(crate) const STATEMENTS: &[Spec] = &[
     read("CLOSE c", Does::CloseCursor { name: "c" }, BOTH, &[]),
     read("DISCARD ALL", Does::DiscardAll, BOTH, &[]),
     read("", Does::Empty, BOTH, &[]),
-    read("SELEC 1", Does::SyntaxError, NEITHER, &[]),
+    read(SYNTAX_ERROR, Does::SyntaxError, NEITHER, &[]),
 ];
 
-/// Finds a statement by its text.
+/// The statement without what may stand around it.
+pub(crate) fn bare(text: &str) -> &str {
+    text.trim_matches(|c: char| c == ';' || c.is_whitespace())
+}
+
+/// Finds a statement by its text. Where one of several can't be read, none can.
 pub(crate) fn spec(text: &str) -> Option<&'static Spec> {
-    STATEMENTS.iter().find(|spec| spec.text == text.trim())
+    let wanted = if text.contains(SYNTAX_ERROR) { SYNTAX_ERROR } else { bare(text) };
+    STATEMENTS.iter().find(|spec| spec.text == wanted)
 }
 
 /// Three rows of these columns, in text format.

@@ -1,6 +1,14 @@
 //! The fuzz targets on generated inputs: seeds, and seeds with bytes changed, cut, doubled and spliced, from a fixed
 //! start. `FUZZ_ITERATIONS` says how many for each target; a finding is printed and becomes a test of its crate.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: what fails here fails it"
+)]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs, panic};
 

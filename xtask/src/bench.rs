@@ -31,25 +31,25 @@ pub(crate) fn run() {
     let mut figures = Figures::default();
 
     eprintln!("bench: warming up");
-    for contestant in &mut contestants {
+    for contestant in &contestants {
+        // First of all: what a busy time has left in a process's memory hides what idle sessions need.
+        if let Some(bytes) = load::idle_session_bytes(contestant) {
+            figures.add(contestant.name, "idle session, KiB", bytes / 1024.0);
+        }
         load::warm_up(contestant);
     }
     for round in 0..effort.rounds {
         eprintln!("bench: round {} of {}", round + 1, effort.rounds);
+        // Once more than by the turns below, whose number may be a multiple of the contestants'.
+        contestants.rotate_left(1);
         for workload in Workload::all() {
             // Each goes first as often as the others.
             contestants.rotate_left(1);
-            for contestant in &mut contestants {
+            for contestant in &contestants {
                 measure(workload, contestant, effort, &mut figures);
             }
         }
     }
-    for contestant in &mut contestants {
-        if let Some(bytes) = load::idle_session_bytes(contestant) {
-            figures.add(contestant.name, "idle session, KiB", bytes / 1024.0);
-        }
-    }
-
     let report = report::write(&figures, effort, &scene);
     println!("{report}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
@@ -58,7 +58,7 @@ pub(crate) fn run() {
     eprintln!("bench: wrote docs/benchmarks.md");
 }
 
-fn measure(workload: Workload, contestant: &mut Contestant, effort: Effort, figures: &mut Figures) {
+fn measure(workload: Workload, contestant: &Contestant, effort: Effort, figures: &mut Figures) {
     let before = contestant.cpu_seconds();
     let outcome = workload.run(contestant, effort.seconds);
     let used = contestant.cpu_seconds() - before;

@@ -171,7 +171,9 @@ pub enum TestError {
     #[error("tests of the bundle fail:\n{0}")]
     Failed(String),
     /// `[tags]` names columns that the database doesn't have.
-    #[error("[tags] \"{0}\": the database has no such column, so nothing would be masked; mend the name, or take it out")]
+    #[error(
+        "[tags] \"{0}\": the database has no such column, so nothing would be masked; mend the name, or take it out"
+    )]
     NoColumn(String),
     /// They could not be run.
     #[error("tests of the bundle can't be run: {0}")]
@@ -187,7 +189,8 @@ pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(
     let mut probe = Probe::open(database).await?;
     let missing = tags_without_column(&probe.catalog, bundle);
     // SECURITY: a name that is misspelt would leave the column that was meant unmasked.
-    let (patterns, names): (Vec<String>, Vec<String>) = missing.into_iter().partition(|tag| tag.contains('*'));
+    let (patterns, names): (Vec<String>, Vec<String>) =
+        missing.into_iter().partition(|tag| tag.contains('*'));
     if !names.is_empty() {
         return Err(TestError::NoColumn(names.join("\", \"")));
     }

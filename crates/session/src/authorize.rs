@@ -141,7 +141,12 @@ fn digest(parts: &[&[u8]]) -> u128 {
 }
 
 /// Asks the policy whether a session may begin at all.
-pub(crate) fn admit(scope: &Scope, bundle: &Bundle, settings: &Settings, now: SystemTime) -> Result<(), Refusal> {
+pub(crate) fn admit(
+    scope: &Scope,
+    bundle: &Bundle,
+    settings: &Settings,
+    now: SystemTime,
+) -> Result<(), Refusal> {
     let statement = StatementFacts { command: "", has_where: true, row_locks: false };
     let context = Context { statement, session: scope.facts(), now, approved_by: &BTreeSet::new() };
     let touches = [Touch { action: Action::Connect, resource: Resource::Database }];
@@ -251,7 +256,8 @@ fn told(
     let masked = |at: &usize| decision.parts.get(*at).is_some_and(|part| part.verdict.mask().is_some());
     let computed = analysis.told_columns().into_iter().filter(masked).filter_map(|at| asked.touches.get(at));
     let hidden = |part: &Part| !matches!(part.verdict, PartVerdict::Allow);
-    let used = asked.seen.iter().zip(&seen.parts).filter(|(_, part)| analysis.tells_elsewhere && hidden(part));
+    let used =
+        asked.seen.iter().zip(&seen.parts).filter(|(_, part)| analysis.tells_elsewhere && hidden(part));
     let action = if analysis.tells_elsewhere { Action::Copy } else { Action::Filter };
     computed
         .chain(used.map(|(touch, _)| touch))
@@ -325,7 +331,10 @@ fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<MaskSpec>> {
     if any { masks } else { Vec::new() }
 }
 
-fn refusal<'a>(unknown: Option<&Refusal>, parts: impl Iterator<Item = (&'a Touch, &'a Part)>) -> Option<Refusal> {
+fn refusal<'a>(
+    unknown: Option<&Refusal>,
+    parts: impl Iterator<Item = (&'a Touch, &'a Part)>,
+) -> Option<Refusal> {
     if let Some(unknown) = unknown {
         return Some(unknown.clone());
     }

@@ -92,7 +92,8 @@ impl Running {
     /// A message that ends an implicit transaction is being sent, or one follows that did. In a transaction block, of which
     /// the server has spoken last, it ends none.
     pub(crate) fn implicit_end(&mut self) {
-        let in_block = self.status == Status::InTransaction && self.ops.is_empty() && self.deferred.is_empty();
+        let in_block =
+            self.status == Status::InTransaction && self.ops.is_empty() && self.deferred.is_empty();
         if !in_block {
             self.names.boundary();
         }

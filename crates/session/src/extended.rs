@@ -269,7 +269,13 @@ impl Running {
     }
 
     /// SQL EXECUTE of a statement whose analysis may be out of date: the server is asked again first.
-    pub(crate) fn refresh(&mut self, name: &[u8], prepared: Arc<Prepared>, origin: Origin, turn: &mut Turn<'_>) {
+    pub(crate) fn refresh(
+        &mut self,
+        name: &[u8],
+        prepared: Arc<Prepared>,
+        origin: Origin,
+        turn: &mut Turn<'_>,
+    ) {
         let text = prepared.text.clone();
         let Some(statement) = self.read_sql(&text).ok().and_then(|mut list| list.pop()) else {
             let refusal = Refusal::Changed(format!("\"{}\" must be decided anew", shown(name)));

@@ -397,7 +397,9 @@ impl Running {
                     turn,
                 );
             }
-            Job::Refresh { name, prepared, origin } => self.refreshed(&name, &prepared, origin, analysis, turn),
+            Job::Refresh { name, prepared, origin } => {
+                self.refreshed(&name, &prepared, origin, analysis, turn)
+            }
             Job::Bind(binding) => self.rebound(binding, analysis, turn),
         }
     }

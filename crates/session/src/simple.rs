@@ -7,8 +7,8 @@ use wire::frontend::encode;
 
 use crate::analysis::Analysis;
 use crate::authorize::{Allowed, Judged};
-use crate::input::Now;
 use crate::evidence::Executed;
+use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::memo::Key;
 use crate::ops::{Deferred, Op, OpKind};

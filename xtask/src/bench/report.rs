@@ -56,7 +56,7 @@ fn other(out: &mut String, figures: &Figures) {
     out.push_str("PgBouncer keeps its server connections; nobody else does.\n\n");
     table(out, figures, &["new sessions".into()], &["per second", "CPU us each"]);
     out.push_str(
-        "## Memory of an idle session\n\n| | KiB of resident memory, over 200 sessions |\n|---|---|\n",
+        "## Memory of an idle session\n\n| | KiB of resident memory, mean of 200 sessions |\n|---|---|\n",
     );
     for name in NAMES {
         if let Some(summary) = figures.of(name, "idle session, KiB") {
@@ -112,13 +112,15 @@ fn machine(scene: &Scene) -> String {
         .and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         .unwrap_or(0);
     format!(
-        "Machine: {} × {}, {} GB, Linux {}; PostgreSQL {}, pgbench {}; everything on the one machine, over loopback.",
+        "Machine: {} × {}, {} GB, Linux {}; PostgreSQL {}, pgbench {}; everything on the one machine, over loopback.\n\
+         Load average before the first round: {}.",
         cores,
         model.trim_start_matches([' ', '\t', ':']),
         kib / 1_000_000,
         fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
         scene.server_version(),
         version(&program("pgbench").to_string_lossy(), "--version", 2),
+        scene.load_before,
     )
 }
 

@@ -19,11 +19,15 @@ pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     /// Its directory is open to the user that PostgreSQL and PgBouncer run as.
     pub(crate) scratch: Scratch,
+    /// The machine's load before we add ours: processes that want to run, averaged over a minute.
+    pub(crate) load_before: String,
 }
 
 impl Scene {
     /// Starts PostgreSQL and fills it.
     pub(crate) fn set() -> Self {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load_before = load.split(' ').next().unwrap_or_default().to_owned();
         eprintln!("bench: preparing PostgreSQL");
         let options = Options::default().setting("max_connections", "900").setting("shared_buffers", "1GB");
         let cluster = Cluster::start(Version::V15, options);
@@ -51,7 +55,7 @@ impl Scene {
         }
         cluster.psql_in(NAME, "VACUUM ANALYZE");
         cluster.psql_in(NAME, "CHECKPOINT");
-        Self { cluster, scratch: Scratch::new("bench") }
+        Self { cluster, scratch: Scratch::new("bench"), load_before }
     }
 
     /// Returns the server's version, as `SHOW server_version` does.

@@ -68,7 +68,9 @@ fn attacks() -> Vec<Attack> {
             let parts: Vec<&str> = heading.split(" | ").collect();
             let (name, group, expected, alone) = match parts.as_slice() {
                 [name, group, expected] => (name, group, expected, ""),
-                [name, group, expected, alone] => (name, group, expected, alone.strip_prefix("alone ").unwrap()),
+                [name, group, expected, alone] => {
+                    (name, group, expected, alone.strip_prefix("alone ").unwrap())
+                }
                 _ => panic!("line {}: {line}", number + 1),
             };
             let agent = match *group {
@@ -86,7 +88,8 @@ fn attacks() -> Vec<Attack> {
             attacks.push(Attack { line: number + 1, name, agent, expected, alone, statements });
             whole = true;
         } else if !line.is_empty() {
-            let statements = &mut attacks.last_mut().unwrap_or_else(|| panic!("line {}", number + 1)).statements;
+            let statements =
+                &mut attacks.last_mut().unwrap_or_else(|| panic!("line {}", number + 1)).statements;
             match statements.last_mut() {
                 Some(last) if !whole => *last += &format!("\n{line}"),
                 _ => statements.push(line.to_owned()),
@@ -125,7 +128,9 @@ fn leak(messages: &[Message]) -> Option<String> {
     for canary in CANARIES {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
         let reversed: String = canary.chars().rev().collect();
-        for disguise in [canary.to_lowercase(), reversed.to_lowercase(), hex(canary), hex(&canary.to_lowercase())] {
+        for disguise in
+            [canary.to_lowercase(), reversed.to_lowercase(), hex(canary), hex(&canary.to_lowercase())]
+        {
             if lower.contains(&disguise) {
                 return Some(disguise);
             }
@@ -210,7 +215,8 @@ fn wrong(gate: &Gate, attack: &Attack) -> Option<String> {
             }
         }
         // The extended protocol takes one statement at a time, which is another error.
-        let as_expected = if extended { first.is_empty() == attack.expected.is_empty() } else { first == attack.expected };
+        let as_expected =
+            if extended { first.is_empty() == attack.expected.is_empty() } else { first == attack.expected };
         if !as_expected && problem.is_none() {
             let way = if extended { "extended: " } else { "" };
             problem = Some(format!("{way}{:?}, not {:?}", first, attack.expected));
@@ -221,7 +227,8 @@ fn wrong(gate: &Gate, attack: &Attack) -> Option<String> {
 
 fn check(version: Version) {
     let mut bare = prepared(version);
-    let gate = Setup { environment: vec![("SHOP_USER".into(), STRONG.into())], ..Setup::default() }.start(prepared(version));
+    let gate = Setup { environment: vec![("SHOP_USER".into(), STRONG.into())], ..Setup::default() }
+        .start(prepared(version));
     let mut before = state(&gate.shop);
     let untouched = state(&bare);
     let attacks = attacks();
@@ -244,7 +251,13 @@ fn check(version: Version) {
     }
     let verified = gate.run(&["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:#?}");
-    assert!(problems.is_empty(), "{version}: {} of {}:\n{}", problems.len(), attacks.len(), problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{version}: {} of {}:\n{}",
+        problems.len(),
+        attacks.len(),
+        problems.join("\n")
+    );
 }
 
 #[test]
@@ -261,7 +274,8 @@ fn attacks_that_work_on_postgresql_18_alone_fail_through_the_gateway() {
 fn a_canary_is_found_in_every_disguise() {
     let message = |text: &str| [Message { tag: tag::DATA_ROW, body: text.as_bytes().to_vec() }];
     let encoded = base64::engine::general_purpose::STANDARD.encode("a zqxcanary.mail1@leak.example");
-    for text in ["x CNRY0001XWVU7391", "cnry0001", "ZQXCANARY", "yranacxqz", "\\x434e525930303031", &encoded] {
+    for text in ["x CNRY0001XWVU7391", "cnry0001", "ZQXCANARY", "yranacxqz", "\\x434e525930303031", &encoded]
+    {
         assert!(leak(&message(text)).is_some(), "{text}");
     }
     for text in ["z***@l***.example", "***7391", "1961-01-01", "[redacted]"] {

@@ -55,7 +55,8 @@ fn a_full_disk_refuses_statements_and_connections_until_there_is_room_again() {
     let shop = Shop::new(Version::V15);
     let config = Setup::default().write(&home, shop.cluster, &shop.database);
     // Over the limit the kernel sends a signal that ends a process, unless it is ignored; a full disk sends none.
-    let wrapped = home.write("gatepost.sh", format!("#!/bin/sh\ntrap '' XFSZ\nexec {} \"$@\"\n", binary().display()));
+    let wrapped =
+        home.write("gatepost.sh", format!("#!/bin/sh\ntrap '' XFSZ\nexec {} \"$@\"\n", binary().display()));
     fs::set_permissions(&wrapped, Permissions::from_mode(0o755)).unwrap();
     let environment = [("SHOP_USER", LOGIN), ("SHOP_PASSWORD", LOGIN_PASSWORD)];
     let gate = Gate::of(Gateway::start_in(home, &wrapped, &config, &environment), shop);
@@ -191,7 +192,8 @@ fn any_changed_byte_is_found_and_the_record_named() {
     let verify = |bytes: &[u8]| {
         fs::write(&tampered, bytes).unwrap();
         let ran = gate.run(&["audit", "verify", "--journal", "tampered", "--format", "json"]);
-        let found: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"));
+        let found: Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"));
         (ran.status, found[0].clone())
     };
     assert_eq!(verify(&bytes).0, Some(0));

@@ -47,7 +47,10 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
     for (what, sql) in [
         ("plain", "SELECT repeat('x', 1000) FROM generate_series(1, 200000)"),
         ("masked", "SELECT email, repeat('x', 1000) FROM customers, generate_series(1, 1000)"),
-        ("copied", "COPY (SELECT email, repeat('x', 1000) FROM customers, generate_series(1, 1000)) TO STDOUT"),
+        (
+            "copied",
+            "COPY (SELECT email, repeat('x', 1000) FROM customers, generate_series(1, 1000)) TO STDOUT",
+        ),
     ] {
         let mut raw = gate.open("support-agent");
         raw.rows("SELECT 1");
@@ -55,7 +58,11 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
         Flight::default().query(sql).to(&mut raw);
         wait_until_blocked(&gate.shop, raw.process_id);
         let blocked = memory(&gate, "VmRSS");
-        assert!(blocked < before + GROWTH_BYTES_MAX, "{what}: {} kB more while nobody reads", (blocked - before) / 1024);
+        assert!(
+            blocked < before + GROWTH_BYTES_MAX,
+            "{what}: {} kB more while nobody reads",
+            (blocked - before) / 1024
+        );
         let (mut rows, mut bytes, mut most) = (0, 0, 0);
         while let Some(message) = raw.receive() {
             bytes += message.body.len();
@@ -70,7 +77,11 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
         }
         assert_eq!(rows, 200_000, "{what}");
         assert!(bytes > 200_000_000);
-        assert!(most < before + GROWTH_BYTES_MAX, "{what}: {} kB more while it is read", most.saturating_sub(before) / 1024);
+        assert!(
+            most < before + GROWTH_BYTES_MAX,
+            "{what}: {} kB more while it is read",
+            most.saturating_sub(before) / 1024
+        );
     }
 }
 
@@ -106,7 +117,9 @@ fn what_is_over_a_limit_is_refused_and_what_is_under_it_passes() {
     let by_parse = Flight::default().run("", &long(70_000)).sync().answered(&mut raw);
     assert_eq!(sqlstate(&by_parse), "54000");
     let value = "v".repeat(200_000);
-    let pass = |size: usize| Flight::default().parse("", "SELECT length($1::text)").bind("", &[&value[..size]], 0).execute().sync();
+    let pass = |size: usize| {
+        Flight::default().parse("", "SELECT length($1::text)").bind("", &[&value[..size]], 0).execute().sync()
+    };
     assert_eq!(sqlstate(&pass(200_000).answered(&mut raw)), "");
     let value = "v".repeat(300_000);
     let over = Flight::default().parse("", "SELECT length($1::text)").bind("", &[&value], 0).execute().sync();
@@ -117,7 +130,10 @@ fn what_is_over_a_limit_is_refused_and_what_is_under_it_passes() {
     assert_eq!(sqlstate(&many.answered(&mut raw)), "54000");
     assert_eq!(raw.rows("SELECT 'goes on'"), "goes on");
     let records = gate.audit(&["--event", "statement", "--verdict", "deny"]);
-    assert!(!records.is_empty() && records.iter().all(|record| record["sqlstate"] == "54000"), "{records:#?}");
+    assert!(
+        !records.is_empty() && records.iter().all(|record| record["sqlstate"] == "54000"),
+        "{records:#?}"
+    );
 }
 
 #[test]
@@ -178,7 +194,10 @@ fn garbage_before_a_startup_packet_ends_its_own_connection_only() {
         ("no end", packet(8 + 5, b"\0\x03\0\0user\0")),
         ("bytes after the end", packet(8 + 10, b"\0\x03\0\0user\0a\0\0xx")),
         ("a cancel without a key", packet(12, &[0x04, 0xd2, 0x16, 0x2e, 0, 0, 0, 1])),
-        ("SSLRequest with the startup packet behind it in the clear", [ssl.clone(), startup.clone()].concat()),
+        (
+            "SSLRequest with the startup packet behind it in the clear",
+            [ssl.clone(), startup.clone()].concat(),
+        ),
         ("an alert", vec![21, 3, 3, 0, 2, 2, 40]),
         ("a TLS record of garbage", [vec![22, 3, 1, 2, 0], vec![0xff; 512]].concat()),
     ];
@@ -188,7 +207,12 @@ fn garbage_before_a_startup_packet_ends_its_own_connection_only() {
         let _ = stream.write_all(&bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let answer = drained(stream);
-        assert_ne!(answer.first(), Some(&b'R'), "{what}: a session began: {:?}", String::from_utf8_lossy(&answer));
+        assert_ne!(
+            answer.first(),
+            Some(&b'R'),
+            "{what}: a session began: {:?}",
+            String::from_utf8_lossy(&answer)
+        );
         assert_eq!(raw.rows("SELECT 1"), "1", "{what}");
     }
     // SSLRequest is answered once; PostgreSQL 15 to 18 take the second for a protocol they don't know.
@@ -235,7 +259,10 @@ fn nothing_but_the_credential_is_taken_before_authentication_is_over() {
     let _ = raw.try_send(&insert);
     let messages = raw.until(tag::READY_FOR_QUERY);
     let outcome = sqlstate(&messages);
-    assert!(outcome == "08P01" || messages.last().is_some_and(|last| last.tag == tag::READY_FOR_QUERY), "{messages:?}");
+    assert!(
+        outcome == "08P01" || messages.last().is_some_and(|last| last.tag == tag::READY_FOR_QUERY),
+        "{messages:?}"
+    );
     if outcome.is_empty() {
         // It came when the session had begun, and is a statement like any other.
         raw.until(tag::READY_FOR_QUERY);
@@ -342,7 +369,8 @@ fn clients_beyond_the_limit_are_told_so_and_places_become_free() {
     let sections = "[limits]\nconnections_max = 3\n".to_owned();
     let gate = Setup { sections, ..Setup::default() }.start(Shop::new(Version::V15));
     let mut sessions: Vec<Raw> = (0..3).map(|_| gate.open("support-agent")).collect();
-    let plain = testkit::client::Connect::tcp(gate.gateway.postgres()).user("x").database("shop").password("x");
+    let plain =
+        testkit::client::Connect::tcp(gate.gateway.postgres()).user("x").database("shop").password("x");
     match plain.try_open() {
         Err(Refused::Error(message)) => assert_eq!(message.field(b'C'), "53300"),
         Err(Refused::Io(error)) => panic!("no word of why: {error}"),

@@ -69,7 +69,11 @@ fn a_live_session_feels_a_changed_policy_at_its_next_statement() {
     // A tag makes what was clear come masked, in the same session, for the statement that was prepared before.
     fs::remove_file(gate.policy().join("categories.cedar")).unwrap();
     let manifest = read(&gate.policy(), "bundle.toml");
-    put(&gate, "bundle.toml", &manifest.replace("[masks]", "\"public.products.category\" = [\"pii\", \"free-text\"]\n[masks]"));
+    put(
+        &gate,
+        "bundle.toml",
+        &manifest.replace("[masks]", "\"public.products.category\" = [\"pii\", \"free-text\"]\n[masks]"),
+    );
     let masked = || (raw.rows_or_none(CATEGORY)? == "[redacted]").then_some(());
     poll(SOON, masked).expect("the category comes masked");
     let again = Flight::default().bind("old", &[], 0).describe_portal().execute().sync().answered(&mut raw);
@@ -103,7 +107,11 @@ fn a_bad_bundle_is_refused_and_recorded_and_the_old_one_stays() {
 
     // Each of these is wrong in its own way, and each is mended before the next.
     for (number, (file, text, complaint)) in [
-        ("support.cedar", format!("{support}\npermit (principal, action == Action::\"selct\", resource);"), "selct"),
+        (
+            "support.cedar",
+            format!("{support}\npermit (principal, action == Action::\"selct\", resource);"),
+            "selct",
+        ),
         ("support.cedar", support[..support.len() - 3].to_owned(), "support.cedar"),
         ("bundle.toml", manifest.replace("[masks]", "[maks]"), "maks"),
         // Breaks a test that is decided at load ...
@@ -159,7 +167,10 @@ fn a_bundle_whose_sql_tests_fail_is_not_in_force_from_the_start_either() {
     if let Ok(gate) = started {
         assert!(gate.gateway.log().contains("cities are closed"), "the failed test is named");
         let got = gate.connect("support-agent").try_open().map(|mut raw| sqlstate(&raw.query(CATEGORY)));
-        assert!(!matches!(got.as_deref(), Ok("")), "the statement was answered under a policy that fails its own test");
+        assert!(
+            !matches!(got.as_deref(), Ok("")),
+            "the statement was answered under a policy that fails its own test"
+        );
     }
 }
 
@@ -170,10 +181,17 @@ fn the_bundles_own_tests_run_by_command() {
     assert_eq!(ran.status, Some(0), "{ran:#?}");
     assert!(ran.stdout.contains("tests with SQL passed: 2"), "{ran:#?}");
     let tests = read(&gate.policy(), "tests/support.toml");
-    put(&gate, "tests/support.toml", &tests.replace("expect = \"mask\"\nmasked", "expect = \"allow\"\nmasked"));
+    put(
+        &gate,
+        "tests/support.toml",
+        &tests.replace("expect = \"mask\"\nmasked", "expect = \"allow\"\nmasked"),
+    );
     let ran = gate.run(&["policy", "test"]);
     assert_eq!(ran.status, Some(1), "{ran:#?}");
-    assert!(ran.stdout.contains("the customer list comes masked") || ran.stderr.contains("masked"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("the customer list comes masked") || ran.stderr.contains("masked"),
+        "{ran:#?}"
+    );
 }
 
 #[test]
@@ -205,12 +223,22 @@ fn explain_names_each_part_its_rules_and_what_would_help() {
     let gate = Gate::new(Version::V18);
     let explain = |sql: &str, format: &str| {
         let ran = gate.run(&[
-            "policy", "explain", "--as", "corp:ada", "--groups", "support-agents", "--sql", sql, "--format", format,
+            "policy",
+            "explain",
+            "--as",
+            "corp:ada",
+            "--groups",
+            "support-agents",
+            "--sql",
+            sql,
+            "--format",
+            format,
         ]);
         assert_eq!(ran.status, Some(0), "{ran:#?}");
         ran.stdout
     };
-    let mixed = explain("UPDATE tickets SET body = (SELECT ssn FROM customers WHERE id = 1) WHERE id = 1", "table");
+    let mixed =
+        explain("UPDATE tickets SET body = (SELECT ssn FROM customers WHERE id = 1) WHERE id = 1", "table");
     for part in ["public.tickets", "public.customers.ssn", "support-updates-tickets", "deny"] {
         assert!(mixed.contains(part), "{part:?} in\n{mixed}");
     }
@@ -218,9 +246,13 @@ fn explain_names_each_part_its_rules_and_what_would_help() {
     for part in ["no-whole-table-writes", "support-leads", "dba"] {
         assert!(held.contains(part), "{part:?} in\n{held}");
     }
-    let masked: serde_json::Value = serde_json::from_str(&explain("SELECT name, email FROM customers", "json")).unwrap();
+    let masked: serde_json::Value =
+        serde_json::from_str(&explain("SELECT name, email FROM customers", "json")).unwrap();
     let text = masked.to_string();
-    assert!(masked.is_array() && text.contains("support-reads-masked") && text.contains("public.customers.email"), "{text}");
+    assert!(
+        masked.is_array() && text.contains("support-reads-masked") && text.contains("public.customers.email"),
+        "{text}"
+    );
     assert_eq!(gate.audit(&["--event", "statement"]).len(), 0);
     assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "120", "nothing is executed");
     let unknown = gate.run(&["policy", "explain", "--as", "corp:ada", "--sql", "SELECT * FROM nowhere"]);
@@ -233,7 +265,10 @@ fn without_enforcement_everything_passes_as_observed_and_masks_stay() {
     let setup = Setup { database_keys: "enforce = false".into(), ..Setup::default() };
     let gate = setup.start(Shop::new(Version::V15));
     let mut raw = gate.open("support-agent");
-    assert_eq!(raw.rows("SELECT name, email FROM customers WHERE ssn LIKE '937%6007'"), "Bo Dahl|b***@e***.com");
+    assert_eq!(
+        raw.rows("SELECT name, email FROM customers WHERE ssn LIKE '937%6007'"),
+        "Bo Dahl|b***@e***.com"
+    );
     assert_eq!(raw.rows("DELETE FROM tickets WHERE id = 1 RETURNING id"), "1");
     assert_eq!(raw.rows("SELECT email FROM customers WHERE id = 1"), "b***@e***.com");
     assert_eq!(raw.rows("SELECT city FROM customers WHERE id = 1").is_empty(), false);
@@ -244,7 +279,12 @@ fn without_enforcement_everything_passes_as_observed_and_masks_stay() {
         .collect();
     assert_eq!(
         json!(verdicts),
-        json!([["observed-deny", "SELECT 1"], ["observed-hold", "DELETE 1"], ["mask", "SELECT 1"], ["allow", "SELECT 1"]])
+        json!([
+            ["observed-deny", "SELECT 1"],
+            ["observed-hold", "DELETE 1"],
+            ["mask", "SELECT 1"],
+            ["allow", "SELECT 1"]
+        ])
     );
     assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "119");
     let found = gate.audit(&["--verdict", "observed-deny"]);

@@ -8,8 +8,8 @@ use testkit::process::poll;
 use wire::backend::tag;
 use wire::startup::ProtocolVersion;
 
-use crate::flight::{Flight, sqlstate};
 use crate::clients::{answer, node, psql, psycopg, run_psql};
+use crate::flight::{Flight, sqlstate};
 use crate::stage::{Gate, LOGIN, LOGIN_PASSWORD, SOON, Shop};
 
 const LIST: &str =
@@ -48,12 +48,7 @@ fn psycopg_reads_masked_in_text_and_binary() {
         for negotiation in ["postgres", "direct"] {
             let found = answer(psycopg(
                 &environment,
-                &[
-                    "query",
-                    LIST,
-                    &format!("sslnegotiation={negotiation}"),
-                    "max_protocol_version=latest",
-                ],
+                &["query", LIST, &format!("sslnegotiation={negotiation}"), "max_protocol_version=latest"],
             ));
             let facts = [&found["tls"], &found["protocol"], &found["text_format"], &found["binary_format"]];
             assert_eq!(facts, [&json!(true), &json!(30_002), &json!(0), &json!(1)], "{version}");
@@ -256,10 +251,11 @@ fn every_statement_is_recorded_with_who_what_and_how_it_ended() {
 fn neither_token_nor_database_credential_is_shown_kept_or_logged() {
     let gate = Gate::new(Version::V18);
     let mut raw = gate.open("support-agent");
-    let shown: Vec<Message> = ["SHOW ALL", "SELECT usename FROM pg_stat_activity", "SELECT current_user", LIST]
-        .iter()
-        .flat_map(|sql| raw.query(sql))
-        .collect();
+    let shown: Vec<Message> =
+        ["SHOW ALL", "SELECT usename FROM pg_stat_activity", "SELECT current_user", LIST]
+            .iter()
+            .flat_map(|sql| raw.query(sql))
+            .collect();
     let shown = format!("{shown:?} {:?}", raw.parameters);
     drop(raw);
     gate.events("disconnected", 1);
@@ -281,7 +277,8 @@ fn neither_token_nor_database_credential_is_shown_kept_or_logged() {
 
 /// Waits until a session's server process runs a statement.
 fn wait_until_active(shop: &Shop, pid: i32) {
-    let active = format!("SELECT state FROM pg_stat_activity WHERE pid = {pid} AND query LIKE 'SELECT pg_sleep%'");
+    let active =
+        format!("SELECT state FROM pg_stat_activity WHERE pid = {pid} AND query LIKE 'SELECT pg_sleep%'");
     poll(SOON, || (shop.sql(&active) == "active").then_some(())).expect("the statement runs");
 }
 
@@ -332,7 +329,9 @@ fn the_key_of_a_session_cancels_at_the_gateway_and_is_worth_nothing_at_the_serve
 fn psycopg_cancels_as_libpq_does() {
     for version in Version::ALL {
         let gate = Gate::new(version);
-        for (option, protocol) in [("max_protocol_version=3.0", 30_000), ("max_protocol_version=latest", 30_002)] {
+        for (option, protocol) in
+            [("max_protocol_version=3.0", 30_000), ("max_protocol_version=latest", 30_002)]
+        {
             let found = answer(psycopg(&gate.libpq("admin"), &["cancel", option]));
             let expected = json!({
                 "sqlstate": "57014", "pid_is_the_servers": true, "protocol": protocol, "goes_on": [[1]]
@@ -347,8 +346,7 @@ fn notifications_arrive_from_others_and_from_oneself() {
     for version in Version::ALL {
         let gate = Gate::new(version);
         let found = answer(psycopg(&gate.libpq("admin"), &["listen"]));
-        let expected =
-            json!([["shop_events", "from another", true], ["shop_events", "from itself", true]]);
+        let expected = json!([["shop_events", "from another", true], ["shop_events", "from itself", true]]);
         assert_eq!(found, expected, "{version}");
         let refused = gate.open("support-agent").query("LISTEN shop_events");
         assert_eq!(refused[0].field(b'C'), "42501", "who may not execute it can't listen");
@@ -396,11 +394,17 @@ fn a_simple_query_leaves_no_transaction_open() {
         let gate = Gate::new(version);
         let mut raw = gate.open("support-agent");
         // Each of a shape that no session has had before, so that the gateway asks the server about it first.
-        for sql in ["SELECT 1", "UPDATE tickets SET status = 'closed' WHERE id = 1", "SELECT id FROM orders LIMIT 1"] {
+        for sql in
+            ["SELECT 1", "UPDATE tickets SET status = 'closed' WHERE id = 1", "SELECT id FROM orders LIMIT 1"]
+        {
             let ready = raw.query(sql).pop().unwrap();
             assert_eq!((ready.tag, ready.body), (tag::READY_FOR_QUERY, b"I".to_vec()), "{version}: {sql}");
         }
-        assert_eq!(gate.shop.sql("SELECT status FROM tickets WHERE id = 1"), "closed", "{version}: it is committed");
+        assert_eq!(
+            gate.shop.sql("SELECT status FROM tickets WHERE id = 1"),
+            "closed",
+            "{version}: it is committed"
+        );
         raw.query("UPDATE tickets SET subject = 'mine' WHERE id = 2");
         drop(raw);
         gate.events("disconnected", 1);

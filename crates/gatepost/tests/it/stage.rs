@@ -176,8 +176,10 @@ impl Setup {
         }
         for (name, url) in &self.issuers {
             let keys = &self.issuer_keys;
-            let _ =
-                write!(text, "[[issuer]]\nname = \"{name}\"\nurl = \"{url}\"\naudience = \"gatepost\"\n{keys}\n");
+            let _ = write!(
+                text,
+                "[[issuer]]\nname = \"{name}\"\nurl = \"{url}\"\naudience = \"gatepost\"\n{keys}\n"
+            );
         }
         let upstream = self.upstream.clone().unwrap_or_else(|| {
             let port = cluster.port();
@@ -201,7 +203,8 @@ impl Setup {
     /// Starts a gateway in a folder that was prepared before.
     pub(crate) fn start_in(self, home: Scratch, shop: Shop) -> Gate {
         let config = self.write(&home, shop.cluster, &shop.database);
-        let mut environment: Vec<(&str, &str)> = vec![("SHOP_USER", LOGIN), ("SHOP_PASSWORD", LOGIN_PASSWORD)];
+        let mut environment: Vec<(&str, &str)> =
+            vec![("SHOP_USER", LOGIN), ("SHOP_PASSWORD", LOGIN_PASSWORD)];
         environment.extend(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let gateway = Gateway::start_in(home, binary(), &config, &environment);
         Gate { gateway, shop, tls: self.tls }

@@ -56,7 +56,11 @@ fn every_wrong_token_is_told_the_same_and_the_reason_is_on_record() {
     let issuers = vec![("corp".into(), provider().issuer()), ("rogue".into(), rogue.issuer.clone())];
     let gate = Setup { issuers, ..Setup::default() }.start(Shop::new(Version::V15));
     let mut good = gate.connect_with(&rogue.tokens["good"]).user("someone").open();
-    assert_eq!(good.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl", "the rogue's keys are believed");
+    assert_eq!(
+        good.rows("SELECT name FROM customers WHERE id = 1"),
+        "Bo Dahl",
+        "the rogue's keys are believed"
+    );
 
     let reasons = [
         ("not a token", "malformed"),
@@ -87,7 +91,9 @@ fn every_wrong_token_is_told_the_same_and_the_reason_is_on_record() {
         told.push(refused(&gate.connect_with(&rogue.tokens[kind]).user(&format!("with {kind}"))));
     }
     told.push(refused(&gate.connect_with("").user("with nothing")));
-    told.push(refused(&gate.connect_with(&provider().token_for("support-agent", "https://other.example")).user("x")));
+    told.push(refused(
+        &gate.connect_with(&provider().token_for("support-agent", "https://other.example")).user("x"),
+    ));
     for message in &told {
         assert_eq!(message, &told[0]);
     }
@@ -118,7 +124,10 @@ fn a_database_that_is_not_served_is_named_only_to_somebody() {
     assert_eq!(refused(&elsewhere(stranger.password("guess"))).field(b'C'), "28000");
     let known = Connect::tcp(gate.gateway.postgres()).tls(authority().certificate()).user("x");
     let told = refused(&elsewhere(known.password(&token("support-agent"))));
-    assert_eq!((told.field(b'C'), told.field(b'M')), ("3D000".into(), "database \"payroll\" does not exist".into()));
+    assert_eq!(
+        (told.field(b'C'), told.field(b'M')),
+        ("3D000".into(), "database \"payroll\" does not exist".into())
+    );
 }
 
 #[test]
@@ -158,7 +167,11 @@ fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // A datagram socket's connect only chooses the address; this one is for documentation (RFC 5737).
     socket.connect("198.51.100.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+    socket
+        .local_addr()
+        .ok()
+        .map(|address| address.ip())
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 #[test]
@@ -193,7 +206,11 @@ fn off_loopback_no_token_is_taken_without_tls() {
 fn oauthbearer_works_with_a_stock_libpq_that_learns_where_to_get_a_token() {
     let sections = "[[auth]]\nmethod = \"oauthbearer\"\n".to_owned();
     for version in [Version::V15, Version::V18] {
-        let setup = Setup { sections: sections.clone(), issuer_keys: "scope = \"openid query\"".into(), ..Setup::default() };
+        let setup = Setup {
+            sections: sections.clone(),
+            issuer_keys: "scope = \"openid query\"".into(),
+            ..Setup::default()
+        };
         let gate = setup.start(Shop::new(version));
         let mut environment = gate.libpq("support-agent");
         environment.retain(|(name, _)| *name != "PGPASSWORD");
@@ -211,7 +228,10 @@ fn oauthbearer_works_with_a_stock_libpq_that_learns_where_to_get_a_token() {
         let (unsigned, _) = good.rsplit_once('.').unwrap();
         let broken = format!("{unsigned}.{}", "A".repeat(86));
         let found = answer(psycopg(&environment, &["oauthbearer", &issuer, &broken, sql]));
-        assert!(found["error"].as_str().is_some_and(|error| error.contains("authentication failed")), "{found:#}");
+        assert!(
+            found["error"].as_str().is_some_and(|error| error.contains("authentication failed")),
+            "{found:#}"
+        );
         let reasons = gate.events("authentication_failed", 1);
         assert_eq!(reasons.len(), 1, "asking where to get a token is no failure: {reasons:#?}");
         assert!(reasons[0]["reason"].as_str().unwrap().contains("signature"), "{reasons:#?}");
@@ -233,10 +253,9 @@ fn a_refused_bearer_token_is_answered_with_the_error_document_and_then_the_neutr
     let sections = "[[auth]]\nmethod = \"oauthbearer\"\n".to_owned();
     let gate = Setup { sections, ..Setup::default() }.start(Shop::new(Version::V15));
     let connect = gate.connect_with("").user("x");
-    for (initial, recorded) in [
-        ("n,,\u{1}auth=\u{1}\u{1}", false),
-        ("n,,\u{1}auth=Bearer a.b.c\u{1}\u{1}", true),
-    ] {
+    for (initial, recorded) in
+        [("n,,\u{1}auth=\u{1}\u{1}", false), ("n,,\u{1}auth=Bearer a.b.c\u{1}\u{1}", true)]
+    {
         let mut raw = connect.stream().unwrap();
         let mut bytes = Vec::new();
         encode::startup(&mut bytes, ProtocolVersion::V3_0, [("user", "x"), ("database", "shop")]).unwrap();
@@ -329,7 +348,10 @@ fn a_tokens_end_ends_a_copy_in_the_middle() {
     encode::copy_data(&mut bytes, b"half\thome\t1\n").unwrap();
     raw.send(&bytes);
     expect_expiry(&raw.receive().expect("the reason"), ends);
-    let none = || (gate.shop.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY products%'") == "0").then_some(());
+    let none = || {
+        (gate.shop.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY products%'") == "0")
+            .then_some(())
+    };
     poll(SOON, none).expect("the server process ends too");
     assert_eq!(gate.shop.sql("SELECT count(*) FROM products WHERE name = 'half'"), "0");
 }

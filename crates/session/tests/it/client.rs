@@ -14,7 +14,11 @@ use crate::statements::CANARY;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     /// So many results, then ReadyForQuery.
-    Query { statements: usize, done: usize, failed: bool },
+    Query {
+        statements: usize,
+        done: usize,
+        failed: bool,
+    },
     Parse,
     Bind,
     DescribeStatement,
@@ -63,7 +67,11 @@ impl Client {
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         let at = memchr(&self.input, CANARY.as_bytes());
-        assert!(at.is_none(), "a masked value reached the client: {:?}", String::from_utf8_lossy(&self.input));
+        assert!(
+            at.is_none(),
+            "a masked value reached the client: {:?}",
+            String::from_utf8_lossy(&self.input)
+        );
         let mut used = 0;
         loop {
             let input = self.input[used..].to_vec();

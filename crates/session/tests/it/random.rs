@@ -1,4 +1,5 @@
-//! Seeded conversations. `SEED=n` runs one, `SEEDS=n` so many from 0, `STEPS=n` makes them longer.
+//! Seeded conversations. `SEED=n` runs one, `SEEDS=n` so many from 0, `STEPS=n` makes them longer, `ALL=1` goes on after
+//! a failure and lists the seeds that fail.
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -56,15 +57,12 @@ fn promises_hold_in_any_conversation() {
 fn converse(harness: &mut Harness, rng: &mut Rng, steps: usize) {
     // Some conversations go well, so that long ones are among them.
     let calm = rng.chance(500);
-    harness.server.troubles = if calm {
-        Troubles::default()
-    } else {
-        Troubles { run_errors: 80, other_errors: 10, notices: 50 }
-    };
+    harness.server.troubles =
+        if calm { Troubles::default() } else { Troubles { run_errors: 80, other_errors: 10, notices: 50 } };
     let mut speaker = Speaker { names: Vec::new(), open: false };
     for _ in 0..steps {
         step(harness, rng, &mut speaker, calm);
-        if harness.session.is_closed() {
+        if harness.session.is_closed() || harness.has_left() {
             break;
         }
     }
@@ -103,7 +101,7 @@ fn step(harness: &mut Harness, rng: &mut Rng, speaker: &mut Speaker, calm: bool)
         96 => harness.refresh_catalog(),
         97 if !calm => harness.fail_journal(),
         98 if !calm && rng.chance(100) => match rng.below(5) {
-            0 => harness.handle(Input::ClientClosed),
+            0 => harness.client_leaves(),
             1 => harness.handle(Input::UpstreamClosed),
             2 => harness.handle(Input::Revoked("revoked".to_owned())),
             3 => {
@@ -116,7 +114,7 @@ fn step(harness: &mut Harness, rng: &mut Rng, speaker: &mut Speaker, calm: bool)
                 harness.run();
                 assert!(harness.session.is_closed() || harness.client.holding, "garbage is taken");
                 if !harness.session.is_closed() {
-                    harness.handle(Input::ClientClosed);
+                    harness.client_leaves();
                 }
             }
         },

@@ -459,7 +459,8 @@ impl Server {
         self.ran.push(Ran { stamp, text: known.text.to_owned(), effective });
         let said = if secret { CANARY } else { "nothing secret" };
         if self.rng.chance(self.troubles.notices) {
-            let notice = ErrorFields::new(Severity::Notice, code("00000"), format!("saw {said}")).detail(said);
+            let notice =
+                ErrorFields::new(Severity::Notice, code("00000"), format!("saw {said}")).detail(said);
             encode::notice_response(&mut self.output, &notice);
         }
         if self.rng.chance(self.troubles.run_errors) {

@@ -32,12 +32,26 @@ pub(crate) enum Does {
     Nothing(&'static str),
     CopyIn,
     CopyOut,
-    Prepare { name: &'static str, inner: &'static str },
-    Execute { name: &'static str },
-    Deallocate { name: &'static str },
-    Declare { name: &'static str, inner: &'static str },
-    Fetch { name: &'static str },
-    CloseCursor { name: &'static str },
+    Prepare {
+        name: &'static str,
+        inner: &'static str,
+    },
+    Execute {
+        name: &'static str,
+    },
+    Deallocate {
+        name: &'static str,
+    },
+    Declare {
+        name: &'static str,
+        inner: &'static str,
+    },
+    Fetch {
+        name: &'static str,
+    },
+    CloseCursor {
+        name: &'static str,
+    },
     DiscardAll,
     Empty,
     SyntaxError,

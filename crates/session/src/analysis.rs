@@ -148,6 +148,10 @@ impl Analysis {
         self.touches.iter().all(|touch| touch.resource == Resource::Database)
     }
 
+    pub(crate) fn copies(&self) -> bool {
+        self.copies_in() || self.copies_out().is_some()
+    }
+
     pub(crate) fn copies_in(&self) -> bool {
         matches!(&self.effect, Effect::CopyIn(CopyFormat { source: CopySource::Client, .. }))
     }

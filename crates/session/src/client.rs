@@ -253,7 +253,10 @@ impl Running {
             self.ops.iter().filter_map(|op| op.kind.run()).any(|run| !run.judged.analysis.reads_only);
         if writes && self.copy_in.is_none() && self.copy_token.is_none() {
             self.deferred.clear();
-            self.waiting = None;
+            // What was asked will be answered, to nobody.
+            if !self.ops.iter().any(|op| matches!(op.kind, OpKind::Flight)) {
+                self.waiting = None;
+            }
             self.script = None;
             self.leaving = Some("the client has gone");
         } else {

@@ -141,20 +141,9 @@ impl Running {
         error: &ErrorFields,
         turn: &mut Turn<'_>,
     ) {
-        let judged = self.judge(&Arc::new(Analysis::empty(turn.now.monotonic)), turn.now);
-        let executed = Executed { judged: &judged, text, parameters: None, extended };
-        self.record_statement(&executed, None, turn);
-        let state = error.sqlstate().unwrap_or(wire::sqlstate::INTERNAL_ERROR);
-        let event = Event::Outcome(Outcome {
-            session: self.id,
-            statement: self.statement_last,
-            completion: Completion::Failed(state.as_str()),
-            rows: 0,
-            bytes: 0,
-            duration: std::time::Duration::ZERO,
-        })
-        .encode();
-        self.append(event, Keep::Soon, turn);
+        let refusal = Refusal::ByServer(Box::new(error.clone()));
+        let analysis = Arc::new(Analysis::unknown(None, &refusal, turn.now.monotonic));
+        self.record_refusal(&analysis, text, extended, &refusal, turn);
     }
 
     pub(crate) fn record_statement(

@@ -303,6 +303,9 @@ impl Running {
     pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
         let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
         self.ops.pop_front();
+        if self.leaving.is_some() {
+            return;
+        }
         self.record_unparsed(inquiry.job.text(), !inquiry.job.is_simple(), &error, turn);
         crate::upstream::shift_position(&mut error, inquiry.job.offset_chars());
         wire::backend::encode::error_response(&mut turn.out.client, &error);
@@ -320,6 +323,9 @@ impl Running {
 
     fn conclude_inquiry(&mut self, turn: &mut Turn<'_>) {
         let Some(Waiting::Answer(mut inquiry)) = self.waiting.take() else { return };
+        if self.leaving.is_some() {
+            return;
+        }
         if let Some(error) = &inquiry.syntax {
             let why = format!("the server accepts it, but Gatepost's grammar does not: {error}");
             self.waiting = Some(Waiting::Answer(inquiry));

@@ -36,6 +36,8 @@ pub enum Refusal {
     Unmaskable(String),
     /// The result isn't what the analysis said.
     Incident(String),
+    /// The server would not even parse it.
+    ByServer(Box<ErrorFields>),
     /// Not a statement, in PostgreSQL's own words.
     Syntax(String),
     /// The prepared statement was decided as something else than it would be now.
@@ -100,6 +102,7 @@ impl Refusal {
                 format!("result withheld: it is not what the statement was decided as: {what}"),
             )
             .hint("This was recorded as an incident. Tell the operator of the gateway."),
+            Self::ByServer(fields) => (**fields).clone(),
             Self::Syntax(text) => error(s::SYNTAX_ERROR, text.clone()),
             Self::Changed(what) => {
                 error(s::FEATURE_NOT_SUPPORTED, format!("prepared statement refused: {what}"))

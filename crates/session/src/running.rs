@@ -357,11 +357,13 @@ impl Running {
     fn refuse_deferred(&mut self, turn: &mut Turn<'_>, refuses: impl Fn(&Self, &Run) -> Option<Refusal>) {
         let mut kept = VecDeque::new();
         let mut dropping = false;
+        let mut copy_refused = false;
         for message in std::mem::take(&mut self.deferred) {
             if dropping {
                 let sync = matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync));
                 if !sync {
                     if let Some(op) = message.op() {
+                        copy_refused |= op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
                         self.statements.abandon(op.number);
                         self.portals.abandon(op.number);
                     }
@@ -379,6 +381,7 @@ impl Running {
             };
             self.statements.abandon(op.number);
             self.portals.abandon(op.number);
+            copy_refused |= op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
             let simple = matches!(op.kind, OpKind::Query(_));
             let error = Box::new(refusal.error());
             let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
@@ -387,7 +390,7 @@ impl Running {
         }
         self.deferred = kept;
         self.skipping |= dropping;
-        if matches!(self.waiting, Some(Waiting::CopyStart)) {
+        if copy_refused && matches!(self.waiting, Some(Waiting::CopyStart)) {
             self.waiting = None;
         }
         self.release_deferred(turn);

@@ -384,10 +384,12 @@ impl Running {
         {
             run.rows_count = complete.rows().unwrap_or(0);
         }
-        self.copy_out = None;
-        self.copy_token = None;
-        self.copy_in = None;
-        self.end_copy_wait();
+        if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
+            self.copy_out = None;
+            self.copy_token = None;
+            self.copy_in = None;
+            self.end_copy_wait();
+        }
         if let Some(op) = self.ops.front() {
             self.statements.confirm(op.number);
             self.portals.confirm(op.number);
@@ -452,7 +454,9 @@ impl Running {
             _ => {}
         }
         self.finish_run(Completion::Failed(state.as_str()), turn);
-        self.copy_failed();
+        if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
+            self.copy_failed();
+        }
         encode::error_response(&mut turn.out.client, &shown);
         if fatal {
             self.close("the server ended the connection", turn);
@@ -501,6 +505,9 @@ impl Running {
             // A Query or the like ends the skipping as little as anything but Sync does.
             let Some(op) = self.ops.pop_front() else { break };
             dropped = Some((dropped.map_or(op.number, |(first, _)| first), op.number));
+            if op.kind.run().is_some_and(|run| run.judged.analysis.copies()) {
+                self.copy_failed();
+            }
             if let OpKind::Execute(run) | OpKind::Query(run) = &op.kind
                 && !run.done
             {

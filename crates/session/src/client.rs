@@ -12,6 +12,7 @@ use wire::frontend::{self, tag};
 
 use crate::analysis::Analysis;
 use crate::forward;
+use crate::namespace::OpNumber;
 use crate::ops::{Deferred, Op, OpKind};
 use crate::refuse::{Refusal, protocol_violation};
 use crate::running::{Running, Turn, Waiting};
@@ -251,7 +252,9 @@ impl Running {
     pub(crate) fn client_gone(&mut self, turn: &mut Turn<'_>) {
         let writes =
             self.ops.iter().filter_map(|op| op.kind.run()).any(|run| !run.judged.analysis.reads_only);
-        if writes && self.copy_in.is_none() && self.copy_token.is_none() {
+        let copies =
+            self.ops.iter().filter_map(|op| op.kind.run()).any(|run| run.judged.analysis.copies_in());
+        if writes && !copies {
             self.deferred.clear();
             // What was asked will be answered, to nobody.
             if !self.ops.iter().any(|op| matches!(op.kind, OpKind::Flight)) {
@@ -301,7 +304,7 @@ impl Running {
         }
     }
 
-    pub(crate) fn wait_for_copy(&mut self) {
-        self.waiting = Some(Waiting::CopyStart);
+    pub(crate) fn wait_for_copy(&mut self, op: OpNumber) {
+        self.waiting = Some(Waiting::CopyStart(op));
     }
 }

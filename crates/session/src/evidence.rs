@@ -114,6 +114,7 @@ impl Running {
             offset_chars: 0,
             done: false,
             in_script: false,
+            token: None,
             failed: false,
         };
         Ok((allowed, run))

@@ -415,10 +415,11 @@ impl Running {
         };
         run.rows = rows;
         let op = self.next_op(OpKind::Execute(Box::new(run)));
+        let number = op.number;
         self.apply_effect(&judged, &portal.text, op.number);
         self.dispatch_run(allowed, raw, op, turn);
         if judged.analysis.copies_in() {
-            self.wait_for_copy();
+            self.wait_for_copy(number);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use wire::error::ErrorFields;
 
 use crate::authorize::{Allowed, Judged};
+use crate::forward::InProgress;
 use crate::namespace::OpNumber;
 use crate::record::Ticket;
 use crate::results::Rows;
@@ -77,6 +78,8 @@ pub(crate) struct Run {
     /// Whether the outcome is already recorded.
     pub(crate) done: bool,
     pub(crate) in_script: bool,
+    /// That it was forwarded as a write: COPY data may follow.
+    pub(crate) token: Option<InProgress>,
     /// An ErrorResponse has come.
     pub(crate) failed: bool,
 }

@@ -36,8 +36,8 @@ pub(crate) struct Turn<'a> {
 pub(crate) enum Waiting {
     /// The server has been asked, or will be when what is deferred has been sent.
     Answer(Box<Inquiry>),
-    /// COPY FROM STDIN has been sent: what follows depends on whether the server takes it.
-    CopyStart,
+    /// COPY FROM STDIN has been sent, as this message: what follows depends on whether the server takes it.
+    CopyStart(OpNumber),
 }
 
 /// COPY FROM STDIN, both sides in copy mode.
@@ -78,8 +78,6 @@ pub(crate) struct Running {
     pub(crate) script: Option<Script>,
     /// The COMMIT of a script failed.
     pub(crate) bracket_error: bool,
-    /// COPY FROM STDIN was forwarded; the server has not answered yet.
-    pub(crate) copy_token: Option<InProgress>,
     pub(crate) copy_in: Option<CopyIn>,
     /// The server gave up a COPY in the middle of a message whose rest must still come.
     pub(crate) copy_broken: Option<InProgress>,
@@ -224,10 +222,10 @@ impl Running {
                     let Some(receipt) = self.ledger.durable(ticket) else {
                         return Some(Deferred::Run { allowed: Allowed::Write(permit), ticket, message, op });
                     };
-                    let copies = op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
                     let token = forward::forward_write(out, permit, receipt, &message);
-                    if copies {
-                        self.copy_token = Some(token);
+                    let mut op = op;
+                    if let Some(run) = op.kind.run_mut() {
+                        run.token = Some(token);
                     }
                     self.ops.push_back(op);
                 }
@@ -357,13 +355,13 @@ impl Running {
     fn refuse_deferred(&mut self, turn: &mut Turn<'_>, refuses: impl Fn(&Self, &Run) -> Option<Refusal>) {
         let mut kept = VecDeque::new();
         let mut dropping = false;
-        let mut copy_refused = false;
+        let mut refused = Vec::new();
         for message in std::mem::take(&mut self.deferred) {
             if dropping {
                 let sync = matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync));
                 if !sync {
                     if let Some(op) = message.op() {
-                        copy_refused |= op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
+                        refused.push(op.number);
                         self.statements.abandon(op.number);
                         self.portals.abandon(op.number);
                     }
@@ -381,7 +379,7 @@ impl Running {
             };
             self.statements.abandon(op.number);
             self.portals.abandon(op.number);
-            copy_refused |= op.kind.run().is_some_and(|run| run.judged.analysis.copies_in());
+            refused.push(op.number);
             let simple = matches!(op.kind, OpKind::Query(_));
             let error = Box::new(refusal.error());
             let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
@@ -390,8 +388,8 @@ impl Running {
         }
         self.deferred = kept;
         self.skipping |= dropping;
-        if copy_refused && matches!(self.waiting, Some(Waiting::CopyStart)) {
-            self.waiting = None;
+        for op in refused {
+            self.end_copy_wait(op);
         }
         self.release_deferred(turn);
     }

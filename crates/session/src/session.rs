@@ -374,7 +374,6 @@ impl Session {
             pipeline_open: false,
             script: None,
             bracket_error: false,
-            copy_token: None,
             copy_in: None,
             copy_broken: None,
             copy_out: None,

@@ -174,10 +174,11 @@ impl Running {
         run.rows = Rows::until_described(judged);
         let copies = judged.analysis.copies_in();
         let op = self.next_op(OpKind::Query(Box::new(run)));
+        let number = op.number;
         self.apply_effect(judged, text, op.number);
         self.dispatch_run(allowed, message, op, turn);
         if copies {
-            self.wait_for_copy();
+            self.wait_for_copy(number);
         }
     }
 

@@ -256,11 +256,15 @@ impl Running {
             }
             tag::COPY_OUT_RESPONSE => self.copy_out_response(body, turn),
             tag::COPY_IN_RESPONSE => {
-                let Some(token) = self.copy_token.take() else {
+                let front = self.ops.front_mut().and_then(|op| Some((op.number, op.kind.run_mut()?)));
+                let copying = front.filter(|(_, run)| run.judged.analysis.copies_in());
+                let Some((number, token)) =
+                    copying.and_then(|(number, run)| Some((number, run.token.take()?)))
+                else {
                     return Err("the server takes COPY data that no statement offered".to_owned());
                 };
                 self.copy_in = Some(CopyIn { token });
-                self.end_copy_wait();
+                self.end_copy_wait(number);
                 Ok(Pass::On)
             }
             tag::COPY_DATA => {
@@ -386,9 +390,11 @@ impl Running {
         }
         if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
             self.copy_out = None;
-            self.copy_token = None;
             self.copy_in = None;
-            self.end_copy_wait();
+        }
+        if let Some(op) = self.ops.front() {
+            let number = op.number;
+            self.end_copy_wait(number);
         }
         if let Some(op) = self.ops.front() {
             self.statements.confirm(op.number);
@@ -414,8 +420,8 @@ impl Running {
         }
     }
 
-    fn end_copy_wait(&mut self) {
-        if matches!(self.waiting, Some(Waiting::CopyStart)) {
+    pub(crate) fn end_copy_wait(&mut self, op: OpNumber) {
+        if matches!(self.waiting, Some(Waiting::CopyStart(number)) if number == op) {
             self.waiting = None;
         }
     }
@@ -457,6 +463,10 @@ impl Running {
         if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
             self.copy_failed();
         }
+        if let Some(op) = self.ops.front() {
+            let number = op.number;
+            self.end_copy_wait(number);
+        }
         encode::error_response(&mut turn.out.client, &shown);
         if fatal {
             self.close("the server ended the connection", turn);
@@ -486,9 +496,7 @@ impl Running {
         {
             self.copy_broken = Some(copy.token);
         }
-        self.copy_token = None;
         self.copy_out = None;
-        self.end_copy_wait();
     }
 
     /// After an error in the extended protocol the server skips everything until Sync; so do our books.
@@ -504,6 +512,7 @@ impl Running {
             }
             // A Query or the like ends the skipping as little as anything but Sync does.
             let Some(op) = self.ops.pop_front() else { break };
+            self.end_copy_wait(op.number);
             dropped = Some((dropped.map_or(op.number, |(first, _)| first), op.number));
             if op.kind.run().is_some_and(|run| run.judged.analysis.copies()) {
                 self.copy_failed();
@@ -540,7 +549,7 @@ impl Running {
                 }
             }
         }
-        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart)) {
+        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart(_))) {
             self.waiting = None;
         }
         self.script = None;

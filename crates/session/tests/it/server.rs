@@ -622,10 +622,9 @@ fn row_description(out: &mut Vec<u8>, columns: &[Column]) {
 
 /// Rows of a catalog query.
 fn answer(text: &str) -> Vec<session::Row> {
-    let wanted: Vec<u32> = match (text.find("'{"), text.find("}'")) {
-        (Some(from), Some(to)) => text[from + 2..to].split(',').map(|oid| oid.parse().unwrap()).collect(),
-        _ => Vec::new(),
-    };
+    let list = text.split_once("'{").and_then(|(_, rest)| rest.split_once("}'")).map(|(list, _)| list);
+    let wanted: Vec<u32> =
+        list.into_iter().flat_map(|l| l.split(',')).map(|oid| oid.parse().unwrap()).collect();
     let is_wanted = |oid: u32| wanted.contains(&oid);
     if text.contains("to_regclass") {
         let mut rows = Vec::new();

@@ -76,7 +76,7 @@ pub(crate) struct Spec {
 impl Spec {
     /// Whether its result, its errors and its notices hold what no client may see.
     pub(crate) fn touches_masked(&self) -> bool {
-        self.columns.iter().any(|c| is_secret(c))
+        self.columns.iter().any(is_secret)
     }
 }
 

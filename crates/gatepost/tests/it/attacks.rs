@@ -167,7 +167,8 @@ impl<'a> Sessions<'a> {
 
     /// Takes a session back in which an attack was made, if nothing of it can have stayed there.
     fn give_back(&mut self, agent: &'static str, raw: Raw, attack: &Attack) {
-        let leaves_nothing = ["SELECT", "VALUES", "WITH", "COPY", "EXPLAIN", "INSERT", "UPDATE", "DELETE", "MERGE"];
+        let leaves_nothing =
+            ["SELECT", "VALUES", "WITH", "COPY", "EXPLAIN", "INSERT", "UPDATE", "DELETE", "MERGE"];
         if let [one] = attack.statements.as_slice()
             && leaves_nothing.iter().any(|word| one.starts_with(word))
             && !["INTO", "set_config", "setseed", "lock"].iter().any(|word| one.contains(word))
@@ -266,7 +267,12 @@ fn check(version: Version) {
     assert!(attacks.len() > 200, "only {} attacks", attacks.len());
     let mut problems = Vec::new();
     let mut problem = |attack: &Attack, what: String| {
-        problems.push(format!("attacks.txt:{} {} ({}): {what}", attack.line, attack.name, attack.statements.concat()));
+        problems.push(format!(
+            "attacks.txt:{} {} ({}): {what}",
+            attack.line,
+            attack.name,
+            attack.statements.concat()
+        ));
     };
     for attack in &attacks {
         let found = wrong(&mut agents, attack);
@@ -299,7 +305,13 @@ fn check(version: Version) {
     }
     let verified = gate.run(&["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:#?}");
-    assert!(problems.is_empty(), "{version}: {} of {}:\n{}", problems.len(), attacks.len(), problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{version}: {} of {}:\n{}",
+        problems.len(),
+        attacks.len(),
+        problems.join("\n")
+    );
 }
 
 #[test]

@@ -241,12 +241,21 @@ impl Gate {
 
     /// Prepares an agent's connection, with TLS if the gateway has it.
     pub(crate) fn connect(&self, agent: &str) -> Connect {
-        self.connect_with(&token(agent)).user(agent)
+        self.connect_to(agent, "shop")
     }
 
     /// Prepares a connection with that token, without a user.
     pub(crate) fn connect_with(&self, token: &str) -> Connect {
-        let connect = Connect::tcp(self.gateway.postgres()).database("shop").password(token);
+        self.prepare("shop", token)
+    }
+
+    /// Prepares an agent's connection to a database by its name in the configuration.
+    pub(crate) fn connect_to(&self, agent: &str, database: &str) -> Connect {
+        self.prepare(database, &token(agent)).user(agent)
+    }
+
+    fn prepare(&self, database: &str, token: &str) -> Connect {
+        let connect = Connect::tcp(self.gateway.postgres()).database(database).password(token);
         if self.tls { connect.tls(authority().certificate()) } else { connect }
     }
 

@@ -47,7 +47,8 @@ fn list() -> PathBuf {
 fn section(name: &str) -> Vec<String> {
     let text = fs::read_to_string(list()).unwrap();
     let heading = format!("[{name}]");
-    let lines = text.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));
+    let lines =
+        text.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
@@ -115,7 +116,9 @@ fn below_the_line_crates_know_only_the_crates_that_they_may() {
     let pure = BTreeSet::from(PURE);
     assert!(known("session").is_subset(&pure), "session");
     for name in PURE {
-        for shell in ["tokio", "reqwest", "rustls", "axum", "notify", "socket2", "libc", "tracing", "tempfile"] {
+        for shell in
+            ["tokio", "reqwest", "rustls", "axum", "notify", "socket2", "libc", "tracing", "tempfile"]
+        {
             assert!(!edges[name].contains(shell), "{name} depends on {shell}");
         }
     }
@@ -159,7 +162,9 @@ fn below_the_line_no_code_does_io_waits_or_looks_at_a_clock() {
         for file in files {
             let code = code(&file);
             let place = file.strip_prefix(&root).unwrap().display().to_string();
-            found.extend(FORBIDDEN.iter().filter(|word| code.contains(*word)).map(|word| format!("{place}: {word}")));
+            found.extend(
+                FORBIDDEN.iter().filter(|word| code.contains(*word)).map(|word| format!("{place}: {word}")),
+            );
         }
     }
     let allowed: BTreeSet<String> = section("exceptions").into_iter().collect();

@@ -8,6 +8,7 @@ mod audit_trail;
 mod cli;
 mod clients;
 mod edges;
+mod edges;
 mod flight;
 mod journal;
 mod limits;

@@ -63,8 +63,8 @@ pub(crate) fn provider() -> &'static Provider {
 }
 
 /// Agents and their groups.
-pub(crate) const CLIENTS: [&str; 4] =
-    ["support-agent=support-agents", "analyst=analysts", "admin=dba", "nobody="];
+pub(crate) const CLIENTS: [&str; 5] =
+    ["support-agent=support-agents", "analyst=analysts", "admin=dba", "anybody=everyone", "nobody="];
 
 /// Returns a token of an agent; the same for some minutes, since a provider takes its time.
 pub(crate) fn token(agent: &str) -> String {

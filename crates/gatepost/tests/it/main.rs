@@ -8,7 +8,6 @@ mod audit_trail;
 mod cli;
 mod clients;
 mod edges;
-mod edges;
 mod flight;
 mod journal;
 mod limits;

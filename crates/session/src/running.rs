@@ -238,6 +238,8 @@ impl Running {
                 self.ops.push_back(op);
             }
             Deferred::Client { message, op } => {
+                // What was deferred before it is closed by it.
+                self.pipeline_open &= !op.as_ref().is_some_and(|op| matches!(op.kind, OpKind::Sync));
                 if let Some(message) = forward::ClientHousekeeping::new(&message) {
                     forward::housekeeping(out, Housekeeping::Client(message));
                     self.ops.extend(op);

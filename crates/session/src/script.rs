@@ -6,7 +6,7 @@
 //! block; COMMIT and ROLLBACK end what came before; an error ends the whole message. The implicit transaction is a
 //! hidden BEGIN and COMMIT here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use sql::Effect;
@@ -31,6 +31,9 @@ pub(crate) struct Script {
     failed: bool,
     /// The last statement's CommandComplete: the server sends it after the commit, so it waits for ours.
     pub(crate) held_complete: Option<Vec<u8>>,
+    /// What the server would send only just before ReadyForQuery (`PostgresMain`, postgres.c): notifications, then parameters.
+    pub(crate) held_notifications: Vec<u8>,
+    pub(crate) held_statuses: BTreeMap<Vec<u8>, Vec<u8>>,
     /// BEGIN inside our bracket warns; in an implicit transaction it does not.
     pub(crate) hush_active_transaction: bool,
 }
@@ -46,6 +49,8 @@ impl Script {
             committing: false,
             failed: false,
             held_complete: None,
+            held_notifications: Vec::new(),
+            held_statuses: BTreeMap::new(),
             hush_active_transaction: false,
         }
     }
@@ -153,7 +158,12 @@ impl Running {
     }
 
     fn script_end(&mut self, turn: &mut Turn<'_>) {
-        self.script = None;
+        if let Some(script) = self.script.take() {
+            turn.out.client.extend_from_slice(&script.held_notifications);
+            for status in script.held_statuses.values() {
+                turn.out.client.extend_from_slice(status);
+            }
+        }
         self.names.boundary();
         encode::ready_for_query(&mut turn.out.client, self.status);
     }

@@ -140,8 +140,16 @@ impl Running {
     fn upstream_message(&mut self, tag: u8, raw: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
         let body = raw.get(frame::HEADER_BYTES..).unwrap_or_default();
         match tag {
-            tag::PARAMETER_STATUS => return self.parameter_status(body),
-            tag::NOTIFICATION_RESPONSE => return Ok(Pass::On),
+            tag::PARAMETER_STATUS => return self.parameter_status(raw, body),
+            tag::NOTIFICATION_RESPONSE => {
+                return Ok(match self.script.as_mut().filter(|script| script.running) {
+                    Some(script) => {
+                        script.held_notifications.extend_from_slice(raw);
+                        Pass::Done
+                    }
+                    None => Pass::On,
+                });
+            }
             tag::NOTICE_RESPONSE => return self.notice_response(body, turn),
             _ => {}
         }
@@ -181,7 +189,7 @@ impl Running {
         Ok(Pass::On)
     }
 
-    fn parameter_status(&mut self, body: &[u8]) -> Result<Pass, String> {
+    fn parameter_status(&mut self, raw: &[u8], body: &[u8]) -> Result<Pass, String> {
         let status = ParameterStatus::parse(body).map_err(|error| error.to_string())?;
         let is = |name: &str| status.name.eq_ignore_ascii_case(name.as_bytes());
         let value = String::from_utf8_lossy(status.value);
@@ -199,7 +207,11 @@ impl Running {
             // PostgreSQL 18 tells: something that was not seen to do so has set it.
             self.names.unsettle();
         }
-        // Questions set nothing that the server reports.
+        // Questions set nothing that the server reports. Of a script's statements it would report at the end.
+        if let Some(script) = self.script.as_mut().filter(|script| script.running) {
+            script.held_statuses.insert(status.name.to_vec(), raw.to_vec());
+            return Ok(Pass::Done);
+        }
         Ok(Pass::On)
     }
 

@@ -64,7 +64,11 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
             (blocked - before) / 1024
         );
         let (mut rows, mut bytes, mut most) = (0, 0, 0);
-        while let Some(message) = raw.receive() {
+        loop {
+            let message = match raw.try_receive() {
+                Ok(message) => message.expect("no end before ReadyForQuery"),
+                Err(error) => panic!("{what}: {error} after {rows} rows"),
+            };
             bytes += message.body.len();
             match message.tag {
                 tag::DATA_ROW | tag::COPY_DATA => rows += 1,

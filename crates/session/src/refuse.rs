@@ -76,7 +76,7 @@ impl Refusal {
             }
             Self::ApprovalRequired { what, approvers } => {
                 error(s::INSUFFICIENT_PRIVILEGE, format!("approval required: {what}"))
-                    .detail(format!("The policy allows this when approved by: {}.", approvers.join(", ")))
+                    .detail(format!("The policy allows this when approved by: {}.", approvers.join(" and ")))
                     .hint("Ask one of these groups. This version of Gatepost does not hold statements yet.")
             }
             Self::NotUnderstood(why) => error(

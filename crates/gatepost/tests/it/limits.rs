@@ -64,12 +64,18 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
             (blocked - before) / 1024
         );
         let (mut rows, mut bytes, mut most) = (0, 0, 0);
+        let t0 = Instant::now();
+        let mut last = Instant::now();
         loop {
             let message = match raw.try_receive() {
                 Ok(message) => message.expect("no end before ReadyForQuery"),
                 Err(error) => panic!("{what}: {error} after {rows} rows"),
             };
             bytes += message.body.len();
+            if last.elapsed() > Duration::from_millis(1500) {
+                eprintln!("{what}: gap {:?} at row {rows} t={:?}", last.elapsed(), t0.elapsed());
+            }
+            last = Instant::now();
             match message.tag {
                 tag::DATA_ROW | tag::COPY_DATA => rows += 1,
                 tag::READY_FOR_QUERY => break,
@@ -80,6 +86,7 @@ fn a_slow_reader_of_a_large_result_costs_little_memory() {
             }
         }
         assert_eq!(rows, 200_000, "{what}");
+        eprintln!("{what}: {:?}", t0.elapsed());
         assert!(bytes > 200_000_000);
         assert!(
             most < before + GROWTH_BYTES_MAX,

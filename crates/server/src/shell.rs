@@ -60,6 +60,9 @@ pub(crate) struct Shell {
     bundle: Option<Arc<policy::Bundle>>,
     client_open: bool,
     client_written: usize,
+    /// Something was written that TLS may still hold.
+    client_unflushed: bool,
+    upstream_unflushed: bool,
     ending: bool,
     context: Facts,
 }
@@ -101,6 +104,8 @@ impl Shell {
             bundle,
             client_open: true,
             client_written: 0,
+            client_unflushed: false,
+            upstream_unflushed: false,
             ending: false,
             context,
         }
@@ -343,6 +348,7 @@ impl Shell {
             match Pin::new(&mut *upstream).poll_write(cx, self.out.upstream.as_slice()) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.out.upstream.consume(n);
+                    self.upstream_unflushed = true;
                     moved = true;
                 }
                 Poll::Ready(_) => {
@@ -352,8 +358,17 @@ impl Shell {
                 Poll::Pending => return moved,
             }
         }
-        if moved {
-            let _ = Pin::new(upstream).poll_flush(cx);
+        // TLS keeps what the socket did not take: it must be pushed until it is gone, with nothing new to write as well.
+        if self.upstream_unflushed {
+            match Pin::new(upstream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.upstream_unflushed = false,
+                Poll::Ready(Err(_)) => {
+                    self.upstream_unflushed = false;
+                    self.handle(Input::UpstreamClosed);
+                    return true;
+                }
+                Poll::Pending => {}
+            }
         }
         moved
     }
@@ -371,6 +386,7 @@ impl Shell {
             match Pin::new(&mut self.client).poll_write(cx, rest) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.client_written += n;
+                    self.client_unflushed = true;
                     moved = true;
                 }
                 Poll::Ready(_) => {
@@ -391,7 +407,17 @@ impl Shell {
             // An idle session keeps no buffer.
             self.out.client = Vec::new();
             self.client_written = 0;
-            let _ = Pin::new(&mut self.client).poll_flush(cx);
+        }
+        if self.client_unflushed && self.client_open {
+            match Pin::new(&mut self.client).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.client_unflushed = false,
+                Poll::Ready(Err(_)) => {
+                    self.client_unflushed = false;
+                    self.client_gone();
+                    return true;
+                }
+                Poll::Pending => {}
+            }
         }
         moved
     }

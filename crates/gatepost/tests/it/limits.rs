@@ -110,7 +110,9 @@ fn the_end_of_a_result_reaches_a_reader_that_comes_late() {
     let port = gate.gateway.postgres().port();
     let ask = |rows: u64| {
         let mut raw = gate.open("support-agent");
-        Flight::default().query(&format!("SELECT repeat('x', 1000) FROM generate_series(1, {rows})")).to(&mut raw);
+        Flight::default()
+            .query(&format!("SELECT repeat('x', 1000) FROM generate_series(1, {rows})"))
+            .to(&mut raw);
         raw
     };
     // What the kernel holds of a result that nobody reads. Of one that is a little larger the last bytes find no room there:
@@ -136,25 +138,46 @@ fn the_end_of_a_result_reaches_a_reader_that_comes_late() {
 }
 
 #[test]
-fn the_end_of_copied_data_reaches_a_server_that_is_slow() {
+fn the_end_of_copied_data_reaches_a_server_that_comes_late() {
     let gate = Gate::new(Version::V15);
     gate.shop.sql(&format!(
         "CREATE TABLE pile (t text); GRANT ALL ON pile TO {LOGIN};
-         CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$;
-         CREATE TRIGGER slowly BEFORE INSERT ON pile FOR EACH ROW EXECUTE FUNCTION slowly()"
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+         CREATE TRIGGER wait BEFORE INSERT ON pile FOR EACH ROW EXECUTE FUNCTION wait()"
     ));
-    let mut raw = gate.open("admin");
-    let line = [vec![b'x'; 9_999], b"\n".to_vec()].concat();
-    let mut bytes = Flight::default().query("COPY pile FROM STDIN").bytes();
-    for _ in 0..1_500 {
-        encode::copy_data(&mut bytes, &line).unwrap();
+    let line = [vec![b'x'; 999], b"\n".to_vec()].concat();
+    let mut gatekeeper = gate.shop.cluster.connect(&gate.shop.database);
+    // Sends so many lines to a server that doesn't look at them until nothing moves any more; returns what lies there then.
+    let mut copy = |lines: u64| {
+        gatekeeper.rows("SELECT pg_advisory_lock(1)");
+        let mut raw = gate.open("admin");
+        let server = format!("SELECT client_port FROM pg_stat_activity WHERE pid = {}", raw.process_id);
+        let port = gate.shop.sql(&server).parse().unwrap();
+        let mut bytes = Flight::default().query("COPY pile FROM STDIN").bytes();
+        (0..lines).for_each(|_| encode::copy_data(&mut bytes, &line).unwrap());
+        encode::copy_done(&mut bytes);
+        thread::scope(|scope| {
+            let copying = scope.spawn(move || {
+                raw.send(&bytes);
+                sqlstate(&raw.until(tag::READY_FOR_QUERY))
+            });
+            let mut last = 0;
+            let still = || {
+                thread::sleep(Duration::from_millis(100));
+                let now = queued(port);
+                (std::mem::replace(&mut last, now) == now && now > 0).then_some(now)
+            };
+            let held = poll(SOON, still).expect("a server that does not read");
+            gatekeeper.rows("SELECT pg_advisory_unlock(1)");
+            assert_eq!(copying.join().expect("all of it is taken"), "", "{lines} lines");
+            held
+        })
+    };
+    let held = copy(20_000);
+    for extra in (0..20).map(|step| step * 12_000) {
+        copy((held.saturating_sub(60_000) + extra) / 1_006);
     }
-    encode::copy_done(&mut bytes);
-    raw.send(&bytes);
-    let messages = raw.until(tag::READY_FOR_QUERY);
-    assert_eq!(sqlstate(&messages), "", "{messages:?}");
-    assert_eq!(gate.shop.sql("SELECT count(*) FROM pile"), "1500");
 }
 
 #[test]

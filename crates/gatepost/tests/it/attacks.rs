@@ -122,7 +122,7 @@ fn run(raw: &mut Raw, flight: Flight) -> Vec<Message> {
 }
 
 /// Returns the canary, in whichever disguise, that stands in what a client got.
-fn leak(messages: &[Message]) -> Option<String> {
+pub(crate) fn leak(messages: &[Message]) -> Option<String> {
     let bytes: Vec<u8> = messages.iter().flat_map(|message| [&message.body[..], b"\0"].concat()).collect();
     let lower = String::from_utf8_lossy(&bytes).to_lowercase();
     let clear = String::from_utf8_lossy(&bytes);
@@ -192,7 +192,8 @@ fn state(raw: &mut Raw) -> String {
     )
 }
 
-fn prepared(version: Version) -> Shop {
+/// Returns a shop whose customers' personal data are canaries, and the rights of [`STRONG`] in it.
+pub(crate) fn prepared(version: Version) -> Shop {
     let shop = Shop::new(version);
     let role = format!(
         "DO $$ BEGIN IF to_regrole('{STRONG}') IS NULL THEN

@@ -35,14 +35,14 @@ pub(crate) fn run_psql(environment: &Environment, sql: &str) -> Ran {
     psql(Version::V15, environment).args(["-c", sql]).output().unwrap().into()
 }
 
-/// Returns psycopg's program in `clients/psycopg.py` with arguments; `PGTOOLS` isn't needed for it.
+/// Returns psycopg's program, `clients/psycopg_client.py`, with arguments.
 pub(crate) fn psycopg(environment: &Environment, arguments: &[&str]) -> Command {
     let mut command = command(&tools().join("venv/bin/python"), environment);
     command.arg(client("psycopg_client.py")).args(arguments);
     command
 }
 
-/// Returns node-postgres' program in `clients/node_client.mjs` with arguments.
+/// Returns node-postgres' program, `clients/node_client.mjs`, with arguments.
 pub(crate) fn node(environment: &Environment, arguments: &[&str]) -> Command {
     let modules = tools().join("node/node_modules/pg");
     assert!(modules.exists(), "{modules:?} is not there: run `make setup`");

@@ -26,6 +26,18 @@ impl Flight {
         self
     }
 
+    /// Binds no values to a named portal.
+    pub(crate) fn bind_portal(mut self, portal: &str, statement: &str) -> Self {
+        let none = std::iter::empty::<Option<&[u8]>>();
+        encode::bind(&mut self.0, portal.as_bytes(), statement.as_bytes(), [], none, []).unwrap();
+        self
+    }
+
+    pub(crate) fn execute_portal(mut self, portal: &str) -> Self {
+        encode::execute(&mut self.0, portal.as_bytes(), 0).unwrap();
+        self
+    }
+
     pub(crate) fn describe_portal(mut self) -> Self {
         encode::describe(&mut self.0, Target::Portal, b"").unwrap();
         self

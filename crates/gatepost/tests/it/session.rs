@@ -1,6 +1,8 @@
 //! An agent's session from end to end: stock clients with tokens of a real OpenID provider, through TLS, against each
 //! PostgreSQL.
 
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use testkit::client::{Connect, Message, Raw};
 use testkit::postgres::Version;
@@ -338,6 +340,25 @@ fn psycopg_cancels_as_libpq_does() {
             });
             assert_eq!(found, expected, "{version}");
         }
+    }
+}
+
+#[test]
+fn psql_cancels_when_it_is_interrupted() {
+    // psql 15 sends its CancelRequest in the clear, psql 17 as it sent the rest.
+    for version in [Version::V15, Version::V17] {
+        let gate = Gate::new(Version::V18);
+        let mut command = psql(version, &gate.libpq("admin"));
+        command.args(["-c", "SELECT pg_sleep(60)"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let running =
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'
+                       AND datname = current_database()";
+        poll(SOON, || (gate.shop.sql(running) == "1").then_some(())).expect("it runs");
+        let interrupted = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status();
+        assert!(interrupted.unwrap().success());
+        let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        assert!(said.contains("57014"), "{version}: {said}");
     }
 }
 

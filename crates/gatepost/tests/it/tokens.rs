@@ -286,6 +286,26 @@ fn a_refused_bearer_token_is_answered_with_the_error_document_and_then_the_neutr
     }
 }
 
+#[test]
+fn new_keys_are_fetched_when_they_are_met_and_made_up_ones_make_no_storm() {
+    let own = Provider::with_clients(&CLIENTS);
+    let setup = Setup { issuers: vec![("corp".into(), own.issuer())], ..Setup::default() };
+    let gate = setup.start(Shop::new(Version::V15));
+    let old = own.token("support-agent");
+    gate.connect_with(&old).user("x").open();
+    own.rotate();
+    let new = own.token("support-agent");
+    // Not at once: the gateway asks no more often than every so many seconds, whatever comes.
+    let rotated = poll(Duration::from_secs(60), || {
+        std::thread::sleep(Duration::from_millis(100));
+        gate.connect_with(&new).user("x").try_open().ok()
+    });
+    assert_eq!(rotated.expect("the new key is believed").rows("SELECT 1"), "1");
+    assert_eq!(refused(&gate.connect_with(&old).user("x")).field(b'C'), "28000", "its key is withdrawn");
+    let (discoveries, fetches) = own.fetches();
+    assert!(discoveries <= 4 && fetches <= 4, "{discoveries} discoveries, {fetches} fetches of keys");
+}
+
 /// Returns a gateway that gives its issuer no leeway, and a token that has a few seconds left, with the moment of its end.
 fn short_lived(version: Version, agent: &str, seconds: u64) -> (Gate, String, Instant) {
     let gate = Setup { issuer_keys: "leeway = \"0s\"".into(), ..Setup::default() }.start(Shop::new(version));

@@ -121,10 +121,25 @@ pub struct Relation {
     /// By attribute number; 0 is the whole row, that is every column that the catalog knows of (known ones are listed
     /// too, but a view's definition may be older than a column); negative are system columns.
     pub columns: BTreeMap<i16, Ways>,
+    /// The columns whose SELECT privilege PostgreSQL checks (`selectedCols`); 0 is the whole row, which needs every column's.
+    pub selected: BTreeSet<i16>,
+    /// Privileges that are checked somewhere without a column being named (`count(*)`): one column's is enough there.
+    pub unnamed: Unnamed,
     /// Children and partitions are included.
     pub inherited: bool,
     /// A row-level-security policy, or the condition of a security_barrier view that is written through, applies.
     pub security_quals: bool,
+}
+
+/// Privileges that PostgreSQL checks of a relation as such, where any one column's would do as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unnamed {
+    /// SELECT.
+    pub select: bool,
+    /// INSERT.
+    pub insert: bool,
+    /// UPDATE: row locks need it of some column.
+    pub update: bool,
 }
 
 /// How a column is touched; a set.

@@ -21,7 +21,9 @@ mod token;
 mod tree;
 mod unwrap;
 
-pub use access::{Access, Command, Origin, Output, Relation, Rights, ServerVersion, Source, Unknown, Ways};
+pub use access::{
+    Access, Command, Origin, Output, Relation, Rights, ServerVersion, Source, Unknown, Unnamed, Ways,
+};
 
 /// Reads the DETAIL of PostgreSQL's LOG notice "rewritten parse tree:" (`debug_print_rewritten = on`,
 /// `debug_pretty_print = off`), in UTF-8.

@@ -158,7 +158,68 @@ pub(crate) fn admit(
     }
 }
 
-/// Asks the policy about an analysed statement.
+/// Who asks for what, to be weighed.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) database: &'a str,
+    pub(crate) session: SessionFacts<'a>,
+    pub(crate) now: SystemTime,
+}
+
+/// What the policy says of an analysed statement, whatever is then made of it.
+pub(crate) struct Weighed {
+    pub(crate) touches: Vec<Touch>,
+    pub(crate) decision: Decision,
+    /// What masked columns need besides.
+    pub(crate) told: Vec<(Touch, Part)>,
+    pub(crate) refusal: Option<Refusal>,
+    /// One per column of the result, or none at all if no column is masked.
+    pub(crate) masks: Vec<Option<MaskSpec>>,
+    masked: bool,
+    tagged_seen: bool,
+}
+
+/// Asks the policy about an analysed statement. Allows nothing by itself.
+pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> Weighed {
+    let asked = Asked::new(analysis, bundle);
+    let nobody = BTreeSet::new();
+    let context = Context {
+        statement: StatementFacts {
+            command: analysis.kind(),
+            has_where: analysis.has_where,
+            row_locks: analysis.row_locks,
+        },
+        session: asker.session,
+        now: asker.now,
+        approved_by: &nobody,
+    };
+    let decide = |touches: &[Touch]| {
+        let request = Request { identity: asker.identity, database: asker.database, context, touches };
+        policy::decide(bundle, &request)
+    };
+    let decision = decide(&asked.touches);
+    let seen = decide(&asked.seen);
+    let masks = masks(analysis, &decision);
+    let masked = decision.parts.iter().any(|part| part.verdict.mask().is_some());
+    let tagged_seen = asked
+        .seen
+        .iter()
+        .zip(&seen.parts)
+        .any(|(touch, part)| !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle));
+    let told = told(analysis, &asked, &decision, &seen, &decide);
+    let parts =
+        asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
+    // Results that can't be told beforehand can't be masked.
+    let unmaskable = masked && matches!(analysis.results, Results::Unknown) && analysis.unknown.is_none();
+    let refusal = refusal(analysis.unknown.as_ref(), parts).or_else(|| {
+        let why = "a rule gives it results of its own, and it reads masked columns";
+        unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
+    });
+    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, tagged_seen }
+}
+
+/// Asks the policy about an analysed statement, for a session.
 pub(crate) fn judge(
     analysis: Arc<Analysis>,
     bundle: &Bundle,
@@ -168,41 +229,10 @@ pub(crate) fn judge(
 ) -> Judged {
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
-    let asked = Asked::new(&analysis, bundle);
-    let nobody = BTreeSet::new();
-    let context = Context {
-        statement: StatementFacts {
-            command: analysis.kind(),
-            has_where: analysis.has_where,
-            row_locks: analysis.row_locks,
-        },
-        session: scope.facts(),
-        now,
-        approved_by: &nobody,
-    };
-    let decide = |touches: &[Touch]| {
-        let request = Request { identity: &scope.identity, database: &settings.name, context, touches };
-        policy::decide(bundle, &request)
-    };
-    let decision = decide(&asked.touches);
-    let seen = decide(&asked.seen);
+    let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
+    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } =
+        weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
-    let masks = if masking { masks(&analysis, &decision) } else { Vec::new() };
-    let masked = decision.parts.iter().any(|part| part.verdict.mask().is_some());
-    let tagged_seen = asked
-        .seen
-        .iter()
-        .zip(&seen.parts)
-        .any(|(touch, part)| !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle));
-    let told = told(&analysis, &asked, &decision, &seen, &decide);
-    let parts =
-        asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
-    // Results that can't be told beforehand can't be masked.
-    let unmaskable = masked && matches!(analysis.results, Results::Unknown) && analysis.unknown.is_none();
-    let refusal = refusal(analysis.unknown.as_ref(), parts).or_else(|| {
-        let why = "a rule gives it results of its own, and it reads masked columns";
-        unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
-    });
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,
         (None, true) if masking => AuditVerdict::Mask,
@@ -212,7 +242,7 @@ pub(crate) fn judge(
         (Some(_), _) if settings.enforce => AuditVerdict::Deny,
         (Some(_), _) => AuditVerdict::ObservedDeny,
     };
-    let fragment = evidence::decision(&analysis, &asked.touches, &decision);
+    let fragment = evidence::decision(&analysis, &touches, &decision);
     // SECURITY: without enforcement a statement that can't be read still can't be masked; where the bundle has masks
     // and they are to apply, it is refused all the same.
     let refusal = refusal.filter(|why| {
@@ -224,7 +254,7 @@ pub(crate) fn judge(
     });
     Judged {
         refusal,
-        masks,
+        masks: if masking { masks } else { Vec::new() },
         redact: masking && (masked || tagged_seen),
         verdict,
         decision: fragment,

@@ -6,7 +6,7 @@ use model::Oid;
 
 use super::{Analysis, Facts, note_place};
 use crate::Unknown;
-use crate::access::{Access, Command, Origin, Output, Relation, Rights, Source, Ways};
+use crate::access::{Access, Command, Origin, Output, Relation, Rights, Source, Unnamed, Ways};
 use crate::flow::{Cell, CellId, EntryId, Passage, QueryId, Reached};
 use crate::scope::{Entry, Kind, Permissions};
 
@@ -262,6 +262,8 @@ impl Analysis<'_> {
                 delete: false,
                 locked: false,
                 columns: BTreeMap::new(),
+                selected: BTreeSet::new(),
+                unnamed: Unnamed::default(),
                 inherited: false,
                 security_quals: false,
             });
@@ -281,6 +283,7 @@ impl Analysis<'_> {
                 *relation.columns.entry(*column).or_default() |= *ways;
             }
             if let Some(permissions) = &entry.permissions {
+                note_checks(relation, permissions);
                 for (columns, way) in
                     [(&permissions.inserted, Ways::INSERT), (&permissions.updated, Ways::UPDATE)]
                 {
@@ -292,6 +295,17 @@ impl Analysis<'_> {
         }
         Ok(relations)
     }
+}
+
+/// Notes which privileges are checked of which columns (`ExecCheckOneRelPerms`, executor/execMain.c).
+fn note_checks(relation: &mut Relation, permissions: &Permissions) {
+    let required = |privilege: i64| permissions.required & privilege != 0;
+    if required(Permissions::SELECT) {
+        relation.selected.extend(&permissions.selected);
+        relation.unnamed.select |= permissions.selected.is_empty();
+    }
+    relation.unnamed.insert |= required(Permissions::INSERT) && permissions.inserted.is_empty();
+    relation.unnamed.update |= required(Permissions::UPDATE) && permissions.updated.is_empty();
 }
 
 fn rights(entry: &Entry<'_>) -> Rights {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use model::Oid;
-use querytree::{Access, Origin, Output, Relation, Rights, Source};
+use querytree::{Access, Origin, Output, Relation, Rights, Source, Ways};
 
 use crate::corpus::Corpus;
 
@@ -107,9 +107,17 @@ fn relation_line(relation: &Relation, names: &Corpus) -> String {
         delete,
         locked,
         columns,
+        selected,
+        unnamed: _,
         inherited,
         security_quals,
     } = relation;
+    let read = Ways::OUTPUT | Ways::FILTER | Ways::COPY | Ways::IDLE | Ways::SECURITY;
+    let is_told = |column: &i16| columns.get(column).is_some_and(|ways| ways.intersects(read));
+    assert!(
+        selected.iter().all(is_told),
+        "PostgreSQL checks a column that is not said to be read: {relation:?}"
+    );
     let mut text =
         format!("{} {}{}:", char::from(*relkind), names.name("relation", oid), rights_text(*rights, names));
     for (word, is_set) in [

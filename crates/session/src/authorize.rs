@@ -171,8 +171,6 @@ pub(crate) struct Asker<'a> {
 pub(crate) struct Weighed {
     pub(crate) touches: Vec<Touch>,
     pub(crate) decision: Decision,
-    /// What masked columns need besides.
-    pub(crate) told: Vec<(Touch, Part)>,
     pub(crate) refusal: Option<Refusal>,
     /// One per column of the result, or none at all if no column is masked.
     pub(crate) masks: Vec<Option<MaskSpec>>,
@@ -216,7 +214,7 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
         let why = "a rule gives it results of its own, and it reads masked columns";
         unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
     });
-    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, tagged_seen }
+    Weighed { touches: asked.touches, decision, refusal, masks, masked, tagged_seen }
 }
 
 /// Asks the policy about an analysed statement, for a session.
@@ -230,8 +228,7 @@ pub(crate) fn judge(
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
     let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
-    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } =
-        weigh(&analysis, bundle, asker);
+    let Weighed { touches, decision, refusal, masks, masked, tagged_seen } = weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,

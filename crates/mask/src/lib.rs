@@ -9,7 +9,6 @@ mod calendar;
 mod constant;
 pub mod copy;
 mod key;
-mod mask;
 mod masker;
 mod network;
 mod number;
@@ -17,6 +16,5 @@ mod text;
 mod types;
 
 pub use key::{Key, KeyTooShort};
-pub use mask::{BadMask, Mask, Step};
-pub use masker::{CannotMask, Masker, Outcome};
+pub use masker::{CannotMask, Masker, Outcome, fits};
 pub use types::{ColumnType, Format};

@@ -1,8 +1,10 @@
 //! A mask fitted to a column: decided once, applied to every row.
 
+use model::Mask;
+
 use crate::calendar::{self, Moment, Unit};
 use crate::key::{Domain, Key};
-use crate::mask::Mask;
+use crate::network::Kept;
 use crate::text::TextMask;
 use crate::types::{ColumnType, Family, Format, IntWidth, Shape};
 use crate::{constant, network, number};
@@ -62,48 +64,49 @@ enum Op {
     RoundFloat8(u32),
     RoundNumeric(u32, u16),
     Network {
+        kept: Kept,
         is_cidr: bool,
     },
 }
 
-impl Mask {
-    /// Fits the mask to a column that is returned as it is.
+impl Masker {
+    /// Fits a mask to a column that is returned as it is.
     ///
     /// # Errors
     /// [`CannotMask`]: the policy's author or the operator; nothing must be returned.
     pub fn for_column(
-        &self,
+        mask: &Mask,
         ty: ColumnType,
         format: Format,
         key: Option<&Key>,
-    ) -> Result<Masker, CannotMask> {
-        let keyed = || key.cloned().ok_or(CannotMask::NoKey(self.name()));
+    ) -> Result<Self, CannotMask> {
+        let keyed = || key.cloned().ok_or(CannotMask::NoKey(mask.kind()));
         let family = ty.family();
-        let op = match (self, family) {
-            (Self::Null, _) => Op::Null,
-            (Self::Redact, Family::Text(shape)) => {
+        let op = match (mask, family) {
+            (Mask::Null, _) => Op::Null,
+            (Mask::Redact, Family::Text(shape)) => {
                 let mut bytes = Vec::new();
                 shape.write(REDACTED, format, &mut bytes);
                 Op::Fixed(bytes)
             }
-            (Self::Constant { .. }, Family::Opaque) => Op::Null,
-            (Self::Constant { value }, _) => {
+            (Mask::Constant { .. }, Family::Opaque) => Op::Null,
+            (Mask::Constant { value }, _) => {
                 let mut bytes = Vec::new();
                 let bad = || CannotMask::BadConstant { value: value.clone(), oid: ty.oid };
                 constant::write(value, family, format, &mut bytes).ok_or_else(bad)?;
                 Op::Fixed(bytes)
             }
-            (Self::Hash { digits }, Family::Text(shape)) => {
+            (Mask::Hash { digits, .. }, Family::Text(shape)) => {
                 Op::HashText(keyed()?, shape, usize::from(*digits))
             }
-            (Self::Hash { .. }, Family::Int(width @ (IntWidth::Four | IntWidth::Eight))) => {
+            (Mask::Hash { .. }, Family::Int(width @ (IntWidth::Four | IntWidth::Eight))) => {
                 Op::HashInt(keyed()?, width)
             }
-            (Self::Hash { .. }, Family::Bytea) => Op::HashBytes(keyed()?),
-            (Self::Uuid | Self::Hash { .. }, Family::Uuid) => Op::Uuid(keyed()?),
-            (Self::Uuid, Family::Text(shape)) if shape.is_plain() => Op::UuidText(keyed()?, shape),
-            (Self::Year | Self::Month, family) => {
-                let unit = if *self == Self::Year { Unit::Year } else { Unit::Month };
+            (Mask::Hash { .. }, Family::Bytea) => Op::HashBytes(keyed()?),
+            (Mask::Uuid { .. } | Mask::Hash { .. }, Family::Uuid) => Op::Uuid(keyed()?),
+            (Mask::Uuid { .. }, Family::Text(shape)) if shape.is_plain() => Op::UuidText(keyed()?, shape),
+            (Mask::Year | Mask::Month, family) => {
+                let unit = if *mask == Mask::Year { Unit::Year } else { Unit::Month };
                 match family {
                     Family::Date => Op::Truncate(unit, Moment::Date),
                     Family::Timestamp => Op::Truncate(unit, Moment::Timestamp),
@@ -111,72 +114,45 @@ impl Mask {
                     _ => Op::Null,
                 }
             }
-            (Self::Round { to }, family) => match family {
-                Family::Int(width) => Op::RoundInt(to.0.get(), width),
-                Family::Float4 => Op::RoundFloat4(to.0.get()),
-                Family::Float8 => Op::RoundFloat8(to.0.get()),
-                Family::Numeric { scale } => Op::RoundNumeric(to.0.get(), scale),
+            (Mask::Round { to }, family) => match family {
+                Family::Int(width) => Op::RoundInt(to.get(), width),
+                Family::Float4 => Op::RoundFloat4(to.get()),
+                Family::Float8 => Op::RoundFloat8(to.get()),
+                Family::Numeric { scale } => Op::RoundNumeric(to.get(), scale),
                 _ => Op::Null,
             },
-            (Self::Ip, Family::Inet) => Op::Network { is_cidr: false },
-            (Self::Ip, Family::Cidr) => Op::Network { is_cidr: true },
-            (_, Family::Text(shape)) if shape.is_plain() => match self.for_text() {
+            (Mask::Ip { v4, v6 }, Family::Inet) => {
+                Op::Network { kept: Kept { v4: *v4, v6: *v6 }, is_cidr: false }
+            }
+            (Mask::Ip { v4, v6 }, Family::Cidr) => {
+                Op::Network { kept: Kept { v4: *v4, v6: *v6 }, is_cidr: true }
+            }
+            (_, Family::Text(shape)) if shape.is_plain() => match text_mask(mask) {
                 Some(mask) => Op::Text(mask, shape),
                 None => Op::Null,
             },
             _ => Op::Null,
         };
-        Ok(Masker { op, format })
+        Ok(Self { op, format })
     }
 
-    /// Fits the mask to an expression over masked columns: each row gets the same, NULL or not.
+    /// Fits a mask to an expression over masked columns: each row gets the same, NULL or not.
     ///
     /// The mask of the column is no help here: `substr(ssn, n)` under a mask that keeps a character would show them all, one by one; a
     /// pseudonym of `ssn < x`, or whether a CASE over it is NULL, would answer any question. So the expression becomes what
     /// `constant` and `redact` write where they fit the type, and NULL otherwise.
-    pub fn for_expression(&self, ty: ColumnType, format: Format) -> Masker {
-        let whole = match self {
-            Self::Null | Self::Constant { .. } => self,
-            _ => &Self::Redact,
+    pub fn for_expression(mask: &Mask, ty: ColumnType, format: Format) -> Self {
+        let whole = match mask {
+            Mask::Null | Mask::Constant { .. } => mask,
+            _ => &Mask::Redact,
         };
-        let op = match whole.for_column(ty, format, None) {
-            Ok(Masker { op: Op::Fixed(bytes), .. }) => Op::Always(bytes),
+        let op = match Self::for_column(whole, ty, format, None) {
+            Ok(Self { op: Op::Fixed(bytes), .. }) => Op::Always(bytes),
             _ => Op::Null,
         };
-        Masker { op, format }
+        Self { op, format }
     }
 
-    /// Returns whether values of the type are masked into something other than NULL: what `gatepost check` warns of.
-    pub fn fits(&self, ty: ColumnType) -> bool {
-        let key = Key::new(&[0; Key::BYTES_MIN]).ok();
-        let masker = self.for_column(ty, Format::Text, key.as_ref());
-        *self == Self::Null || !matches!(masker, Ok(Masker { op: Op::Null, .. }) | Err(_))
-    }
-
-    fn for_text(&self) -> Option<TextMask> {
-        match self {
-            Self::Partial { keep_first, keep_last, fill } => Some(TextMask::Partial {
-                first: usize::from(*keep_first),
-                last: usize::from(*keep_last),
-                fill: fill.clone(),
-            }),
-            Self::Email => Some(TextMask::Email),
-            Self::Phone => Some(TextMask::Phone),
-            Self::Card => Some(TextMask::Card),
-            Self::Ip => Some(TextMask::Ip),
-            Self::Null
-            | Self::Redact
-            | Self::Constant { .. }
-            | Self::Uuid
-            | Self::Hash { .. }
-            | Self::Year
-            | Self::Month
-            | Self::Round { .. } => None,
-        }
-    }
-}
-
-impl Masker {
     /// Masks a value: appends to `out` what the client gets. `None` is NULL.
     pub fn apply(&self, value: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
         let start = out.len();
@@ -201,6 +177,35 @@ impl Masker {
     /// Returns the format of the values.
     pub const fn format(&self) -> Format {
         self.format
+    }
+}
+
+/// Returns whether values of the type are masked into something other than NULL: what `gatepost check` warns of.
+pub fn fits(mask: &Mask, ty: ColumnType) -> bool {
+    let key = Key::new(&[0; Key::BYTES_MIN]).ok();
+    let masker = Masker::for_column(mask, ty, Format::Text, key.as_ref());
+    *mask == Mask::Null || !matches!(masker, Ok(Masker { op: Op::Null, .. }) | Err(_))
+}
+
+fn text_mask(mask: &Mask) -> Option<TextMask> {
+    match mask {
+        Mask::Partial { keep_first, keep_last, fill } => Some(TextMask::Partial {
+            first: usize::from(*keep_first),
+            last: usize::from(*keep_last),
+            fill: fill.clone(),
+        }),
+        Mask::Email => Some(TextMask::Email),
+        Mask::Phone { keep_last } => Some(TextMask::Phone { keep_last: usize::from(*keep_last) }),
+        Mask::Card => Some(TextMask::Card),
+        Mask::Ip { v4, v6 } => Some(TextMask::Ip(Kept { v4: *v4, v6: *v6 })),
+        Mask::Null
+        | Mask::Redact
+        | Mask::Constant { .. }
+        | Mask::Uuid { .. }
+        | Mask::Hash { .. }
+        | Mask::Year
+        | Mask::Month
+        | Mask::Round { .. } => None,
     }
 }
 
@@ -243,7 +248,7 @@ impl Op {
             Self::RoundFloat4(to) => number::round_float4(value, *to, format, out),
             Self::RoundFloat8(to) => number::round_float8(value, *to, format, out),
             Self::RoundNumeric(to, scale) => number::round_numeric(value, *to, *scale, format, out),
-            Self::Network { is_cidr } => network::mask(value, *is_cidr, format, out),
+            Self::Network { kept, is_cidr } => network::mask(value, *kept, *is_cidr, format, out),
         }
     }
 }

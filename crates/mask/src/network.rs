@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use crate::types::Format;
 
-/// Bits of an address that are kept.
-const V4_BITS: u8 = 24;
-const V6_BITS: u8 = 48;
+/// How many leading bits of an address are kept, at most 32 and 128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) v4: u8,
+    pub(crate) v6: u8,
+}
 
 /// PGSQL_AF_INET and PGSQL_AF_INET6 (utils/inet.h; AF_INET is 2 on every platform).
 const FAMILY_V4: u8 = 2;
@@ -19,18 +22,18 @@ struct Network {
 }
 
 /// Writes the network of an `inet` or `cidr`.
-pub(crate) fn mask(value: &[u8], is_cidr: bool, format: Format, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn mask(value: &[u8], kept: Kept, is_cidr: bool, format: Format, out: &mut Vec<u8>) -> Option<()> {
     let network = match format {
         Format::Text => Network::parse(std::str::from_utf8(value).ok()?)?,
         Format::Binary => Network::read(value, is_cidr)?,
     };
-    network.outer().write(is_cidr, format, out);
+    network.outer(kept).write(is_cidr, format, out);
     Some(())
 }
 
 /// Returns the network of an address in text.
-pub(crate) fn mask_text(text: &str) -> Option<String> {
-    let Network { address, bits } = Network::parse(text)?.outer();
+pub(crate) fn mask_text(text: &str, kept: Kept) -> Option<String> {
+    let Network { address, bits } = Network::parse(text)?.outer(kept);
     Some(format!("{address}/{bits}"))
 }
 
@@ -72,10 +75,10 @@ impl Network {
     }
 
     /// The network that stands for the address: never more of it than the kept bits.
-    fn outer(self) -> Self {
+    fn outer(self, kept: Kept) -> Self {
         let kept = match self.address {
-            IpAddr::V4(_) => V4_BITS,
-            IpAddr::V6(_) => V6_BITS,
+            IpAddr::V4(_) => kept.v4,
+            IpAddr::V6(_) => kept.v6,
         };
         let bits = self.bits.min(kept);
         Self { address: cut(self.address, bits), bits }

@@ -1,6 +1,6 @@
 //! Masks of text, and how text stands in values. Knows characters, not columns.
 
-use crate::network;
+use crate::network::{self, Kept};
 use crate::types::{Format, Shape};
 
 /// NAMEDATALEN - 1 (pg_config_manual.h).
@@ -17,9 +17,9 @@ const TOP_LEVEL_MAX: usize = 6;
 pub(crate) enum TextMask {
     Partial { first: usize, last: usize, fill: String },
     Email,
-    Phone,
+    Phone { keep_last: usize },
     Card,
-    Ip,
+    Ip(Kept),
 }
 
 impl TextMask {
@@ -28,9 +28,9 @@ impl TextMask {
         match self {
             Self::Partial { first, last, fill } => Some(partial(text, *first, *last, fill)),
             Self::Email => email(text),
-            Self::Phone => phone(text),
+            Self::Phone { keep_last } => phone(text, *keep_last),
             Self::Card => card(text),
-            Self::Ip => network::mask_text(text),
+            Self::Ip(kept) => network::mask_text(text, *kept),
         }
     }
 }
@@ -63,7 +63,7 @@ fn initial(part: &str) -> String {
     first.into_iter().chain(FILL.chars()).collect()
 }
 
-fn phone(text: &str) -> Option<String> {
+fn phone(text: &str, keep_last: usize) -> Option<String> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     if !(7..=15).contains(&digits) || !text.chars().all(|c| c.is_ascii_digit() || "+-()./ ".contains(c)) {
         return None;
@@ -71,7 +71,7 @@ fn phone(text: &str) -> Option<String> {
     let mut left = digits;
     let hide = |c: char| {
         left -= usize::from(c.is_ascii_digit());
-        if c.is_ascii_digit() && left >= 2 { '*' } else { c }
+        if c.is_ascii_digit() && left >= keep_last { '*' } else { c }
     };
     Some(text.chars().map(hide).collect())
 }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn phone_and_card_keep_the_last_digits() {
         check(
-            &TextMask::Phone,
+            &TextMask::Phone { keep_last: 2 },
             &[
                 ("+49 (170) 123-4567", Some("+** (***) ***-**67")),
                 ("5551234567", Some("********67")),
@@ -220,6 +220,8 @@ mod tests {
                 ("555-1234 ext. 5", None),
             ],
         );
+        check(&TextMask::Phone { keep_last: 0 }, &[("+49 170 1234567", Some("+** *** *******"))]);
+        check(&TextMask::Phone { keep_last: 4 }, &[("+49 170 1234567", Some("+** *** ***4567"))]);
         check(
             &TextMask::Card,
             &[
@@ -247,7 +249,7 @@ mod tests {
     #[test]
     fn ip_keeps_the_network() {
         check(
-            &TextMask::Ip,
+            &TextMask::Ip(Kept { v4: 24, v6: 48 }),
             &[
                 ("192.168.77.99", Some("192.168.77.0/24")),
                 ("10.1.2.3/16", Some("10.1.0.0/16")),
@@ -258,5 +260,7 @@ mod tests {
                 ("host", None),
             ],
         );
+        let less = TextMask::Ip(Kept { v4: 8, v6: 0 });
+        check(&less, &[("192.168.77.99", Some("192.0.0.0/8")), ("2001:db8::4", Some("::/0"))]);
     }
 }

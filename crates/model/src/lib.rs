@@ -4,10 +4,12 @@
 
 mod identity;
 mod ids;
+mod mask;
 mod name;
 mod secret;
 
 pub use identity::{Identity, Method};
 pub use ids::{ClientAddr, Oid, SessionId};
+pub use mask::Mask;
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use secret::Secret;

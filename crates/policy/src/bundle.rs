@@ -11,11 +11,11 @@ use crate::cases::{self, SqlTest};
 use crate::engine::{self, Engine, Inquiry};
 use crate::lint::Vocabulary;
 use crate::manifest::{ApproverGroup, Manifest, Recording};
-use crate::mask::MaskSpec;
 use crate::problem::{Problem, Source};
 use crate::request::Request;
 use crate::schema;
 use crate::tags::{self, Tag, TagPattern};
+use model::Mask;
 
 /// A policy bundle that was loaded whole: read, checked, and tested.
 pub struct Bundle {
@@ -137,12 +137,12 @@ impl Bundle {
     }
 
     /// Returns the least revealing of the masks that tags have; `None` if none has one.
-    pub fn mask_of<'t>(&self, tags: impl IntoIterator<Item = &'t str>) -> Option<&MaskSpec> {
-        tags.into_iter().filter_map(|tag| self.manifest.masks.get(tag)).min_by_key(|mask| mask.reveals())
+    pub fn mask_of<'t>(&self, tags: impl IntoIterator<Item = &'t str>) -> Option<&Mask> {
+        tags.into_iter().filter_map(|tag| self.manifest.masks.get(tag)).min()
     }
 
     /// Returns the masks by tag.
-    pub fn masks(&self) -> impl Iterator<Item = (&str, &MaskSpec)> {
+    pub fn masks(&self) -> impl Iterator<Item = (&str, &Mask)> {
         self.manifest.masks.iter().map(|(tag, mask)| (tag.as_str(), mask))
     }
 

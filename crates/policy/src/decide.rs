@@ -18,9 +18,9 @@ use crate::action::{Action, ActionGroup};
 use crate::bundle::Bundle;
 use crate::decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 use crate::engine::{Answer, Inquiry, Promise};
-use crate::mask::MaskSpec;
 use crate::request::{Request, Touch};
 use crate::resource::{Resource, ResourceType};
+use model::Mask;
 
 /// Decides a statement.
 ///
@@ -241,8 +241,8 @@ impl Search<'_> {
     }
 
     /// The mask of a column that must be masked: NULL if its tags name none.
-    fn mask(&self, resource: &Resource) -> MaskSpec {
-        self.bundle.mask_of(self.inquiry.tags(resource)).cloned().unwrap_or(MaskSpec::Null)
+    fn mask(&self, resource: &Resource) -> Mask {
+        self.bundle.mask_of(self.inquiry.tags(resource)).cloned().unwrap_or(Mask::Null)
     }
 
     fn refused(&mut self, touch: &Touch, plain: Answer, masks: &[bool]) -> Result<Finding, String> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::action::Action;
 use crate::manifest::ApproverGroup;
-use crate::mask::MaskSpec;
+use model::Mask;
 
 /// What policy says to a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +62,13 @@ pub enum PartVerdict {
     /// As it is.
     Allow,
     /// With every value of the column masked like this. Only for [`Action::Select`] of a column.
-    Mask(MaskSpec),
+    Mask(Mask),
     /// If these approve.
     Hold {
         /// Names in `[approvers]`; all of them must approve.
         approvers: Vec<String>,
         /// How the column must be masked even then.
-        mask: Option<MaskSpec>,
+        mask: Option<Mask>,
     },
     /// Not at all.
     Deny,
@@ -86,7 +86,7 @@ impl PartVerdict {
     }
 
     /// Returns how the column must be masked, if it must.
-    pub const fn mask(&self) -> Option<&MaskSpec> {
+    pub const fn mask(&self) -> Option<&Mask> {
         match self {
             Self::Mask(mask) | Self::Hold { mask: Some(mask), .. } => Some(mask),
             Self::Allow | Self::Hold { mask: None, .. } | Self::Deny => None,

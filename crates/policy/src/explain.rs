@@ -10,9 +10,9 @@ use crate::action::Action;
 use crate::bundle::Bundle;
 use crate::decision::{Decision, Help, PartVerdict, RuleRef, Verdict};
 use crate::manifest::ApproverGroup;
-use crate::mask::MaskSpec;
 use crate::request::Request;
 use crate::resource::ResourceType;
+use model::Mask;
 
 /// A decision with what it was about, to be printed or serialised.
 #[derive(Clone, Debug, Serialize)]
@@ -58,7 +58,7 @@ pub struct ReportPart {
     /// `allow`, `mask`, `hold` or `deny`.
     pub verdict: &'static str,
     /// How its values are masked.
-    pub mask: Option<MaskSpec>,
+    pub mask: Option<Mask>,
     /// Who must approve it, all of them.
     pub approvers: Vec<String>,
     /// The rules that decided.

@@ -17,7 +17,6 @@ pub mod functions;
 mod lint;
 mod load;
 mod manifest;
-mod mask;
 mod path;
 mod problem;
 mod reader;
@@ -34,7 +33,6 @@ pub use decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 pub use functions::FunctionClass;
 pub use load::load;
 pub use manifest::{ApproverGroup, Recording};
-pub use mask::MaskSpec;
 pub use problem::{LoadError, Problem};
 pub use request::{Context, Request, SessionFacts, StatementFacts, Touch};
 pub use resource::{

@@ -3,13 +3,14 @@
 //! Knows the file's keys and what they must be; not the rules, no catalog.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
+use model::Mask;
 use serde::Serialize;
 use toml::de::DeTable;
 
-use crate::mask::MaskSpec;
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
 use crate::tags::{Tag, TagPattern};
@@ -59,7 +60,7 @@ pub(crate) struct Manifest {
     pub(crate) version: String,
     pub(crate) claims: Vec<String>,
     pub(crate) tags: Vec<TagPattern>,
-    pub(crate) masks: BTreeMap<String, MaskSpec>,
+    pub(crate) masks: BTreeMap<String, Mask>,
     pub(crate) approvers: Vec<ApproverGroup>,
     pub(crate) recording: Recording,
 }
@@ -182,7 +183,7 @@ fn tags(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Vec<TagPattern> {
     patterns
 }
 
-fn masks(reader: &mut Reader<'_>, entry: &Entry<'_>) -> BTreeMap<String, MaskSpec> {
+fn masks(reader: &mut Reader<'_>, entry: &Entry<'_>) -> BTreeMap<String, Mask> {
     let mut masks = BTreeMap::new();
     for entry in reader.table(entry).map(reader::entries).unwrap_or_default() {
         if reader.is_word(entry.key, entry.key_range.clone(), "a tag")
@@ -195,7 +196,7 @@ fn masks(reader: &mut Reader<'_>, entry: &Entry<'_>) -> BTreeMap<String, MaskSpe
 }
 
 /// Reads a mask: a word, or a table with the word as `kind` and what else the kind has.
-fn mask(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<MaskSpec> {
+fn mask(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Mask> {
     let range = entry.value.span();
     let Some(table) = entry.value.get_ref().as_table() else {
         let kind = reader.string(entry)?;
@@ -203,7 +204,7 @@ fn mask(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<MaskSpec> {
     };
     let entries = reader::entries(table);
     let Some(kind) = entries.iter().find(|entry| entry.key == "kind") else {
-        let kinds = MaskSpec::KINDS.join(", ");
+        let kinds = Mask::KINDS.join(", ");
         reader.wrong_with_help(range, "the mask has no kind", format!("add kind = \"...\", one of: {kinds}"));
         return None;
     };
@@ -218,17 +219,18 @@ fn mask_of_kind(
     kind_range: Range<usize>,
     range: Range<usize>,
     parameters: Vec<Entry<'_>>,
-) -> Option<MaskSpec> {
+) -> Option<Mask> {
     let allowed: &[&str] = match kind {
-        "null" | "redact" | "email" | "year" | "card" => &[],
+        "null" | "redact" | "email" | "year" | "month" | "card" => &[],
         "constant" => &["value"],
         "partial" => &["keep_first", "keep_last", "fill"],
-        "hash" | "uuid" => &["key"],
+        "hash" => &["key", "digits"],
+        "uuid" => &["key"],
         "round" => &["to"],
         "phone" => &["keep_last"],
         "ip" => &["v4", "v6"],
         _ => {
-            reader.unknown(kind_range, "mask", kind, &MaskSpec::KINDS);
+            reader.unknown(kind_range, "mask", kind, &Mask::KINDS);
             return None;
         }
     };
@@ -242,7 +244,8 @@ fn mask_of_kind(
             "key" => given.key = reader.word(&entry).map(str::to_owned),
             key => {
                 let (least, most) = match (kind, key) {
-                    ("round", _) => (2, i64::MAX as u64),
+                    ("round", _) => (2, u64::from(u32::MAX)),
+                    ("hash", _) => (4, 64),
                     ("ip", "v4") => (0, 31),
                     ("ip", _) => (0, 127),
                     ("phone", _) => (0, 4),
@@ -270,24 +273,31 @@ fn mask_of_kind(
     if reader.problems.len() == before { spec } else { None }
 }
 
-fn fill(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<char> {
+fn fill(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<String> {
     let text = reader.string(entry)?;
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(c), None) if !c.is_control() => Some(c),
-        _ => {
-            reader.wrong(entry.value.span(), "fill must be one character");
-            None
-        }
+    if (1..=FILL_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
+        return Some(text.to_owned());
     }
+    reader.wrong(
+        entry.value.span(),
+        format!("fill must be 1 to {FILL_MAX} characters, none of them control characters"),
+    );
+    None
 }
+
+/// What stands for hidden characters in a `partial` that says nothing of it, and how long it may be.
+const FILL: &str = "***";
+const FILL_MAX: usize = 16;
+
+/// Digits of a `hash` that says nothing of them: enough for millions of values.
+const HASH_DIGITS: u8 = 16;
 
 /// The parameters of a mask, as far as they were given.
 #[derive(Default)]
 struct Given {
     value: Option<String>,
     key: Option<String>,
-    fill: Option<char>,
+    fill: Option<String>,
     numbers: BTreeMap<String, u64>,
 }
 
@@ -297,25 +307,29 @@ impl Given {
     }
 
     /// Makes a mask of a known kind; `None` if something that it can't do without was not given.
-    fn into_spec(self, kind: &str) -> Option<MaskSpec> {
+    fn into_spec(self, kind: &str) -> Option<Mask> {
         Some(match kind {
-            "null" => MaskSpec::Null,
-            "redact" => MaskSpec::Redact,
-            "email" => MaskSpec::Email,
-            "year" => MaskSpec::Year,
-            "card" => MaskSpec::Card,
-            "constant" => MaskSpec::Constant { value: self.value? },
-            "hash" => MaskSpec::Hash { key: self.key },
-            "uuid" => MaskSpec::Uuid { key: self.key },
-            "round" => MaskSpec::Round { to: *self.numbers.get("to")? },
-            "phone" => MaskSpec::Phone { keep_last: self.number("keep_last", 2) },
-            "ip" => MaskSpec::Ip { v4: self.number("v4", 24), v6: self.number("v6", 48) },
+            "null" => Mask::Null,
+            "redact" => Mask::Redact,
+            "email" => Mask::Email,
+            "year" => Mask::Year,
+            "month" => Mask::Month,
+            "card" => Mask::Card,
+            "constant" => Mask::Constant { value: self.value? },
+            "hash" => {
+                let digits = self.number("digits", HASH_DIGITS);
+                Mask::Hash { key: self.key, digits }
+            }
+            "uuid" => Mask::Uuid { key: self.key },
+            "round" => Mask::Round { to: NonZeroU32::new(self.number("to", 0))? },
+            "phone" => Mask::Phone { keep_last: self.number("keep_last", 2) },
+            "ip" => Mask::Ip { v4: self.number("v4", 24), v6: self.number("v6", 48) },
             "partial" => {
                 let (keep_first, keep_last) = (self.number("keep_first", 0), self.number("keep_last", 0));
                 if keep_first == 0 && keep_last == 0 {
                     return None;
                 }
-                MaskSpec::Partial { keep_first, keep_last, fill: self.fill.unwrap_or('*') }
+                Mask::Partial { keep_first, keep_last, fill: self.fill.unwrap_or_else(|| FILL.to_owned()) }
             }
             _ => return None,
         })

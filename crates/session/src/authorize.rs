@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use audit::Verdict as AuditVerdict;
 use identity::Verified;
-use model::{ClientAddr, Identity, Method};
+use model::{ClientAddr, Identity, Mask, Method};
 use policy::{
-    Action, Bundle, Context, Decision, MaskSpec, Part, PartVerdict, Request, Resource, SessionFacts,
-    StatementFacts, Touch,
+    Action, Bundle, Context, Decision, Part, PartVerdict, Request, Resource, SessionFacts, StatementFacts,
+    Touch,
 };
 use sha2::{Digest, Sha256};
 
@@ -46,7 +46,7 @@ pub struct Judged {
     // INVARIANT: None only if the policy allows the statement, under `masks`, or nothing is enforced.
     refusal: Option<Refusal>,
     /// One per column of the result, or none at all if no column is masked.
-    pub(crate) masks: Vec<Option<MaskSpec>>,
+    pub(crate) masks: Vec<Option<Mask>>,
     /// Errors and notices may quote values that the identity may not see.
     pub(crate) redact: bool,
     pub(crate) verdict: AuditVerdict,
@@ -335,18 +335,18 @@ fn is_tagged(touch: &Touch, bundle: &Bundle) -> bool {
 }
 
 /// Which mask each column of the result gets: of all masks on columns that it depends on, the least revealing.
-fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<MaskSpec>> {
+fn masks(analysis: &Analysis, decision: &Decision) -> Vec<Option<Mask>> {
     let Results::Columns(columns) = &analysis.results else { return Vec::new() };
     let mut any = false;
     let masks = columns
         .iter()
         .map(|column| {
-            let mut chosen: Option<MaskSpec> = None;
+            let mut chosen: Option<Mask> = None;
             for (touch, _) in &column.sources {
                 if let Some(spec) = decision.parts.get(*touch).and_then(|part| part.verdict.mask()) {
                     // Of several the least revealing of all wins; which of two keeps less is not asked here.
                     chosen = Some(match chosen.take() {
-                        Some(known) if known != *spec => MaskSpec::Null,
+                        Some(known) if known != *spec => Mask::Null,
                         _ => spec.clone(),
                     });
                 }

@@ -1,9 +1,8 @@
 //! What becomes of rows on their way to the client: passed on as bytes, masked, or stopped.
 
 use mask::copy::{CopyCsv, CopyFormat, CopyMasker, CopyText};
-use mask::{ColumnType, Format, Mask, Masker};
-use model::Oid;
-use policy::MaskSpec;
+use mask::{ColumnType, Format, Masker};
+use model::{Mask, Oid};
 use wire::backend::{DataRow, RowDescription};
 
 use crate::analysis::Results;
@@ -112,7 +111,7 @@ fn is_bare(column: &crate::analysis::OutputColumn) -> bool {
 }
 
 fn masker(
-    spec: &MaskSpec,
+    mask: &Mask,
     bare: bool,
     ty: ColumnType,
     format: i16,
@@ -123,45 +122,16 @@ fn masker(
         1 => Format::Binary,
         other => return Err(Refusal::Unmaskable(format!("format {other} of a masked column is not known"))),
     };
-    let mask = convert(spec)?;
     if !bare {
-        return Ok(mask.for_expression(ty, format));
+        return Ok(Masker::for_expression(mask, ty, format));
     }
-    let key = match spec {
-        MaskSpec::Hash { key: Some(name) } | MaskSpec::Uuid { key: Some(name) } => {
+    let key = match mask {
+        Mask::Hash { key: Some(name), .. } | Mask::Uuid { key: Some(name) } => {
             settings.mask_keys.named.get(name)
         }
         _ => settings.mask_keys.default.as_ref(),
     };
-    mask.for_column(ty, format, key).map_err(|error| Refusal::Unmaskable(error.to_string()))
-}
-
-/// Digits of a `hash`: enough for millions of values.
-const HASH_DIGITS: u8 = 16;
-
-/// The mask function that a bundle's mask names.
-fn convert(spec: &MaskSpec) -> Result<Mask, Refusal> {
-    Ok(match spec {
-        MaskSpec::Null => Mask::Null,
-        MaskSpec::Redact => Mask::Redact,
-        MaskSpec::Constant { value } => Mask::Constant { value: value.clone() },
-        MaskSpec::Uuid { key: _ } => Mask::Uuid,
-        MaskSpec::Hash { key: _ } => Mask::Hash { digits: HASH_DIGITS },
-        MaskSpec::Card => Mask::Card,
-        // The functions keep two digits, and /24 or /48: what asks for less is hidden whole.
-        MaskSpec::Phone { keep_last } if *keep_last >= 2 => Mask::Phone,
-        MaskSpec::Ip { v4, v6 } if *v4 >= 24 && *v6 >= 48 => Mask::Ip,
-        MaskSpec::Phone { .. } | MaskSpec::Ip { .. } => Mask::Redact,
-        MaskSpec::Year => Mask::Year,
-        MaskSpec::Round { to } => match u32::try_from(*to).ok().and_then(std::num::NonZeroU32::new) {
-            Some(to) => Mask::Round { to: mask::Step(to) },
-            None => return Err(Refusal::Unmaskable(format!("a number can't be rounded to {to}"))),
-        },
-        MaskSpec::Partial { keep_first, keep_last, fill } => {
-            Mask::Partial { keep_first: *keep_first, keep_last: *keep_last, fill: fill.to_string().repeat(3) }
-        }
-        MaskSpec::Email => Mask::Email,
-    })
+    Masker::for_column(mask, ty, format, key).map_err(|error| Refusal::Unmaskable(error.to_string()))
 }
 
 /// Checks that the masks of a result fit its columns, as far as that is known before it comes.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use config::{Config, Login, SecretRef};
-use policy::{Bundle, MaskSpec};
+use model::Mask;
+use policy::Bundle;
 
 use crate::commands::policy as bundles;
 use crate::failure::{Failure, Status, chain};
@@ -177,7 +178,7 @@ async fn check_tls(config: &Config, findings: &mut Vec<Finding>) {
 
 fn check_mask_keys(config: &Config, bundle: &Bundle, findings: &mut Vec<Finding>) {
     for (tag, mask) in bundle.masks() {
-        let (MaskSpec::Hash { key } | MaskSpec::Uuid { key }) = mask else { continue };
+        let (Mask::Hash { key, .. } | Mask::Uuid { key }) = mask else { continue };
         let missing = match key {
             Some(name) if !config.mask.keys.contains_key(name) => {
                 format!("[mask] keys = {{ {name} = \"…\" }}")

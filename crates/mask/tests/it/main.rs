@@ -4,5 +4,3 @@
 mod columns;
 #[cfg(test)]
 mod rows;
-#[cfg(test)]
-mod words;

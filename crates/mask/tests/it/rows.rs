@@ -1,7 +1,8 @@
 //! COPY rows: what is not masked passes byte for byte, what is masked reads back, and what is not understood is an error.
 
+use mask::Format;
 use mask::copy::{CopyCsv, CopyError, CopyFormat, CopyMasker, CopyText};
-use mask::{Format, Mask};
+use model::Mask;
 use proptest::prelude::*;
 
 use crate::columns::{column, masker};

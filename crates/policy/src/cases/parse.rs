@@ -10,7 +10,6 @@ use toml::de::DeTable;
 use super::{Case, Expectation, Place, Setting, Subject};
 use crate::action::Action;
 use crate::manifest::Manifest;
-use crate::mask::MaskSpec;
 use crate::path;
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
@@ -19,6 +18,7 @@ use crate::resource::{
     FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Resource, ResourceType,
     Volatility,
 };
+use model::Mask;
 
 #[rustfmt::skip]
 const KEYS: &[&str] = &[
@@ -277,9 +277,8 @@ impl<'s> Draft<'_, '_, 's> {
         let verdicts = ["allow", "mask", "hold", "deny"];
         let verdict = self
             .word(entries, "expect", &verdicts, |word| verdicts.contains(&word).then(|| word.to_owned()))?;
-        let mask = self.word(entries, "mask", &MaskSpec::KINDS, |word| {
-            MaskSpec::KINDS.contains(&word).then(|| word.to_owned())
-        });
+        let mask = self
+            .word(entries, "mask", &Mask::KINDS, |word| Mask::KINDS.contains(&word).then(|| word.to_owned()));
         let mut masked = None;
         if entries.contains_key("masked") {
             let mut columns = BTreeSet::new();

@@ -1,6 +1,7 @@
 //! What bundles decide.
 
-use policy::{Action, Decision, Help, MaskSpec, PartVerdict, Touch, Verdict, Volatility};
+use model::Mask;
+use policy::{Action, Decision, Help, PartVerdict, Touch, Verdict, Volatility};
 
 use crate::support::*;
 
@@ -202,7 +203,7 @@ fn the_least_revealing_mask_wins_and_without_one_it_is_null() {
     ];
     let decision = Asking::by(&["g"]).decide(&bundle, &touches);
     assert_eq!(said(&decision), "allow: mask hash by [m]; mask null by [m]; mask hash by [m]");
-    assert_eq!(decision.parts[0].verdict.mask(), Some(&MaskSpec::Hash { key: Some("k".to_owned()) }));
+    assert_eq!(decision.parts[0].verdict.mask(), Some(&Mask::Hash { key: Some("k".to_owned()), digits: 16 }));
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn mistakes_in_the_manifest() {
         ),
         with_manifest(
             "mask parameter out of range",
-            "[masks]\na = { kind = \"ip\", v4 = 33 }\nb = { kind = \"partial\", keep_last = -1 }\nc = { kind = \"partial\", keep_last = 1, fill = \"**\" }",
+            "[masks]\na = { kind = \"ip\", v4 = 33 }\nb = { kind = \"partial\", keep_last = -1 }\nc = { kind = \"partial\", keep_last = 1, fill = \"\" }",
         ),
         with_manifest(
             "approvers",

@@ -173,7 +173,7 @@ pub(crate) struct Weighed {
     pub(crate) decision: Decision,
     pub(crate) refusal: Option<Refusal>,
     /// One per column of the result, or none at all if no column is masked.
-    pub(crate) masks: Vec<Option<MaskSpec>>,
+    pub(crate) masks: Vec<Option<Mask>>,
     masked: bool,
     tagged_seen: bool,
 }

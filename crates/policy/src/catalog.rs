@@ -2,6 +2,8 @@
 //!
 //! Read from the catalogs and system views of PostgreSQL 14 to 18 (postgres.bki, system_views.sql, information_schema.sql).
 //! A system relation in neither list is taken to reveal: a newer server's view stays shut until somebody has read it.
+//! Definitions count as names: bodies of functions and views, defaults, constraints, comments, options of foreign servers and
+//! tables, settings of roles, as PostgreSQL itself shows them to every role. Rows' values, other sessions' texts and secrets don't.
 //! Knows names and reasons; no bundle, no Cedar.
 
 use model::QualifiedName;
@@ -60,11 +62,24 @@ pub fn column_reveals(relation: &QualifiedName, column: &str) -> Option<&'static
         .map(|(_, _, reason)| *reason)
 }
 
-/// Columns of relations in [`CATALOG_NAMES`] that show more than names.
+/// Columns of relations in [`CATALOG_NAMES`] that show more than names. `system.cedar` lets them be seen masked, so that
+/// `SELECT *` and the queries of tools go through without them.
+#[rustfmt::skip]
 const COLUMN_REVEALS: &[(&str, &str, &str)] = &[
-    ("pg_attribute", "attmissingval", "a value that rows of the table hold"),
-    ("pg_roles", "rolconfig", "settings of a role may hold secrets"),
-    ("pg_user", "useconfig", "settings of a role may hold secrets"),
+    ("pg_attribute",       "attmissingval",    "a value that rows of the table hold"),
+    ("pg_sequences",       "last_value",       "last values of sequences"),
+    ("pg_stat_activity",   "application_name", "what other sessions call themselves"),
+    ("pg_stat_activity",   "client_addr",      "where other sessions come from"),
+    ("pg_stat_activity",   "client_hostname",  "where other sessions come from"),
+    ("pg_stat_activity",   "client_port",      "where other sessions come from"),
+    ("pg_stat_activity",   "query",            "the statements of other sessions"),
+    ("pg_stat_activity",   "query_id",         "the statements of other sessions"),
+    ("pg_stat_gssapi",     "principal",        "principals of other sessions"),
+    ("pg_stat_ssl",        "client_dn",        "certificates of other sessions"),
+    ("pg_stat_ssl",        "client_serial",    "certificates of other sessions"),
+    ("pg_stat_ssl",        "issuer_dn",        "certificates of other sessions"),
+    ("pg_subscription",    "subconninfo",      "connection strings"),
+    ("pg_user_mappings",   "umoptions",        "passwords of foreign servers"),
 ];
 
 /// Relations of `pg_catalog` that show names, definitions, settings or counts.
@@ -72,17 +87,20 @@ const COLUMN_REVEALS: &[(&str, &str, &str)] = &[
 const CATALOG_NAMES: &[&str] = &[
     // what there is
     "pg_aggregate", "pg_am", "pg_amop", "pg_amproc", "pg_attrdef", "pg_attribute", "pg_auth_members", "pg_cast", "pg_class",
-    "pg_collation", "pg_constraint", "pg_conversion", "pg_database", "pg_default_acl", "pg_depend", "pg_description", "pg_enum",
-    "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_index", "pg_inherits", "pg_init_privs", "pg_language",
+    "pg_collation", "pg_constraint", "pg_conversion", "pg_database", "pg_db_role_setting", "pg_default_acl", "pg_depend",
+    "pg_description", "pg_enum", "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_server",
+    "pg_foreign_table", "pg_index", "pg_inherits", "pg_init_privs", "pg_language",
     "pg_largeobject_metadata", "pg_namespace", "pg_opclass", "pg_operator", "pg_opfamily", "pg_parameter_acl",
     "pg_partitioned_table", "pg_policy", "pg_proc", "pg_publication", "pg_publication_namespace", "pg_publication_rel", "pg_range",
     "pg_rewrite", "pg_seclabel", "pg_sequence", "pg_shdepend", "pg_shdescription", "pg_shseclabel", "pg_statistic_ext",
-    "pg_tablespace", "pg_transform", "pg_trigger", "pg_ts_config", "pg_ts_config_map", "pg_ts_dict", "pg_ts_parser",
+    "pg_subscription", "pg_tablespace", "pg_transform", "pg_trigger", "pg_ts_config", "pg_ts_config_map", "pg_ts_dict", "pg_ts_parser",
     "pg_ts_template", "pg_type",
     // the same, as views
     "pg_available_extension_versions", "pg_available_extensions", "pg_group", "pg_indexes", "pg_matviews", "pg_policies",
-    "pg_publication_tables", "pg_roles", "pg_rules", "pg_seclabels", "pg_tables", "pg_timezone_abbrevs", "pg_timezone_names",
-    "pg_user", "pg_views", "pg_wait_events",
+    "pg_publication_tables", "pg_roles", "pg_rules", "pg_seclabels", "pg_sequences", "pg_tables", "pg_timezone_abbrevs",
+    "pg_timezone_names", "pg_user", "pg_user_mappings", "pg_views", "pg_wait_events",
+    // who is connected, without what they say
+    "pg_stat_activity", "pg_stat_gssapi", "pg_stat_ssl",
     // as SHOW ALL, and of this session only
     "pg_settings", "pg_cursors", "pg_prepared_statements",
     // counts of accesses, as coarse as pg_class.reltuples
@@ -99,12 +117,7 @@ const CATALOG_NAMES: &[&str] = &[
 const CATALOG_REVEALS: &[(&str, &str)] = &[
     ("pg_authid",                  "password hashes"),
     ("pg_shadow",                  "password hashes"),
-    ("pg_db_role_setting",         "settings of a role may hold secrets"),
-    ("pg_foreign_server",          "options may hold secrets"),
-    ("pg_foreign_table",           "options may hold file names and secrets"),
     ("pg_user_mapping",            "passwords of foreign servers"),
-    ("pg_user_mappings",           "passwords of foreign servers"),
-    ("pg_subscription",            "connection strings"),
     ("pg_subscription_rel",        "replication positions"),
     ("pg_statistic",               "most common values and histograms of columns"),
     ("pg_stats",                   "most common values and histograms of columns"),
@@ -112,10 +125,6 @@ const CATALOG_REVEALS: &[(&str, &str)] = &[
     ("pg_stats_ext",               "most common values of columns"),
     ("pg_stats_ext_exprs",         "most common values of expressions"),
     ("pg_largeobject",             "the content of large objects"),
-    ("pg_sequences",               "last values of sequences"),
-    ("pg_stat_activity",           "the statements of other sessions"),
-    ("pg_stat_gssapi",             "principals of other sessions"),
-    ("pg_stat_ssl",                "certificates of other sessions"),
     ("pg_stat_replication",        "addresses of other servers"),
     ("pg_stat_replication_slots",  "replication positions"),
     ("pg_stat_subscription",       "replication positions"),
@@ -150,11 +159,13 @@ const CATALOG_REVEALS: &[(&str, &str)] = &[
 /// Relations of `information_schema` that show names and definitions.
 #[rustfmt::skip]
 const INFORMATION_SCHEMA_NAMES: &[&str] = &[
+    "_pg_foreign_data_wrappers", "_pg_foreign_servers", "_pg_foreign_table_columns", "_pg_foreign_tables",
     "administrable_role_authorizations", "applicable_roles", "attributes", "character_sets", "check_constraint_routine_usage",
     "check_constraints", "collation_character_set_applicability", "collations", "column_column_usage", "column_domain_usage",
-    "column_privileges", "column_udt_usage", "columns", "constraint_column_usage", "constraint_table_usage",
+    "column_options", "column_privileges", "column_udt_usage", "columns", "constraint_column_usage", "constraint_table_usage",
     "data_type_privileges", "domain_constraints", "domain_udt_usage", "domains", "element_types", "enabled_roles",
-    "foreign_data_wrappers", "foreign_servers", "foreign_tables", "information_schema_catalog_name", "key_column_usage",
+    "foreign_data_wrapper_options", "foreign_data_wrappers", "foreign_server_options", "foreign_servers",
+    "foreign_table_options", "foreign_tables", "information_schema_catalog_name", "key_column_usage",
     "parameters", "referential_constraints", "role_column_grants", "role_routine_grants", "role_table_grants", "role_udt_grants",
     "role_usage_grants", "routine_column_usage", "routine_privileges", "routine_routine_usage", "routine_sequence_usage",
     "routine_table_usage", "routines", "schemata", "sequences", "sql_features", "sql_implementation_info", "sql_parts",
@@ -164,18 +175,9 @@ const INFORMATION_SCHEMA_NAMES: &[&str] = &[
 ];
 
 /// Relations of `information_schema` that show secrets.
-#[rustfmt::skip]
 const INFORMATION_SCHEMA_REVEALS: &[(&str, &str)] = &[
-    ("_pg_foreign_data_wrappers",    "options may hold secrets"),
-    ("_pg_foreign_servers",          "options may hold secrets"),
-    ("_pg_foreign_table_columns",    "options may hold secrets"),
-    ("_pg_foreign_tables",           "options may hold secrets"),
-    ("_pg_user_mappings",            "passwords of foreign servers"),
-    ("column_options",               "options may hold secrets"),
-    ("foreign_data_wrapper_options", "options may hold secrets"),
-    ("foreign_server_options",       "options may hold secrets"),
-    ("foreign_table_options",        "options may hold file names and secrets"),
-    ("user_mapping_options",         "passwords of foreign servers"),
+    ("_pg_user_mappings", "passwords of foreign servers"),
+    ("user_mapping_options", "passwords of foreign servers"),
 ];
 
 #[cfg(test)]
@@ -195,22 +197,24 @@ mod tests {
 
     #[test]
     fn data_and_secrets_reveal_and_names_do_not() {
-        for listed in [
-            "pg_authid",
-            "pg_statistic",
-            "pg_stats",
-            "pg_stat_activity",
-            "pg_largeobject",
-            "pg_user_mappings",
-        ] {
+        for listed in
+            ["pg_authid", "pg_statistic", "pg_stats", "pg_locks", "pg_largeobject", "pg_user_mapping"]
+        {
             assert!(relation(&name("pg_catalog", listed)).reveals(), "{listed}");
         }
         for listed in ["pg_class", "pg_attribute", "pg_type", "pg_namespace", "pg_roles", "pg_settings"] {
             assert_eq!(relation(&name("pg_catalog", listed)), SystemRelation::Names, "{listed}");
         }
         assert!(relation(&name("pg_toast", "pg_toast_16384")).reveals());
-        assert!(column_reveals(&name("pg_catalog", "pg_roles"), "rolconfig").is_some());
-        assert!(column_reveals(&name("public", "pg_roles"), "rolconfig").is_none());
+        assert!(column_reveals(&name("pg_catalog", "pg_stat_activity"), "query").is_some());
+        assert!(column_reveals(&name("public", "pg_stat_activity"), "query").is_none());
+    }
+
+    #[test]
+    fn a_column_that_reveals_is_one_of_a_relation_that_does_not() {
+        for (listed, column, _) in COLUMN_REVEALS {
+            assert_eq!(relation(&name("pg_catalog", listed)), SystemRelation::Names, "{listed}.{column}");
+        }
     }
 
     #[test]

@@ -10,8 +10,18 @@ use crate::resource::ResourceType;
 /// Attributes of `principal`.
 pub(crate) const AGENT_ATTRIBUTES: &[&str] = &["issuer", "subject", "name", "known", "claims"];
 /// Attributes that some type of `resource` has.
-pub(crate) const RESOURCE_ATTRIBUTES: &[&str] =
-    &["tags", "kind", "system", "temporary", "reveals", "builtin", "volatility", "security_definer", "class"];
+pub(crate) const RESOURCE_ATTRIBUTES: &[&str] = &[
+    "tags",
+    "kind",
+    "system",
+    "temporary",
+    "reveals",
+    "relation_reveals",
+    "builtin",
+    "volatility",
+    "security_definer",
+    "class",
+];
 /// Attributes of `context`.
 pub(crate) const CONTEXT_ATTRIBUTES: &[&str] = &["masked", "approved_by", "statement", "session", "now"];
 /// Attributes of `context.statement`.
@@ -57,7 +67,10 @@ entity Column in [Relation] = {
     kind: String,
     system: Bool,
     temporary: Bool,
+    // it shows more than names: as all of its relation does, or by itself, as pg_stat_activity.query
     reveals: Bool,
+    // its relation shows more than names as a whole
+    relation_reveals: Bool,
 };
 entity Function in [Schema] = {
     // it came with the server

@@ -12,7 +12,8 @@ use crate::support::Ran;
 /// What libpq reads from the environment.
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
-fn command(program: &Path, environment: &Environment) -> Command {
+/// Prepares a program with nothing but this of libpq's environment.
+pub(crate) fn command(program: &Path, environment: &Environment) -> Command {
     assert!(program.exists(), "{program:?} is not there: run `make setup`");
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {

@@ -10,6 +10,7 @@ mod clients;
 mod edges;
 mod flight;
 mod flow;
+mod introspection;
 mod journal;
 mod limits;
 mod policy;

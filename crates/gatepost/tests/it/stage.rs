@@ -39,21 +39,24 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 /// Returns the cluster of a version: TLS and SCRAM for those who come by TCP.
 pub(crate) fn cluster(version: Version) -> &'static Cluster {
     static CLUSTERS: [OnceLock<Cluster>; 3] = [const { OnceLock::new() }; 3];
-    CLUSTERS[version as usize].get_or_init(|| {
-        let hba = "hostssl all all all scram-sha-256".to_owned();
-        let options = Options { ssl: true, hba: Some(hba), ..Options::default() };
-        let cluster = Cluster::start(version, options.setting("max_connections", "200"));
-        cluster.psql(&format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{LOGIN_PASSWORD}'"));
-        // Trees in the server's log would make it huge.
-        cluster.psql(&format!("ALTER ROLE {LOGIN} SET log_min_messages = fatal"));
-        cluster.psql("CREATE DATABASE shop_template");
-        for file in ["schema.sql", "data.sql"] {
-            let path = repository("examples/shop").join(file);
-            let sql = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-            cluster.psql_in("shop_template", &sql);
-        }
-        cluster
-    })
+    CLUSTERS[version as usize].get_or_init(|| cluster_with_shop(version, "shop_template"))
+}
+
+/// Starts a cluster with the gateway's login, and the example shop in a database of that name.
+pub(crate) fn cluster_with_shop(version: Version, database: &str) -> Cluster {
+    let hba = "hostssl all all all scram-sha-256".to_owned();
+    let options = Options { ssl: true, hba: Some(hba), ..Options::default() };
+    let cluster = Cluster::start(version, options.setting("max_connections", "200"));
+    cluster.psql(&format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{LOGIN_PASSWORD}'"));
+    // Trees in the server's log would make it huge.
+    cluster.psql(&format!("ALTER ROLE {LOGIN} SET log_min_messages = fatal"));
+    cluster.psql(&format!("CREATE DATABASE {database}"));
+    for file in ["schema.sql", "data.sql"] {
+        let path = repository("examples/shop").join(file);
+        let sql = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        cluster.psql_in(database, &sql);
+    }
+    cluster
 }
 
 /// The OpenID provider, with an agent in each group that the shop's policy knows.
@@ -63,8 +66,14 @@ pub(crate) fn provider() -> &'static Provider {
 }
 
 /// Agents and their groups.
-pub(crate) const CLIENTS: [&str; 5] =
-    ["support-agent=support-agents", "analyst=analysts", "admin=dba", "anybody=everyone", "nobody="];
+pub(crate) const CLIENTS: [&str; 6] = [
+    "support-agent=support-agents",
+    "analyst=analysts",
+    "admin=dba",
+    "anybody=everyone",
+    "nobody=",
+    "clerk=clerks",
+];
 
 /// Returns a token of an agent; the same for some minutes, since a provider takes its time.
 pub(crate) fn token(agent: &str) -> String {

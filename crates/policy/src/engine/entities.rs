@@ -121,6 +121,8 @@ impl Builder<'_> {
                 let mut attributes = relation_attributes(facts, reveals);
                 let tags = RestrictedExpression::new_set(tags.iter().map(|tag| string(tag)));
                 attributes.insert("tags".to_owned(), tags);
+                let whole = RestrictedExpression::new_bool(facts.reveals());
+                attributes.insert("relation_reveals".to_owned(), whole);
                 self.put("Column", path, attributes, Some(parent)).map(drop)
             }
             Facts::Function { schema, facts } => {

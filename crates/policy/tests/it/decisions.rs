@@ -22,7 +22,7 @@ fn the_shop_decides_as_the_matrix_says() {
             ("public.customers", &["id", "name", "email", "phone", "ssn", "birth_date", "city", "notes"][..]),
             ("public.tickets", &["status"]),
             ("pg_catalog.pg_class", &["relname"]),
-            ("pg_catalog.pg_roles", &["rolname", "rolconfig"]),
+            ("pg_catalog.pg_stat_activity", &["pid", "query"]),
             ("pg_catalog.pg_stats", &["most_common_vals"]),
             ("pg_catalog.pg_new_in_19", &["x"]),
         ] {
@@ -393,6 +393,42 @@ fn a_bundle_may_forbid_what_the_gateway_permits() {
 }
 
 #[test]
+fn whoever_is_known_sees_the_catalog_s_names_and_not_its_data() {
+    let known = r#"permit (principal in Group::"g", action == Action::"select", resource in Relation::"app.public.t");"#;
+    let touches = [
+        column(Action::Filter, "pg_catalog.pg_class", "relname"),
+        column(Action::Select, "information_schema.columns", "column_name"),
+        column(Action::Select, "pg_catalog.pg_stat_activity", "pid"),
+        column(Action::Select, "pg_catalog.pg_stat_activity", "query"),
+        column(Action::Filter, "pg_catalog.pg_stat_activity", "query"),
+        column(Action::Select, "pg_catalog.pg_stats", "most_common_vals"),
+        relation(Action::Select, "pg_catalog.pg_stats"),
+        column(Action::Select, "pg_catalog.new_in_19", "name"),
+        column(Action::Update, "pg_catalog.pg_class", "relname"),
+        column(Action::Select, "public.pg_class", "relname"),
+    ];
+    check(
+        "",
+        known,
+        &touches,
+        "deny: allow by [gatepost:catalog]; allow by [gatepost:catalog]; allow by [gatepost:catalog]; \
+         mask null by [gatepost:catalog-masked]; deny by []; deny by []; deny by []; deny by []; deny by []; deny by []",
+    );
+    let everybody =
+        r#"permit (principal, action == Action::"select", resource in Relation::"app.public.t");"#;
+    check("", everybody, &touches[..1], "deny: deny by []");
+    let forbid = format!(
+        r#"{known} @id("no-catalog") forbid (principal, action in Action::"Read", resource in Schema::"app.pg_catalog");"#
+    );
+    check(
+        "",
+        &forbid,
+        &touches[..4],
+        "deny: deny by [no-catalog]; allow by [gatepost:catalog]; deny by [no-catalog]; deny by [no-catalog]",
+    );
+}
+
+#[test]
 fn overloads_and_strangers_take_the_stricter_facts() {
     let rules = r#"@id("r") permit (principal, action == Action::"select", resource);"#;
     let harmless = function("pg_catalog.new_in_19", Volatility::Immutable);
@@ -451,7 +487,7 @@ fn a_decision_is_explained_as_a_table_and_as_data() {
 #[test]
 fn sql_tests_are_run_by_who_can_read_sql() {
     let bundle = shop();
-    assert_eq!(bundle.tests_passed(), 16);
+    assert_eq!(bundle.tests_passed(), 18);
     let analyse = |test: &policy::SqlTest| {
         let action = if test.sql().contains("WHERE") { Action::Filter } else { Action::Select };
         let columns = if action == Action::Filter { &["ssn"][..] } else { &["id", "name", "email", "ssn"] };
@@ -583,7 +619,7 @@ fn many_columns_alike_are_decided_alike_but_for_those_that_a_rule_names() {
     let mut touches: Vec<_> = (1..=6).map(|n| column(Action::Select, "public.t", &format!("c{n}"))).collect();
     touches.push(column(Action::Select, "public.u", "c1"));
     touches.extend(
-        ["rolname", "rolconfig", "rolsuper"].map(|name| column(Action::Select, "pg_catalog.pg_roles", name)),
+        ["pid", "query", "state"].map(|name| column(Action::Select, "pg_catalog.pg_stat_activity", name)),
     );
     let decision = check(
         manifest,
@@ -594,7 +630,7 @@ fn many_columns_alike_are_decided_alike_but_for_those_that_a_rule_names() {
     );
     let help = |at: usize| decision.parts[at].help[0].to_string();
     assert!(
-        help(6).contains("app.public.u.c1") && help(8).contains("pg_roles.rolconfig"),
+        help(6).contains("app.public.u.c1") && help(8).contains("pg_stat_activity.query"),
         "each names its own column"
     );
 }

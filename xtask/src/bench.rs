@@ -5,6 +5,7 @@ mod figures;
 mod load;
 mod report;
 mod scene;
+mod shape;
 
 use std::env;
 use std::str::FromStr;
@@ -50,13 +51,26 @@ pub(crate) fn run() {
             }
         }
     }
-    let report = report::write(&figures, effort, &scene);
+    let mut report = report::write(&figures, effort, &scene);
+    drop((contestants, scene));
+    eprintln!("bench: shapes");
+    report::put_section(&mut report, shape::HEADING, &shape::section());
     println!("{report}");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
     std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).expect("docs/");
-    std::fs::write(path, report).expect("docs/benchmarks.md");
+    std::fs::write(REPORT, report).expect("docs/benchmarks.md");
     eprintln!("bench: wrote docs/benchmarks.md");
 }
+
+/// Measures what a shape seen before costs, and replaces that section of the report.
+pub(crate) fn run_shape() {
+    let section = shape::section();
+    println!("{section}");
+    let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
+    report::put_section(&mut report, shape::HEADING, &section);
+    std::fs::write(REPORT, report).expect("docs/benchmarks.md");
+}
+
+const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
 
 fn measure(workload: Workload, contestant: &Contestant, effort: Effort, figures: &mut Figures) {
     let before = contestant.cpu_seconds();

@@ -21,9 +21,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bench"] => bench::run(),
+        ["bench", "shape"] => bench::run_shape(),
         ["relay", listen, upstream] => relay::run(listen, upstream),
         _ => {
             eprintln!("usage: cargo xtask bench          compare, and write docs/benchmarks.md");
+            eprintln!("       cargo xtask bench shape    only what a known shape costs; writes its section");
             eprintln!("       cargo xtask relay FROM TO   copy bytes between two addresses (bench uses it)");
             return ExitCode::from(2);
         }

@@ -138,6 +138,48 @@ impl Analysis {
         }
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let column = |relation: &QualifiedName, column: &String| {
+            relation.schema.len() + relation.name.len() + column.len() + size_of::<(QualifiedName, String)>()
+        };
+        let touch = |touch: &Touch| {
+            let names = match &touch.resource {
+                Resource::Database => 0,
+                Resource::Schema { name } => name.len(),
+                Resource::Relation { name, .. } | Resource::Function { name, .. } => {
+                    name.schema.len() + name.name.len()
+                }
+                Resource::Column { relation, column: name, tags, .. } => {
+                    column(relation, name)
+                        + tags.iter().map(|tag| tag.len() + size_of::<String>()).sum::<usize>()
+                }
+            };
+            size_of::<Touch>() + names
+        };
+        let inherited = |columns: &Vec<(QualifiedName, String)>| {
+            size_of::<Vec<()>>() + columns.iter().map(|(r, c)| column(r, c)).sum::<usize>()
+        };
+        let results = match &self.results {
+            Results::Columns(columns) => columns
+                .iter()
+                .map(|column| {
+                    size_of::<OutputColumn>()
+                        + column.sources.len() * size_of::<(usize, bool)>()
+                        + column.origins.len() * size_of::<(Oid, i16)>()
+                })
+                .sum(),
+            Results::None | Results::Unknown => 0,
+        };
+        size_of::<Self>()
+            + self.touches.iter().map(touch).sum::<usize>()
+            + self.inherits.iter().map(inherited).sum::<usize>()
+            + self.seen.iter().map(|(seen, columns)| touch(seen) + inherited(columns)).sum::<usize>()
+            + self.computed.len() * size_of::<usize>()
+            + self.inner.as_ref().map_or(0, |inner| inner.bytes())
+            + results
+    }
+
     /// Returns the word that audit and policy use for the kind of statement.
     pub(crate) fn kind(&self) -> &'static str {
         self.command.map_or("", Command::tag)

@@ -64,6 +64,16 @@ impl Judged {
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
     }
+
+    /// About how much memory it takes, the analysis included.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.decision.as_str().len()
+            + size_of_val(self.masks.as_slice())
+            + self.refusal.as_ref().map_or(0, |refusal| refusal.to_string().len() + 256)
+            + self.inner.as_ref().map_or(0, |inner| inner.bytes())
+            + self.analysis.bytes()
+    }
 }
 
 /// Whom and what a judgement holds for.
@@ -74,6 +84,7 @@ pub(crate) struct Scope {
     client_address: IpAddr,
     tls: bool,
     method: Method,
+    holder: u128,
     names: u128,
     id: u128,
 }
@@ -87,8 +98,10 @@ impl Scope {
         name_scope: &str,
         bundle: &Bundle,
     ) -> Self {
+        let identity = verified.identity();
         Self {
-            identity: Arc::new(verified.identity().clone()),
+            holder: digest(&[identity.issuer.as_bytes(), identity.subject.as_bytes()]),
+            identity: Arc::new(identity.clone()),
             application_name: application_name.into(),
             client_address: client.0.ip().to_canonical(),
             tls,
@@ -119,6 +132,11 @@ impl Scope {
     /// Names all of it.
     pub(crate) fn id(&self) -> u128 {
         self.id
+    }
+
+    /// Names only who asks: whose share of what is remembered it counts for.
+    pub(crate) fn holder(&self) -> u128 {
+        self.holder
     }
 
     /// Names only what decides which object a name means.

@@ -15,7 +15,6 @@ use crate::catalog::Catalog;
 use crate::forward::UpstreamBytes;
 use crate::inquiry::{Inquiry, Job};
 use crate::limits::Limits;
-use crate::memo::Key;
 use crate::refuse::Refusal;
 use crate::simple::Origin;
 
@@ -66,7 +65,7 @@ impl Examiner {
             return Err(Refusal::NotUnderstood(what));
         }
         let job = Job::Simple(Origin::step(text.to_owned(), 0));
-        let inquiry = Inquiry::new(job, Key::new(text, &[]), statement, &[]);
+        let inquiry = Inquiry::new(job, statement, &[]);
         Ok(Self { inquiry, overlay: Catalog::default(), catalog, version, limits })
     }
 

@@ -16,7 +16,6 @@ use crate::evidence::{Executed, Parameters};
 use crate::forward::RESERVED_PREFIX;
 use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
-use crate::memo::Key;
 use crate::names;
 use crate::ops::{Deferred, OpKind};
 use crate::refuse::Refusal;
@@ -136,7 +135,6 @@ impl Running {
             Err(refusal) => return self.refuse_message(&String::from_utf8_lossy(parse.query), refusal, turn),
         };
         let param_types: Vec<Oid> = parse.param_types.iter().collect();
-        let key = Key::new(text, &param_types);
         let parsed = |parsed| Parsed {
             message: raw.to_vec(),
             name: truncate_key(parse.statement).to_vec(),
@@ -144,13 +142,13 @@ impl Running {
             param_types: param_types.clone(),
             parsed,
         };
-        if let Some(judged) = self.known(&key, text, turn.now) {
+        if let Some(judged) = self.known(text, &param_types, turn.now) {
             return self.parsed(parsed(false), judged, turn);
         }
-        self.learn_parse(parsed(false), key, turn);
+        self.learn_parse(parsed(false), turn);
     }
 
-    fn learn_parse(&mut self, parsed: Parsed, key: Key, turn: &mut Turn<'_>) {
+    fn learn_parse(&mut self, parsed: Parsed, turn: &mut Turn<'_>) {
         let limits = Limits { statements_max: 2, ..self.sql_limits() };
         let statements = sql::parse(&parsed.text, limits);
         let param_types = parsed.param_types.clone();
@@ -161,7 +159,7 @@ impl Running {
                     Some(Err(refusal)) => self.refuse_message(&parsed.text, refusal, turn),
                     _ => {
                         let job = job(parsed);
-                        self.begin_inquiry(Inquiry::new(job, key, statement, &param_types), turn);
+                        self.begin_inquiry(Inquiry::new(job, statement, &param_types), turn);
                     }
                 },
                 None => {
@@ -260,8 +258,7 @@ impl Running {
         let statement = self.read_sql(&text).ok().and_then(|mut list| list.pop());
         match statement {
             Some(statement) => {
-                let key = Key::new(&text, &param_types);
-                self.begin_inquiry(Inquiry::new(Job::Bind(binding), key, statement, &param_types), turn);
+                self.begin_inquiry(Inquiry::new(Job::Bind(binding), statement, &param_types), turn);
             }
             // An empty statement means the same for ever.
             None => self.bound_to(binding, turn),
@@ -281,10 +278,9 @@ impl Running {
             let refusal = Refusal::Changed(format!("\"{}\" must be decided anew", shown(name)));
             return self.refuse_query(&origin.text, refusal, turn);
         };
-        let key = Key::new(&text, &prepared.param_types);
         let param_types = prepared.param_types.clone();
         let job = Job::Refresh { name: name.to_vec(), prepared, origin };
-        self.begin_inquiry(Inquiry::new(job, key, statement, &param_types), turn);
+        self.begin_inquiry(Inquiry::new(job, statement, &param_types), turn);
     }
 
     /// The server has answered again about a statement that EXECUTE is to run.

@@ -14,7 +14,6 @@ use crate::analysis::{self, Analysis, Answers, Built, Missing};
 use crate::catalog::{Catalog, Row};
 use crate::extended::{Binding, Prepared};
 use crate::forward::{self, Housekeeping, Question};
-use crate::memo::Key;
 use crate::ops::{HiddenKind, OpKind};
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn, Waiting};
@@ -79,7 +78,8 @@ enum Slot {
 /// See the module.
 pub(crate) struct Inquiry {
     job: Job,
-    key: Option<Key>,
+    /// As the client gave them: with its text, what the answer is remembered by.
+    remember_as: Option<Vec<Oid>>,
     statement: Option<Statement>,
     syntax: Option<SyntaxError>,
     param_types: Vec<Oid>,
@@ -106,10 +106,11 @@ pub(crate) struct Inquiry {
 const ROUNDS_MAX: u8 = 6;
 
 impl Inquiry {
-    pub(crate) fn new(job: Job, key: Key, statement: Statement, param_types: &[Oid]) -> Self {
+    pub(crate) fn new(job: Job, statement: Statement, param_types: &[Oid]) -> Self {
         let types_wanted = !prepare_types(&statement).is_empty();
         let param_types = param_types.to_vec();
-        Self { key: Some(key), statement: Some(statement), param_types, types_wanted, ..Self::bare(job) }
+        let remember_as = Some(param_types.clone());
+        Self { remember_as, statement: Some(statement), param_types, types_wanted, ..Self::bare(job) }
     }
 
     /// Asks the server only for its own words about a text that can't be read.
@@ -120,7 +121,7 @@ impl Inquiry {
     fn bare(job: Job) -> Self {
         Self {
             job,
-            key: None,
+            remember_as: None,
             statement: None,
             syntax: None,
             param_types: Vec::new(),
@@ -354,9 +355,8 @@ impl Running {
                 let current =
                     inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
                 let analysis = Arc::new(*built);
-                if let (Some(key), true) = (&inquiry.key, current) {
-                    let text = inquiry.job.text().to_owned();
-                    self.learn(key, &text, &analysis);
+                if let (Some(param_types), true) = (&inquiry.remember_as, current) {
+                    self.learn(inquiry.job.text(), param_types, &analysis);
                 }
                 self.finish_job(*inquiry, &analysis, turn);
             }

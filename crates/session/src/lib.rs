@@ -47,6 +47,7 @@ pub use forward::{
 };
 pub use input::{Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
 pub use limits::Limits;
+pub use memo::{Holder, Memo, Probe, with_shape};
 pub use record::{Durable, Receipt, Ticket, Written};
 pub use refuse::Refusal;
 pub use session::{Opening, Session};

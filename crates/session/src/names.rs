@@ -2,26 +2,24 @@
 //!
 //! The server is never imitated: this only knows *when* an answer may have gone stale, not what the new one is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::fast::RandomState;
-
 use crate::analysis::Analysis;
+use crate::memo::{Memo, Probe};
 
 /// How long an answer of the server about a statement's names is relied on while nothing is known to have changed.
 /// Bounds how long DDL that did not pass through this gateway can go unnoticed.
 pub(crate) const ANSWER_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// Answers that one session keeps to itself; cleared whole when full.
-const PRIVATE_MAX: usize = 256;
+/// Room for answers that one session keeps to itself.
+const PRIVATE_BYTES_MAX: usize = 512 << 10;
 
 /// A session's view of the meaning of names.
 #[derive(Default)]
 pub(crate) struct Names {
     // INVARIANT: None while the session resolves names exactly as a fresh login of the same role does.
-    private: Option<HashMap<u128, Arc<Analysis>, RandomState>>,
+    private: Option<Memo<Analysis>>,
     /// Whether the open transaction has changed the meaning of names, so that its end may change it back.
     dirty: bool,
     generation: u64,
@@ -40,7 +38,7 @@ impl Names {
 
     /// A statement that may change what names mean is being forwarded.
     pub(crate) fn unsettle(&mut self) {
-        self.private = Some(HashMap::default());
+        self.private = Some(Memo::new(PRIVATE_BYTES_MAX, 1));
         self.dirty = true;
         self.generation += 1;
     }
@@ -48,7 +46,7 @@ impl Names {
     /// A transaction, or part of one, may be ending: what it changed may be undone.
     pub(crate) fn boundary(&mut self) {
         if self.dirty {
-            self.private = Some(HashMap::default());
+            self.private = Some(Memo::new(PRIVATE_BYTES_MAX, 1));
             self.generation += 1;
         }
     }
@@ -59,17 +57,13 @@ impl Names {
         self.dirty = false;
     }
 
-    pub(crate) fn recall(&self, key: u128, now: Instant) -> Option<Arc<Analysis>> {
-        let known = self.private.as_ref()?.get(&key)?;
-        fresh(known.asked, now).then(|| known.clone())
+    pub(crate) fn recall(&self, probe: &Probe<'_>, now: Instant) -> Option<Arc<Analysis>> {
+        self.private.as_ref()?.get(probe, 0).filter(|known| fresh(known.asked, now))
     }
 
-    pub(crate) fn remember(&mut self, key: u128, analysis: &Arc<Analysis>) {
-        if let Some(private) = &mut self.private {
-            if private.len() >= PRIVATE_MAX {
-                private.clear();
-            }
-            private.insert(key, analysis.clone());
+    pub(crate) fn remember(&self, probe: &Probe<'_>, analysis: &Arc<Analysis>) {
+        if let Some(private) = &self.private {
+            private.put(probe, 0, analysis, analysis.bytes());
         }
     }
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quick_cache::sync::Cache;
 
 use crate::analysis::Analysis;
 use crate::authorize::Judged;
 use crate::catalog::Catalog;
 use crate::limits::Limits;
+use crate::memo::{Holder, Memo, Probe};
 use crate::names::fresh;
 
 /// How strongly the record of a read is kept before its result is released. Writes always wait for the disk.
@@ -56,8 +56,8 @@ pub struct Database {
     catalog: Mutex<Option<Snapshot>>,
     // INVARIANT: only grows; an answer learnt under another epoch is not used.
     epoch: AtomicU64,
-    analyses: Cache<(u128, u128), Arc<Analysis>>,
-    judgements: Cache<(u128, u128), Arc<Judged>>,
+    analyses: Memo<Analysis>,
+    judgements: Memo<Judged>,
 }
 
 struct Snapshot {
@@ -69,8 +69,10 @@ struct Snapshot {
 /// How old a snapshot may be: bounds how long a rename that did not pass through this gateway can go unnoticed.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// How many statement shapes are remembered per database.
-const SHAPES_MAX: usize = 20_000;
+/// Room for what is known of statement shapes, and again for what was decided about them, for each database.
+const MEMO_BYTES_MAX: usize = 32 << 20;
+/// Parts of a memo that are locked one by one.
+const MEMO_SHARDS: usize = 8;
 
 impl Database {
     /// Makes an empty one; its catalog is out of date from the start.
@@ -79,8 +81,8 @@ impl Database {
             settings,
             catalog: Mutex::new(None),
             epoch: AtomicU64::new(1),
-            analyses: Cache::new(SHAPES_MAX),
-            judgements: Cache::new(SHAPES_MAX),
+            analyses: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
+            judgements: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
         }
     }
 
@@ -111,23 +113,21 @@ impl Database {
         }
     }
 
-    pub(crate) fn analysis(&self, key: u128, scope: u128, now: Instant) -> Option<Arc<Analysis>> {
-        self.analyses
-            .get(&(key, scope))
-            .filter(|known| known.epoch == self.epoch() && fresh(known.asked, now))
+    pub(crate) fn analysis(&self, probe: &Probe<'_>, holder: Holder, now: Instant) -> Option<Arc<Analysis>> {
+        let known = self.analyses.get(probe, holder)?;
+        (known.epoch == self.epoch() && fresh(known.asked, now)).then_some(known)
     }
 
-    pub(crate) fn keep_analysis(&self, key: u128, scope: u128, analysis: &Arc<Analysis>) {
-        self.analyses.insert((key, scope), analysis.clone());
+    pub(crate) fn keep_analysis(&self, probe: &Probe<'_>, holder: Holder, analysis: &Arc<Analysis>) {
+        self.analyses.put(probe, holder, analysis, analysis.bytes());
     }
 
-    pub(crate) fn judged(&self, key: u128, scope: u128, now: Instant) -> Option<Arc<Judged>> {
-        self.judgements
-            .get(&(key, scope))
-            .filter(|known| known.analysis.epoch == self.epoch() && fresh(known.analysis.asked, now))
+    pub(crate) fn judged(&self, probe: &Probe<'_>, holder: Holder, now: Instant) -> Option<Arc<Judged>> {
+        let known = self.judgements.get(probe, holder)?;
+        (known.analysis.epoch == self.epoch() && fresh(known.analysis.asked, now)).then_some(known)
     }
 
-    pub(crate) fn keep_judged(&self, key: u128, scope: u128, judged: &Arc<Judged>) {
-        self.judgements.insert((key, scope), judged.clone());
+    pub(crate) fn keep_judged(&self, probe: &Probe<'_>, holder: Holder, judged: &Arc<Judged>) {
+        self.judgements.put(probe, holder, judged, judged.bytes());
     }
 }

@@ -10,7 +10,6 @@ use crate::authorize::{Allowed, Judged};
 use crate::evidence::Executed;
 use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
-use crate::memo::Key;
 use crate::ops::{Deferred, Op, OpKind};
 use crate::refuse::Refusal;
 use crate::results::Rows;
@@ -45,8 +44,7 @@ impl Running {
             Err(refusal) => return self.refuse_query(&String::from_utf8_lossy(text), refusal, turn),
         };
         // The hot path: a shape that was decided before is a look-up, and the message goes on as it came.
-        let key = Key::new(text, &[]);
-        if let Some(judged) = self.known(&key, text, turn.now) {
+        if let Some(judged) = self.known(text, &[], turn.now) {
             return self.run_query(&judged, text, 0, false, raw, turn);
         }
         self.simple_text(Origin::whole(text), turn);
@@ -73,9 +71,8 @@ impl Running {
 
     /// A text that was not seen before, or a statement of a script.
     pub(crate) fn simple_text(&mut self, origin: Origin, turn: &mut Turn<'_>) {
-        let key = Key::new(&origin.text, &[]);
         if origin.in_script
-            && let Some(judged) = self.known(&key, &origin.text, turn.now)
+            && let Some(judged) = self.known(&origin.text, &[], turn.now)
         {
             return self.run_origin(&judged, &origin, turn);
         }
@@ -112,7 +109,7 @@ impl Running {
             }
             Some(Err(refusal)) => self.refuse_query(&origin.text, refusal, turn),
             Some(Ok(_)) | None => {
-                let inquiry = Inquiry::new(Job::Simple(origin), key, statement, &[]);
+                let inquiry = Inquiry::new(Job::Simple(origin), statement, &[]);
                 self.begin_inquiry(inquiry, turn);
             }
         }

@@ -1,5 +1,5 @@
-//! Keys under which what is known of a text is remembered: the text's own, or that of all texts that differ from it
-//! in literals alone. One pass, no tree; knows no grammar beyond what it takes to be sound.
+//! Shapes, under which what is known of a text is remembered: the text itself, or what all texts have in common that
+//! differ from it in literals alone. No tree; knows no grammar beyond what it takes to be sound.
 //!
 //! **Soundness**: two texts with one key have one raw tree but for the values of constants, and PostgreSQL's analysis
 //! makes the same query of it but for the values of constants of the same types. So a literal is blanked only where its
@@ -13,91 +13,174 @@
 //!   of a setting: arguments of all functions but some well-known ones are kept, and so are literals cast to a type that
 //!   isn't well known; a text that names one of PostgreSQL's `reg...` types isn't blanked at all.
 //!
+//! A list of two or more literals of one class after IN counts as one, however long: PostgreSQL takes the operator from
+//! the left side's type and the list's common type (`transformAExprIn`, src/backend/parser/parse_expr.c), so that more
+//! of the same change nothing but the length of an array of constants. One literal alone is another tree.
+//!
 //! Texts that aren't one plain query (utility statements, several statements, SELECT INTO) and texts in which anything
-//! is odd get the key of their exact bytes.
+//! is odd stand for themselves.
+//!
+//! SECURITY: a shape is bytes, and is compared as bytes. A hash of it finds a place to look and never decides: whoever
+//! can make two texts of one hash must not get one's permit for the other.
 
 mod words;
-
-use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::Strings;
 use crate::tokens::{Kind, Odd, Token, Tokens};
 use words::Word;
 
-/// Seeds that keep the kinds of keys apart.
-const EXACT: [u64; 2] = [0x6578_6163_7400_0001, 0x6578_6163_7400_0002];
-const BLANKED: [u64; 2] = [0x626c_616e_6b00_0001, 0x626c_616e_6b00_0002];
-
 /// Between tokens; never inside one, but in quotes that end themselves.
 const GAP: u8 = b' ';
 /// Before the class of a blanked literal; never a token's first byte.
 const BLANK: u8 = 0x02;
+/// In the place of a class: one literal or more of the class before.
+const MORE: u8 = b'*';
 
-/// The key of a text.
+/// Working memory that is kept from one text to the next. Beyond it, memory is given back.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// What a text has in common with others of which the same is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
-    /// xxh3 of the text, blanked or exact; the two never meet.
-    pub key: u128,
-    /// Texts that differ in literals alone have this key too.
-    pub blanked: bool,
-    /// At least one literal was blanked: other texts with this key are to be expected.
-    pub has_literals: bool,
+pub struct Shape<'a> {
+    /// Whether texts that differ in literals alone have this shape too. Blanked bytes and exact ones are never the same.
+    pub form: Form,
+    /// How a backslash is read.
+    pub strings: Strings,
+    /// The text, blanked or exact.
+    pub bytes: &'a [u8],
 }
 
-/// The key of a text's exact bytes.
-pub fn exact(text: &[u8], strings: Strings) -> Shape {
-    Shape { key: xxh3_128_with_seed(text, seed(EXACT, strings)), blanked: false, has_literals: false }
+/// What a shape's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// The text itself.
+    Exact,
+    /// Its tokens, literals left out where that is sound.
+    Blanked,
 }
 
-/// The key of a text: of its shape where that is sound, else of its exact bytes.
-pub fn key(text: &[u8], strings: Strings) -> Shape {
-    match blank(text, strings) {
-        Ok(blanked) => Shape {
-            key: xxh3_128_with_seed(&blanked.text, seed(BLANKED, strings)),
-            blanked: true,
-            has_literals: blanked.literals,
-        },
-        Err(Odd) => exact(text, strings),
+/// The shape of a text's exact bytes.
+pub fn exact(text: &[u8], strings: Strings) -> Shape<'_> {
+    Shape { form: Form::Exact, strings, bytes: text }
+}
+
+/// Makes shapes, one after another in the same memory.
+#[derive(Default)]
+pub struct Shaper {
+    pieces: Vec<Piece>,
+    outer: Vec<Frame>,
+    out: Vec<u8>,
+}
+
+impl Shaper {
+    /// The shape of a text: blanked where that is sound, else its exact bytes.
+    pub fn shape<'a>(&'a mut self, text: &'a [u8], strings: Strings) -> Shape<'a> {
+        self.clear();
+        match self.blank(text, strings) {
+            Ok(()) => Shape { form: Form::Blanked, strings, bytes: &self.out },
+            Err(Odd) => exact(text, strings),
+        }
+    }
+
+    fn clear(&mut self) {
+        let kept = self.pieces.capacity() * size_of::<Piece>()
+            + self.outer.capacity() * size_of::<Frame>()
+            + self.out.capacity();
+        if kept > KEPT_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.pieces.clear();
+        self.outer.clear();
+        self.out.clear();
+    }
+
+    fn blank(&mut self, text: &[u8], strings: Strings) -> Result<(), Odd> {
+        let mut reader = Tokens::new(text, strings);
+        while let Some(token) = reader.next()? {
+            self.pieces.push(Piece::new(token, text)?);
+        }
+        while self.pieces.last().is_some_and(|piece| piece.mark == Mark::Semicolon) {
+            self.pieces.pop();
+        }
+        let first = self.pieces.first().ok_or(Odd)?;
+        if !first.word.has(Word::BEGINS_QUERY) && first.mark != Mark::Opens {
+            return Err(Odd);
+        }
+        self.out.reserve(text.len());
+        let Self { pieces, outer, out } = self;
+        let mut writer = Writer { text, all: pieces, out, frame: Frame::default(), outer };
+        let mut at = 0;
+        while at < writer.all.len() {
+            at = writer.token(at)?;
+        }
+        if writer.outer.is_empty() { Ok(()) } else { Err(Odd) }
     }
 }
 
-fn seed(seeds: [u64; 2], strings: Strings) -> u64 {
-    let [standard, escaping] = seeds;
-    match strings {
-        Strings::Standard => standard,
-        Strings::Escaping => escaping,
+/// A token, with what matters of it here.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: u32,
+    end: u32,
+    word: Word,
+    kind: Kind,
+    mark: Mark,
+}
+
+impl Piece {
+    const NONE: Self = Self { start: 0, end: 0, word: Word::NONE, kind: Kind::Operator, mark: Mark::None };
+
+    fn new(token: Token, text: &[u8]) -> Result<Self, Odd> {
+        let place = |at: usize| u32::try_from(at).map_err(|_| Odd);
+        let mark = if token.kind == Kind::Mark { Mark::of(token.text(text)) } else { Mark::None };
+        Ok(Self {
+            start: place(token.start)?,
+            end: place(token.end)?,
+            word: words::word(token, text),
+            kind: token.kind,
+            mark,
+        })
+    }
+
+    fn text<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
-/// A text with its literals blanked.
-struct Blanked {
-    text: Vec<u8>,
-    literals: bool,
+/// Punctuation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// No punctuation at all.
+    None,
+    Comma,
+    /// `(`
+    Opens,
+    /// `)`
+    Closes,
+    /// `[`
+    Subscript,
+    /// `]`
+    SubscriptEnd,
+    Semicolon,
+    Dot,
+    /// `::`
+    Cast,
+    Other,
 }
 
-fn blank(text: &[u8], strings: Strings) -> Result<Blanked, Odd> {
-    // Statements have about one token for each five bytes.
-    let mut all = Vec::with_capacity(text.len() / 4 + 8);
-    let mut reader = Tokens::new(text, strings);
-    while let Some(token) = reader.next()? {
-        all.push((token, words::word(token, text)));
-    }
-    while all.last().is_some_and(|(token, _)| token.is_mark(text, b";")) {
-        all.pop();
-    }
-    let (first, word) = all.first().ok_or(Odd)?;
-    if !word.has(Word::BEGINS_QUERY) && !first.is_mark(text, b"(") {
-        return Err(Odd);
-    }
-    let out = Vec::with_capacity(text.len() + all.len());
-    let mut writer =
-        Writer { text, all: &all, out, literals: false, frame: Frame::default(), outer: Vec::new() };
-    for at in 0..all.len() {
-        writer.token(at)?;
-    }
-    match writer.outer.is_empty() {
-        true => Ok(Blanked { text: writer.out, literals: writer.literals }),
-        false => Err(Odd),
+impl Mark {
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            b"," => Self::Comma,
+            b"(" => Self::Opens,
+            b")" => Self::Closes,
+            b"[" => Self::Subscript,
+            b"]" => Self::SubscriptEnd,
+            b";" => Self::Semicolon,
+            b"." => Self::Dot,
+            b"::" => Self::Cast,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -110,6 +193,8 @@ struct Frame {
     list: List,
     /// Arguments of CAST.
     cast: bool,
+    /// Arguments of POSITION, whose IN is another one.
+    position: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,68 +209,71 @@ enum List {
 
 struct Writer<'a> {
     text: &'a [u8],
-    all: &'a [(Token, Word)],
-    out: Vec<u8>,
-    literals: bool,
+    all: &'a [Piece],
+    out: &'a mut Vec<u8>,
     frame: Frame,
-    outer: Vec<Frame>,
+    outer: &'a mut Vec<Frame>,
 }
 
 impl Writer<'_> {
-    fn token(&mut self, at: usize) -> Result<(), Odd> {
-        let Some((token, word)) = self.all.get(at).copied() else { return Err(Odd) };
-        if word.has(Word::REG_TYPE) {
+    /// Writes the token at `at`, and what it takes along; returns where to go on.
+    fn token(&mut self, at: usize) -> Result<usize, Odd> {
+        let piece = self.piece(at);
+        if piece.word.has(Word::REG_TYPE) {
             return Err(Odd);
         }
-        let bytes = token.text(self.text);
-        match token.kind {
+        match piece.kind {
             Kind::Word => {
-                self.word(at, word)?;
-                self.keep(bytes);
+                self.word(at, piece.word)?;
+                self.keep(piece);
             }
             Kind::Mark => {
-                self.mark(at, bytes)?;
-                self.keep(bytes);
+                let all_alike = if piece.mark == Mark::Opens { self.alike(at) } else { None };
+                self.mark(at, piece.mark)?;
+                self.keep(piece);
+                if let Some((class, closes)) = all_alike {
+                    self.out.extend_from_slice(&[BLANK, class, GAP, BLANK, MORE, GAP]);
+                    return Ok(closes);
+                }
             }
-            Kind::Quoted | Kind::Param | Kind::Operator => self.keep(bytes),
+            Kind::Quoted | Kind::Param | Kind::Operator => self.keep(piece),
             Kind::Text | Kind::National | Kind::Bits | Kind::Hex | Kind::Digits | Kind::Number => {
-                match self.class(at, token, bytes)? {
-                    Some(class) => {
-                        self.out.extend_from_slice(&[BLANK, class, GAP]);
-                        self.literals = true;
-                    }
-                    None => self.keep(bytes),
+                match self.class(at, piece)? {
+                    Some(class) => self.out.extend_from_slice(&[BLANK, class, GAP]),
+                    None => self.keep(piece),
                 }
             }
             // U&"..." names something, and UESCAPE may follow it; U&'...' is too rare to be worth a proof.
             Kind::Unicode => return Err(Odd),
         }
-        Ok(())
+        Ok(at + 1)
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+    fn keep(&mut self, piece: Piece) {
+        self.out.extend_from_slice(piece.text(self.text));
         self.out.push(GAP);
+    }
+
+    fn piece(&self, at: usize) -> Piece {
+        self.all.get(at).copied().unwrap_or(Piece::NONE)
+    }
+
+    fn back(&self, at: usize, back: usize) -> Piece {
+        at.checked_sub(back).map_or(Piece::NONE, |at| self.piece(at))
     }
 
     /// The word `back` tokens before, if it is a whole name or keyword.
     fn before(&self, at: usize, back: usize) -> Word {
-        let word = at.checked_sub(back).and_then(|at| self.all.get(at)).map_or(Word::NONE, |(_, word)| *word);
-        if self.is_mark(at, back + 1, b".") { Word::NONE } else { word }
-    }
-
-    fn is_mark(&self, at: usize, back: usize, mark: &[u8]) -> bool {
-        let token = at.checked_sub(back).and_then(|at| self.all.get(at));
-        token.is_some_and(|(token, _)| token.is_mark(self.text, mark))
-    }
-
-    fn kind(&self, at: usize) -> Option<Kind> {
-        self.all.get(at).map(|(token, _)| token.kind)
+        let word = self.back(at, back).word;
+        if word == Word::NONE || self.back(at, back + 1).mark == Mark::Dot { Word::NONE } else { word }
     }
 
     fn word(&mut self, at: usize, word: Word) -> Result<(), Odd> {
+        if !word.has(Word::MOVES_LISTS) {
+            return Ok(());
+        }
         // A part of a longer name, or a label.
-        if self.is_mark(at, 1, b".") || self.before(at, 1).has(Word::AS) {
+        if self.back(at, 1).mark == Mark::Dot || self.before(at, 1).has(Word::AS) {
             return Ok(());
         }
         if word.has(Word::BEGINS_LIST) {
@@ -197,7 +285,7 @@ impl Writer<'_> {
         }
         // SELECT INTO defines a table. INSERT and MERGE may be names too, but not where a statement begins.
         if word.has(Word::INTO) {
-            let begins = at == 1 || self.is_mark(at, 2, b"(");
+            let begins = at == 1 || self.back(at, 2).mark == Mark::Opens;
             if !begins || !self.before(at, 1).has(Word::TAKES_INTO) {
                 return Err(Odd);
             }
@@ -205,11 +293,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn mark(&mut self, at: usize, bytes: &[u8]) -> Result<(), Odd> {
-        match bytes {
-            b"(" => {
-                let named =
-                    matches!(at.checked_sub(1).and_then(|at| self.kind(at)), Some(Kind::Word | Kind::Quoted));
+    fn mark(&mut self, at: usize, mark: Mark) -> Result<(), Odd> {
+        match mark {
+            Mark::Opens => {
+                let named = at > 0 && matches!(self.back(at, 1).kind, Kind::Word | Kind::Quoted);
                 let before = self.before(at, 1);
                 let distinct_on = before.has(Word::ON) && self.before(at, 2).has(Word::DISTINCT);
                 let list = match self.frame.list {
@@ -219,98 +306,149 @@ impl Writer<'_> {
                 };
                 let keep = self.frame.keep || (named && !before.has(Word::OPENS));
                 self.outer.push(self.frame);
-                self.frame = Frame { keep, list, cast: before.has(Word::CAST) };
+                self.frame =
+                    Frame { keep, list, cast: before.has(Word::CAST), position: before.has(Word::POSITION) };
                 Ok(())
             }
-            b")" => {
+            Mark::Closes => {
                 self.frame = self.outer.pop().ok_or(Odd)?;
                 Ok(())
             }
             // A second statement.
-            b";" => Err(Odd),
+            Mark::Semicolon => Err(Odd),
             _ => Ok(()),
         }
     }
 
+    /// If the parenthesis at `at` opens an IN list of two or more literals of one class and nothing else: the class, and
+    /// where it closes.
+    fn alike(&self, at: usize) -> Option<(u8, usize)> {
+        let Frame { keep, list, cast: _, position } = self.frame;
+        let plain = !keep && !position && list == List::No;
+        if !plain || !self.before(at, 1).has(Word::IN) || self.before(at, 2).has(Word::AS) {
+            return None;
+        }
+        let mut alike = None;
+        let mut literal = at + 1;
+        loop {
+            let piece = self.piece(literal);
+            // N'...' is a cast in disguise.
+            let class = self.plain_class(piece).filter(|_| piece.kind != Kind::National)?;
+            if alike.is_some_and(|known| known != class) {
+                return None;
+            }
+            let separator = self.piece(literal + 1);
+            match separator.mark {
+                Mark::Comma => alike = Some(class),
+                // One alone isn't a list.
+                Mark::Closes if alike.is_some() => return Some((class, literal + 1)),
+                _ => return None,
+            }
+            literal += 2;
+        }
+    }
+
+    /// The class of a literal between commas and parentheses.
+    fn plain_class(&self, piece: Piece) -> Option<u8> {
+        match piece.kind {
+            Kind::Digits => integer_class(piece.text(self.text)),
+            Kind::Number => {
+                let bytes = piece.text(self.text);
+                let decimal =
+                    bytes.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+                decimal.then_some(b'n')
+            }
+            Kind::Text => Some(b's'),
+            Kind::National => Some(b'c'),
+            Kind::Bits => Some(b'b'),
+            Kind::Hex => Some(b'x'),
+            Kind::Word | Kind::Quoted | Kind::Unicode | Kind::Param | Kind::Operator | Kind::Mark => None,
+        }
+    }
+
     /// The class that stands for a literal; `None` if the literal must stand for itself.
-    fn class(&self, at: usize, token: Token, bytes: &[u8]) -> Result<Option<u8>, Odd> {
+    fn class(&self, at: usize, piece: Piece) -> Result<Option<u8>, Odd> {
         match self.frame.list {
             List::Inside => return Err(Odd),
-            List::Itself if token.kind == Kind::Digits && self.is_position(at) => return Ok(None),
+            List::Itself if piece.kind == Kind::Digits && self.is_position(at) => return Ok(None),
             List::Itself => return Err(Odd),
             List::No => {}
         }
         if self.frame.keep || !self.cast_is_plain(at) {
             return Ok(None);
         }
-        Ok(match token.kind {
+        Ok(match piece.kind {
             // An array's bound in a type's name, perhaps.
-            Kind::Digits if self.is_mark(at, 1, b"[") => None,
-            Kind::Digits => integer_class(bytes),
-            Kind::Number => {
-                let decimal =
-                    bytes.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
-                decimal.then_some(b'n')
-            }
-            Kind::Text if self.is_plain_string(at) => Some(b's'),
-            Kind::National => Some(b'c'),
-            Kind::Bits => Some(b'b'),
-            Kind::Hex => Some(b'x'),
-            _ => None,
+            Kind::Digits if self.back(at, 1).mark == Mark::Subscript => None,
+            Kind::Text if !self.is_plain_string(at) => None,
+            _ => self.plain_class(piece),
         })
     }
 
     /// Whether an integer in a list is a position: nothing but commas and the list's ends around it.
     fn is_position(&self, at: usize) -> bool {
-        let opens = self.is_mark(at, 1, b",")
-            || self.is_mark(at, 1, b"(")
+        let opens = matches!(self.back(at, 1).mark, Mark::Comma | Mark::Opens)
             || self.before(at, 1).has(Word::BEGINS_LIST);
-        let closes = match self.all.get(at + 1) {
-            None => true,
-            Some((token, word)) => {
-                token.is_mark(self.text, b",")
-                    || token.is_mark(self.text, b")")
-                    || word.has(Word::AFTER_POSITION)
-            }
-        };
+        let next = self.piece(at + 1);
+        let closes = at + 1 >= self.all.len()
+            || matches!(next.mark, Mark::Comma | Mark::Closes)
+            || next.word.has(Word::AFTER_POSITION);
         opens && closes
     }
 
     /// Whether a string can only be a literal of unknown or of a well-known type: not `type 'literal'` of another.
     fn is_plain_string(&self, at: usize) -> bool {
-        match at.checked_sub(1).and_then(|at| self.kind(at)) {
-            None | Some(Kind::Operator) => true,
-            Some(Kind::Mark) => !self.is_mark(at, 1, b")") && !self.is_mark(at, 1, b"]"),
-            Some(Kind::Word) => self.before(at, 1).has(Word::BEFORE_LITERAL),
+        if at == 0 {
+            return true;
+        }
+        let before = self.back(at, 1);
+        match before.kind {
+            Kind::Operator => true,
+            Kind::Mark => !matches!(before.mark, Mark::Closes | Mark::SubscriptEnd),
+            Kind::Word => self.before(at, 1).has(Word::BEFORE_LITERAL),
             _ => false,
         }
     }
 
     /// Whether all casts of the literal at `at` are to well-known types.
     fn cast_is_plain(&self, at: usize) -> bool {
-        let word = |at: usize| self.all.get(at).map_or(Word::NONE, |(_, word)| *word);
-        let mark = |at: usize, mark: &[u8]| {
-            self.all.get(at).is_some_and(|(token, _)| token.is_mark(self.text, mark))
-        };
-        let plain = |at: usize| word(at).has(Word::PLAIN_TYPE) && !mark(at + 1, b".");
+        let plain =
+            |at: usize| self.piece(at).word.has(Word::PLAIN_TYPE) && self.piece(at + 1).mark != Mark::Dot;
         let mut next = at + 1;
-        if self.frame.cast && word(next).has(Word::AS) {
+        if self.frame.cast && self.piece(next).word.has(Word::AS) {
             return plain(next + 1);
         }
-        while mark(next, b"::") {
+        while self.piece(next).mark == Mark::Cast {
             if !plain(next + 1) {
                 return false;
             }
-            next += 2;
-            // Modifiers and the rest of a name of several words.
-            while word(next).has(Word::PLAIN_TYPE)
-                || self.kind(next) == Some(Kind::Digits)
-                || [b"(", b")", b",", b"[", b"]"].iter().any(|m| mark(next, *m))
-            {
-                next += 1;
-            }
+            next = self.after_type(next + 2);
         }
         true
+    }
+
+    /// Passes modifiers, bounds and the rest of a type's name of several words. Only what is closed is passed, so that no
+    /// token is looked at for more than one literal.
+    fn after_type(&self, mut at: usize) -> usize {
+        loop {
+            let close = match self.piece(at) {
+                piece if piece.word.has(Word::PLAIN_TYPE) => {
+                    at += 1;
+                    continue;
+                }
+                Piece { mark: Mark::Opens, .. } => Mark::Closes,
+                Piece { mark: Mark::Subscript, .. } => Mark::SubscriptEnd,
+                _ => return at,
+            };
+            let mut inside = at + 1;
+            while self.piece(inside).kind == Kind::Digits || self.piece(inside).mark == Mark::Comma {
+                inside += 1;
+            }
+            if self.piece(inside).mark != close {
+                return at;
+            }
+            at = inside + 1;
+        }
     }
 }
 

@@ -345,37 +345,50 @@ pub(crate) fn too_dear(text: &[u8], strings: Strings) -> bool {
     reader.is_too_dear()
 }
 
+/// What a byte can be part of, outside quotes.
+static CLASSES: [u8; 256] = classes();
+
+const BLANK: u8 = 1;
+const WORD_START: u8 = 1 << 1;
+const WORD_PART: u8 = 1 << 2;
+const OPERATOR: u8 = 1 << 3;
+
+#[expect(clippy::indexing_slicing, reason = "done while compiling")]
+const fn classes() -> [u8; 256] {
+    let mut all = [0; 256];
+    let mut at = 0;
+    while at < all.len() {
+        let b = at as u8;
+        all[at] = match b {
+            // \v from PostgreSQL 16 on; an error before.
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => BLANK,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => WORD_START | WORD_PART,
+            b'0'..=b'9' | b'$' => WORD_PART,
+            b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/'
+            | b'%' | b'<' | b'>' | b'=' => OPERATOR,
+            _ => 0,
+        };
+        at += 1;
+    }
+    all
+}
+
+fn is(b: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(b)).is_some_and(|classes| classes & class != 0)
+}
+
 fn blank(b: u8) -> bool {
-    // \v from PostgreSQL 16 on; an error before.
-    matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    is(b, BLANK)
 }
 
 fn word_start(b: u8) -> bool {
-    b.is_ascii_alphabetic() || b == b'_' || b >= 0x80
+    is(b, WORD_START)
 }
 
 fn word_part(b: u8) -> bool {
-    word_start(b) || b.is_ascii_digit() || b == b'$'
+    is(b, WORD_PART)
 }
 
 fn operator(b: u8) -> bool {
-    matches!(
-        b,
-        b'~' | b'!'
-            | b'@'
-            | b'#'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-            | b'+'
-            | b'-'
-            | b'*'
-            | b'/'
-            | b'%'
-            | b'<'
-            | b'>'
-            | b'='
-    )
+    is(b, OPERATOR)
 }

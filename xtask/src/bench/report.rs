@@ -33,6 +33,17 @@ pub(crate) fn write(figures: &Figures, effort: Effort, scene: &Scene) -> String 
     out
 }
 
+/// Replaces what stands under a heading, or adds it at the end.
+pub(crate) fn put_section(report: &mut String, heading: &str, section: &str) {
+    let title = format!("## {heading}\n");
+    let begin = report.find(&title).unwrap_or(report.len());
+    let end = report.get(begin + 1..).and_then(|rest| rest.find("\n## ")).map(|at| begin + at + 2);
+    let separator = if begin == 0 || report[..begin].ends_with("\n\n") { "" } else { "\n" };
+    report.replace_range(begin..end.unwrap_or(report.len()), &format!("{separator}{title}\n{section}"));
+    report.truncate(report.trim_end().len());
+    report.push('\n');
+}
+
 fn select(out: &mut String, figures: &Figures, clients: u32) {
     let plural = if clients == 1 { "" } else { "s" };
     let _ = writeln!(out, "## pgbench --select-only, {clients} client{plural}\n");
@@ -129,4 +140,21 @@ fn version(name: &str, argument: &str, word: usize) -> String {
     let output = Command::new(name).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&output).into_owned();
     text.lines().next().and_then(|line| line.split_whitespace().nth(word)).unwrap_or("?").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_and_others_stay() {
+        let mut report = "# R\n\n## a\n\n1\n\n## b\n\n2\n".to_owned();
+        put_section(&mut report, "a", "3\n\n");
+        assert_eq!(report, "# R\n\n## a\n\n3\n\n## b\n\n2\n");
+        put_section(&mut report, "c", "4\n\n");
+        put_section(&mut report, "b", "5\n\n");
+        assert_eq!(report, "# R\n\n## a\n\n3\n\n## b\n\n5\n\n## c\n\n4\n");
+        put_section(&mut report, "c", "6\n\n");
+        assert_eq!(report, "# R\n\n## a\n\n3\n\n## b\n\n5\n\n## c\n\n6\n");
+    }
 }

@@ -4,7 +4,7 @@ use crate::tokens::{Kind, Token};
 
 /// What a word may mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word(u16);
+pub(super) struct Word(u32);
 
 impl Word {
     pub(super) const NONE: Self = Self(0);
@@ -38,6 +38,12 @@ impl Word {
     pub(super) const AS: Self = Self(1 << 13);
     /// CAST
     pub(super) const CAST: Self = Self(1 << 14);
+    /// IN
+    pub(super) const IN: Self = Self(1 << 15);
+    /// POSITION
+    pub(super) const POSITION: Self = Self(1 << 16);
+    /// Any that matters to what comes after it, whatever that is.
+    pub(super) const MOVES_LISTS: Self = Self::BEGINS_LIST.or(Self::ENDS_LIST).or(Self::INTO);
 
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -51,80 +57,162 @@ impl Word {
 /// Longest word that means something here.
 const WORD_BYTES_MAX: usize = 16;
 
+/// Words and what they may mean, in lower case.
+const WORDS: &[(Word, &str)] = &[
+    (Word::BEGINS_QUERY, "delete table update"),
+    (Word::BEGINS_QUERY.or(Word::OPENS), "values"),
+    (Word::BEGINS_QUERY.or(Word::OPENS).or(Word::BEFORE_LITERAL), "select"),
+    (Word::BEGINS_QUERY.or(Word::PLAIN_TYPE), "with"),
+    (Word::BEGINS_QUERY.or(Word::TAKES_INTO), "insert merge"),
+    (Word::OPENS.or(Word::IN), "in"),
+    (Word::OPENS.or(Word::POSITION), "position"),
+    (
+        Word::OPENS,
+        "abs age any array array_agg array_length avg bool_and bool_or btrim cardinality ceil \
+         ceiling char_length character_length coalesce concat concat_ws conflict count cube \
+         date_part date_trunc dense_rank exists extract filter first_value floor generate_series \
+         greatest group is join json_agg jsonb_agg lag last_value lateral lead least left length \
+         lower lpad ltrim make_date materialized max min mod now ntile nullif octet_length \
+         overlay power rank replace right rollup round row row_number rpad rtrim set sets some \
+         split_part sqrt starts_with string_agg strpos substr substring sum to_char to_date \
+         to_number to_timestamp trim trunc unnest upper",
+    ),
+    (
+        Word::OPENS.or(Word::BEFORE_LITERAL),
+        "all and between case else from ilike like not or then when where",
+    ),
+    (Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION), "using"),
+    (Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION).or(Word::ENDS_LIST), "having returning"),
+    (Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION).or(Word::ENDS_LIST).or(Word::ON), "on"),
+    (Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::DISTINCT), "distinct"),
+    (Word::OPENS.or(Word::AFTER_POSITION).or(Word::ENDS_LIST), "except intersect limit offset union"),
+    (Word::OPENS.or(Word::BEGINS_LIST), "by"),
+    (Word::OPENS.or(Word::OVER), "over"),
+    (Word::OPENS.or(Word::AS), "as"),
+    (Word::OPENS.or(Word::CAST), "cast"),
+    (Word::BEFORE_LITERAL, "escape placing symmetric to"),
+    (
+        Word::BEFORE_LITERAL.or(Word::PLAIN_TYPE),
+        "bigint bit bool boolean bpchar bytea char character cidr date decimal double float \
+         float4 float8 inet int int2 int4 int8 integer interval json jsonb macaddr money numeric \
+         precision real smallint text time timestamp timestamptz timetz uuid varchar varying zone",
+    ),
+    (Word::BEFORE_LITERAL.or(Word::AFTER_POSITION), "for"),
+    (Word::PLAIN_TYPE, "without"),
+    (
+        Word::REG_TYPE,
+        "regclass regcollation regconfig regdatabase regdictionary regnamespace regoper \
+         regoperator regproc regprocedure regrole regtype",
+    ),
+    (Word::AFTER_POSITION, "asc desc nulls order"),
+    (Word::AFTER_POSITION.or(Word::BEGINS_LIST), "window"),
+    (Word::AFTER_POSITION.or(Word::ENDS_LIST), "fetch"),
+    (Word::INTO, "into"),
+];
+
+/// Places of the index below: some times as many as there are words, so that few share one.
+const PLACES: usize = 1024;
+
+struct Table {
+    /// Number of the word at each place, 0 for none. Words that share a place are in the next free ones.
+    index: [u8; PLACES],
+    /// As their bytes, the first one lowest.
+    words: [(u128, Word); 256],
+}
+
+static TABLE: Table = table();
+
+#[expect(clippy::indexing_slicing, reason = "done while compiling")]
+const fn table() -> Table {
+    let mut table = Table { index: [0; PLACES], words: [(0, Word::NONE); 256] };
+    let mut number = 1;
+    let mut group = 0;
+    while group < WORDS.len() {
+        let (meaning, words) = WORDS[group];
+        let words = words.as_bytes();
+        let (mut at, mut shift, mut word) = (0, 0, 0_u128);
+        while at <= words.len() {
+            if at == words.len() || words[at] == b' ' {
+                let mut place = place(word);
+                while table.index[place] != 0 {
+                    place = (place + 1) % PLACES;
+                }
+                table.index[place] = number;
+                table.words[number as usize] = (word, meaning);
+                (number, shift, word) = (number + 1, 0, 0);
+            } else {
+                word |= (words[at] as u128) << shift;
+                shift += 8;
+            }
+            at += 1;
+        }
+        group += 1;
+    }
+    table
+}
+
+/// Where to look for a word first.
+const fn place(word: u128) -> usize {
+    let folded = (word as u64) ^ ((word >> 64) as u64);
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+}
+
 /// What the token may mean, if it is a word.
 pub(super) fn word(token: Token, text: &[u8]) -> Word {
-    let bytes = match token.kind {
-        Kind::Word => token.text(text),
+    match token.kind {
+        Kind::Word => meaning(token.text(text)),
         // Only a type can hide in quotes.
         Kind::Quoted => {
             let inner =
                 token.text(text).get(1..).and_then(<[u8]>::split_last).map_or(&[][..], |(_, inner)| inner);
-            return if meaning(inner).has(Word::REG_TYPE) { Word::REG_TYPE } else { Word::NONE };
+            if meaning(inner).has(Word::REG_TYPE) { Word::REG_TYPE } else { Word::NONE }
         }
-        _ => return Word::NONE,
-    };
-    let mut lower = [0_u8; WORD_BYTES_MAX];
-    let Some(lower) = lower.get_mut(..bytes.len()) else { return Word::NONE };
-    lower.copy_from_slice(bytes);
-    lower.make_ascii_lowercase();
-    meaning(lower)
+        _ => Word::NONE,
+    }
 }
 
-fn meaning(word: &[u8]) -> Word {
-    match word {
-        b"delete" | b"table" | b"update" => Word::BEGINS_QUERY,
-        b"values" => Word::BEGINS_QUERY.or(Word::OPENS),
-        b"select" => Word::BEGINS_QUERY.or(Word::OPENS).or(Word::BEFORE_LITERAL),
-        b"with" => Word::BEGINS_QUERY.or(Word::PLAIN_TYPE),
-        b"insert" | b"merge" => Word::BEGINS_QUERY.or(Word::TAKES_INTO),
-        b"abs" | b"age" | b"any" | b"array" | b"array_agg" | b"array_length" | b"avg" | b"bool_and"
-        | b"bool_or" | b"btrim" | b"cardinality" | b"ceil" | b"ceiling" | b"char_length"
-        | b"character_length" | b"coalesce" | b"concat" | b"concat_ws" | b"conflict" | b"count" | b"cube"
-        | b"date_part" | b"date_trunc" | b"dense_rank" | b"exists" | b"extract" | b"filter"
-        | b"first_value" | b"floor" | b"generate_series" | b"greatest" | b"group" | b"in" | b"is"
-        | b"join" | b"json_agg" | b"jsonb_agg" | b"lag" | b"last_value" | b"lateral" | b"lead" | b"least"
-        | b"left" | b"length" | b"lower" | b"lpad" | b"ltrim" | b"make_date" | b"materialized" | b"max"
-        | b"min" | b"mod" | b"now" | b"ntile" | b"nullif" | b"octet_length" | b"overlay" | b"position"
-        | b"power" | b"rank" | b"replace" | b"right" | b"rollup" | b"round" | b"row" | b"row_number"
-        | b"rpad" | b"rtrim" | b"set" | b"sets" | b"some" | b"split_part" | b"sqrt" | b"starts_with"
-        | b"string_agg" | b"strpos" | b"substr" | b"substring" | b"sum" | b"to_char" | b"to_date"
-        | b"to_number" | b"to_timestamp" | b"trim" | b"trunc" | b"unnest" | b"upper" => Word::OPENS,
-        b"all" | b"and" | b"between" | b"case" | b"else" | b"from" | b"ilike" | b"like" | b"not" | b"or"
-        | b"then" | b"when" | b"where" => Word::OPENS.or(Word::BEFORE_LITERAL),
-        b"using" => Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION),
-        b"having" | b"returning" => {
-            Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION).or(Word::ENDS_LIST)
+fn meaning(bytes: &[u8]) -> Word {
+    let mut lower = [0_u8; WORD_BYTES_MAX];
+    let Some(begin) = lower.get_mut(..bytes.len()) else { return Word::NONE };
+    begin.copy_from_slice(bytes);
+    lower.make_ascii_lowercase();
+    // to_regclass and its kin
+    if lower.starts_with(b"to_reg") {
+        return Word::REG_TYPE;
+    }
+    let word = u128::from_le_bytes(lower);
+    let mut at = place(word);
+    // There is a free place: the index is never full.
+    while let Some(number) = TABLE.index.get(at)
+        && *number != 0
+    {
+        match TABLE.words.get(usize::from(*number)) {
+            Some((known, meaning)) if *known == word => return *meaning,
+            _ => at = (at + 1) % PLACES,
         }
-        b"on" => {
-            Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::AFTER_POSITION).or(Word::ENDS_LIST).or(Word::ON)
+    }
+    Word::NONE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_means_what_its_line_says_and_stands_there_once() {
+        let mut seen = std::collections::HashSet::new();
+        for (meaning_listed, words) in WORDS {
+            for word in words.split(' ') {
+                assert!(word.len() <= WORD_BYTES_MAX && seen.insert(word), "{word}");
+                assert!(meaning(word.as_bytes()) == *meaning_listed, "{word}");
+                assert!(meaning(word.to_ascii_uppercase().as_bytes()) == *meaning_listed, "{word}");
+                for other in [format!("{word}x"), format!("x{word}")] {
+                    let known = seen.contains(other.as_str())
+                        || WORDS.iter().any(|(_, all)| all.split(' ').any(|w| w == other));
+                    assert!(known || meaning(other.as_bytes()) == Word::NONE, "{other}");
+                }
+            }
         }
-        b"distinct" => Word::OPENS.or(Word::BEFORE_LITERAL).or(Word::DISTINCT),
-        b"except" | b"intersect" | b"limit" | b"offset" | b"union" => {
-            Word::OPENS.or(Word::AFTER_POSITION).or(Word::ENDS_LIST)
-        }
-        b"by" => Word::OPENS.or(Word::BEGINS_LIST),
-        b"over" => Word::OPENS.or(Word::OVER),
-        b"as" => Word::OPENS.or(Word::AS),
-        b"cast" => Word::OPENS.or(Word::CAST),
-        b"escape" | b"placing" | b"symmetric" | b"to" => Word::BEFORE_LITERAL,
-        b"bigint" | b"bit" | b"bool" | b"boolean" | b"bpchar" | b"bytea" | b"char" | b"character"
-        | b"cidr" | b"date" | b"decimal" | b"double" | b"float" | b"float4" | b"float8" | b"inet"
-        | b"int" | b"int2" | b"int4" | b"int8" | b"integer" | b"interval" | b"json" | b"jsonb"
-        | b"macaddr" | b"money" | b"numeric" | b"precision" | b"real" | b"smallint" | b"text" | b"time"
-        | b"timestamp" | b"timestamptz" | b"timetz" | b"uuid" | b"varchar" | b"varying" | b"zone" => {
-            Word::BEFORE_LITERAL.or(Word::PLAIN_TYPE)
-        }
-        b"for" => Word::BEFORE_LITERAL.or(Word::AFTER_POSITION),
-        b"without" => Word::PLAIN_TYPE,
-        b"regclass" | b"regcollation" | b"regconfig" | b"regdatabase" | b"regdictionary"
-        | b"regnamespace" | b"regoper" | b"regoperator" | b"regproc" | b"regprocedure" | b"regrole"
-        | b"regtype" => Word::REG_TYPE,
-        b"asc" | b"desc" | b"nulls" | b"order" => Word::AFTER_POSITION,
-        b"window" => Word::AFTER_POSITION.or(Word::BEGINS_LIST),
-        b"fetch" => Word::AFTER_POSITION.or(Word::ENDS_LIST),
-        b"into" => Word::INTO,
-        // to_regclass and its kin
-        word if word.starts_with(b"to_reg") => Word::REG_TYPE,
-        _ => Word::NONE,
+        assert!(meaning(b"to_regclass") == Word::REG_TYPE && meaning(b"") == Word::NONE);
     }
 }

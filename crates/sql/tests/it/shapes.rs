@@ -4,14 +4,56 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use sql::Strings;
-use sql::shape::{Shape, exact, key};
+use sql::shape::{Form, Shape, Shaper, exact};
 
-fn of(text: &str) -> Shape {
+/// A shape on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Of {
+    blanked: bool,
+    key: (Form, Strings, Vec<u8>),
+}
+
+fn owned(shape: Shape<'_>) -> Of {
+    let Shape { form, strings, bytes } = shape;
+    Of { blanked: form == Form::Blanked, key: (form, strings, bytes.to_vec()) }
+}
+
+fn key(text: &[u8], strings: Strings) -> Of {
+    owned(Shaper::default().shape(text, strings))
+}
+
+fn of(text: &str) -> Of {
     key(text.as_bytes(), Strings::Standard)
 }
 
-/// The raw tree without positions, and with the types of constants in place of their values.
+/// The raw tree without positions, with the types of constants in place of their values, and with IN lists of two or more
+/// constants of one type cut to two.
 fn tree(text: &str) -> Option<String> {
+    typed(text).map(|tree| cut_lists(&tree))
+}
+
+fn cut_lists(tree: &str) -> String {
+    const LIST: &str = "rexpr: Some(Node { node: Some(List(List { items: [";
+    const CONSTANT: &str = "Node { node: Some(AConst(";
+    let mut out = String::new();
+    let mut rest = tree;
+    while let Some(at) = rest.find(LIST) {
+        let (before, list) = rest.split_at(at + LIST.len());
+        out.push_str(before);
+        rest = list;
+        let (items, _) = list.split_once(']').unwrap();
+        let all: Vec<&str> = items.split(", Node {").collect();
+        let first = items.starts_with(CONSTANT).then(|| all[0].trim_start_matches("Node {"));
+        if all.len() > 1 && first.is_some_and(|first| all[1..].iter().all(|item| *item == first)) {
+            out.push_str(all[0]);
+            out.push_str(", and more of it");
+            rest = &list[items.len()..];
+        }
+    }
+    out + rest
+}
+
+fn typed(text: &str) -> Option<String> {
     let parsed = pg_query::parse(text, 0).ok()?;
     let debug = format!("{:?}", parsed.protobuf.stmts);
     let mut out = String::new();
@@ -74,7 +116,7 @@ fn is_position(before: &str) -> bool {
 }
 
 fn same(texts: &[&str]) {
-    let shapes: Vec<Shape> = texts.iter().map(|text| of(text)).collect();
+    let shapes: Vec<Of> = texts.iter().map(|text| of(text)).collect();
     for (text, shape) in texts.iter().zip(&shapes) {
         assert!(shape.blanked, "not blanked: {text}");
         assert_eq!(shape.key, shapes[0].key, "{text} is not {}", texts[0]);
@@ -93,7 +135,7 @@ fn different(texts: &[&str]) {
 
 fn opaque(texts: &[&str]) {
     for text in texts {
-        assert_eq!(of(text), exact(text.as_bytes(), Strings::Standard), "{text}");
+        assert_eq!(of(text), owned(exact(text.as_bytes(), Strings::Standard)), "{text}");
     }
 }
 
@@ -145,6 +187,84 @@ fn plain_literals_do_not_matter() {
 }
 
 #[test]
+fn the_length_of_a_list_of_alike_literals_does_not_matter() {
+    let list = |item: &str, count: usize| vec![item; count].join(", ");
+    for item in ["1", "'a'", "1.5", "3000000000", "B'1'", "X'F'", "E'\\n'", "$$q$$"] {
+        let long = list(item, 1000);
+        same(&[
+            &format!("SELECT a FROM t WHERE b IN ({item}, {item}) AND c = 1"),
+            &format!("SELECT a FROM t WHERE b IN ({item}, {item}, {item}) AND c = 2"),
+            &format!("SELECT a FROM t WHERE b IN ({long}) AND c = 3"),
+        ]);
+        different(&[
+            &format!("SELECT a FROM t WHERE b IN ({item})"),
+            &format!("SELECT a FROM t WHERE b IN ({item}, {item})"),
+            &format!("SELECT a FROM t WHERE b IN ({item}, {item}, NULL)"),
+            &format!("SELECT a FROM t WHERE b IN ({item}, {item}, a)"),
+            &format!("SELECT a FROM t WHERE b NOT IN ({item}, {item})"),
+        ]);
+    }
+    same(&["DELETE FROM t WHERE a NOT IN (1, 2)", "DELETE FROM t WHERE a NOT IN (1, 2, 3)"]);
+    same(&["SELECT (a IN (1, 2))::text", "SELECT (a IN (1, 2, 3))::text"]);
+    different(&["SELECT a IN (N'a', N'b')", "SELECT a IN (N'a', N'b', N'c')"]);
+    // Literals of several types have a common type that may depend on them all.
+    different(&[
+        "SELECT a IN (1, 2, 1.5)",
+        "SELECT a IN (1, 1.5)",
+        "SELECT a IN (1.5, 1)",
+        "SELECT a IN (1, '1')",
+    ]);
+    different(&[
+        "SELECT a IN (1, 2)",
+        "SELECT a IN (1, -2)",
+        "SELECT a IN (1, 2::int8)",
+        "SELECT a IN (1, (2))",
+    ]);
+    different(&["SELECT a IN ((1, 2), (3, 4))", "SELECT a IN ((1, 2), (3, 4), (5, 6))"]);
+    // Other lists in parentheses have a length that matters.
+    different(&["SELECT (1, 2)", "SELECT (1, 2, 3)", "SELECT ROW(1, 2)", "SELECT ROW(1, 2, 3)"]);
+    different(&["VALUES (1, 2)", "VALUES (1, 2, 3)", "VALUES (1, 2), (1, 2)"]);
+    different(&["SELECT concat('a', 'b')", "SELECT concat('a', 'b', 'c')"]);
+    different(&["SELECT position('a' IN ('b', 'c'))", "SELECT position('a' IN ('b', 'c', 'd'))"]);
+    different(&[
+        "SELECT \"in\"(1, 2)",
+        "SELECT \"in\"(1, 2, 3)",
+        "SELECT t.in (1, 2)",
+        "SELECT t.in (1, 2, 3)",
+    ]);
+    different(&["SELECT f(a IN ('b', 'c'))", "SELECT f(a IN ('b', 'd'))", "SELECT f(a IN ('b', 'c', 'd'))"]);
+    // Positions and their like stay what they are.
+    opaque(&["SELECT a FROM t ORDER BY a IN (1, 2)", "SELECT a FROM t GROUP BY b IN (1, 2, 3)"]);
+    // At the edges of types the sign decides.
+    different(&[
+        "SELECT a IN (2147483648, 1)",
+        "SELECT a IN (2147483648, 1, 1)",
+        "SELECT a IN (1, 2147483648)",
+    ]);
+}
+
+/// Each literal is looked at once, whatever is cast to what.
+#[test]
+fn casts_and_lists_take_time_that_grows_with_their_length() {
+    for piece in [
+        "1::int,",
+        "1::int[1],",
+        "'x'::numeric(1,1)::text,",
+        "1::int(1,",
+        "a IN (1,2) AND ",
+        "a IN (1,",
+        "((1,",
+    ] {
+        let text = format!("SELECT {} 1", piece.repeat((1 << 20) / piece.len()));
+        let began = std::time::Instant::now();
+        key(text.as_bytes(), Strings::Standard);
+        // Tens of milliseconds; minutes where each literal looks at all that follow.
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(10), "{piece}: {took:?}");
+    }
+}
+
+#[test]
 fn structure_matters() {
     different(&[
         "SELECT a",
@@ -170,7 +290,6 @@ fn structure_matters() {
     ]);
     different(&["SELECT $1", "SELECT $2"]);
     different(&["SELECT a <= b", "SELECT a < = b", "SELECT a <=- b", "SELECT a < b"]);
-    different(&["SELECT a IN (1)", "SELECT a IN (1, 2)", "SELECT a IN (1, 2, 3)"]);
     different(&["SELECT 1 -- '\n, 2", "SELECT 1 -- ', 2"]);
     different(&["SELECT e 'x'", "SELECT e'x'"]);
     different(&["SELECT a.b", "SELECT a, b", "SELECT a b"]);
@@ -305,12 +424,12 @@ fn a_backslash_means_what_the_setting_says() {
 fn exact_and_blanked_keys_never_meet() {
     for text in ["SELECT a", "SELECT 1", "SELECT \u{2}s"] {
         let shape = of(text);
-        assert_eq!(shape.blanked, shape.key != exact(text.as_bytes(), Strings::Standard).key, "{text}");
+        let exact = exact(text.as_bytes(), Strings::Standard);
+        assert_eq!(shape.blanked, shape.key != owned(exact).key, "{text}");
     }
     // What a blanked text looks like inside, given as a text.
-    assert_ne!(of("SELECT 1").key, exact(b"SELECT \x024 ", Strings::Standard).key);
-    assert!(!of("SELECT 1").blanked || of("SELECT 1").has_literals);
-    assert!(!of("SELECT a").has_literals);
+    assert_eq!(of("SELECT 1").key.2, b"SELECT \x024 ");
+    assert_ne!(of("SELECT 1").key, owned(exact(b"SELECT \x024 ", Strings::Standard)).key);
 }
 
 /// Queries whose every literal is tried with other values.
@@ -413,6 +532,19 @@ proptest! {
         }
     }
 
+    /// Lists of any length and mixture, wherever a list can stand.
+    #[test]
+    fn one_key_means_one_tree_for_lists(
+        place in prop::sample::select(LISTS),
+        first in list(),
+        second in list(),
+    ) {
+        let [before, after] = [first, second].map(|list| place.replace("...", &list));
+        if of(&before).key == of(&after).key {
+            prop_assert_eq!(tree(&before), tree(&after), "{}\n{}", before, after);
+        }
+    }
+
     /// Texts of one key and arbitrary tokens have one tree, or both none.
     #[test]
     fn one_key_means_one_tree_for_any_tokens(words in prop::collection::vec(word(), 1..8), spaces in any::<u64>()) {
@@ -428,11 +560,79 @@ proptest! {
     }
 }
 
+/// Where a list can stand; `...` is the list.
+const LISTS: &[&str] = &[
+    "SELECT a FROM t WHERE b IN (...)",
+    "SELECT a FROM t WHERE b NOT IN (...) AND c IN (1, 2, 3)",
+    "SELECT a FROM t WHERE (b, c) IN (...)",
+    "SELECT a FROM t WHERE (b, c) IN ((...), (...))",
+    "SELECT 1 IN (...), (a IN (...))::int, CASE WHEN a IN (...) THEN 1 END FROM t",
+    "SELECT f(a IN (...)), lower(b IN (...)), position(a IN (...)), position((a IN (...)) IN 'x') FROM t",
+    "SELECT a FROM t ORDER BY b IN (...) LIMIT 1",
+    "SELECT a FROM t WHERE b IN (...) ORDER BY 1",
+    "SELECT count(*) FILTER (WHERE a IN (...)) OVER (PARTITION BY b IN (...)) FROM t",
+    "SELECT CAST(a IN (...) AS text), a = ANY (ARRAY[...]), ROW(...), (...) FROM t",
+    "SELECT a in (...), \"in\"(...), t.in, a AS in FROM t",
+    "INSERT INTO t VALUES (...), (...) ON CONFLICT (a) DO UPDATE SET b = 1 WHERE t.a IN (...)",
+    "MERGE INTO t USING u ON t.a IN (...) WHEN MATCHED AND u.b IN (...) THEN DELETE",
+    "VALUES (...), (...)",
+];
+
+fn list() -> impl Strategy<Value = String> {
+    let alike = (other_literal(), 1..5_usize).prop_map(|(one, count)| vec![one; count]);
+    let mixed = prop::collection::vec(other_literal(), 1..4);
+    prop_oneof![3 => alike, 1 => mixed].prop_map(|all| all.join(", "))
+}
+
 fn word() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "a", "e", "b", "x", "n", "u", "'s'", "1", "1.5", ".5", "5.", "-", "+", "<", "=", ">", "::", ":", ".",
-        ",", "(", ")", "[", "]", "$1", "$$q$$", "\"Q\"", "FROM", "ORDER", "BY", "/*c*/", "--c\n", "int", "|",
-        "!", "@", "&", "*", "0x1", "é", "E'x'",
+        "a",
+        "e",
+        "b",
+        "x",
+        "n",
+        "u",
+        "'s'",
+        "1",
+        "1.5",
+        ".5",
+        "5.",
+        "-",
+        "+",
+        "<",
+        "=",
+        ">",
+        "::",
+        ":",
+        ".",
+        ",",
+        "(",
+        ")",
+        "[",
+        "]",
+        "$1",
+        "$$q$$",
+        "\"Q\"",
+        "FROM",
+        "ORDER",
+        "BY",
+        "/*c*/",
+        "--c\n",
+        "int",
+        "|",
+        "!",
+        "@",
+        "&",
+        "*",
+        "0x1",
+        "é",
+        "E'x'",
+        "IN",
+        "(1,1)",
+        "(1,1,1)",
+        "('s','s')",
+        "AS",
+        "position(",
     ])
     .prop_map(str::to_owned)
 }

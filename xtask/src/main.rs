@@ -12,6 +12,7 @@
 )]
 
 mod bench;
+mod functions;
 mod relay;
 
 use std::env;
@@ -22,10 +23,22 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bench"] => bench::run(),
         ["bench", "shape"] => bench::run_shape(),
+        ["functions", "--check", ref addresses @ ..] => {
+            if !functions::run(&functions::Errand::Check, addresses) {
+                return ExitCode::FAILURE;
+            }
+        }
+        ["functions", "--update", ref addresses @ ..] => {
+            functions::run(&functions::Errand::Update, addresses);
+        }
         ["relay", listen, upstream] => relay::run(listen, upstream),
         _ => {
             eprintln!("usage: cargo xtask bench          compare, and write docs/benchmarks.md");
             eprintln!("       cargo xtask bench shape    only what a known shape costs; writes its section");
+            eprintln!("       cargo xtask functions --check|--update [ADDRESS..]");
+            eprintln!(
+                "                                   compare the reviewed functions with servers, and with those at the addresses"
+            );
             eprintln!("       cargo xtask relay FROM TO   copy bytes between two addresses (bench uses it)");
             return ExitCode::from(2);
         }

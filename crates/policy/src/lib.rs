@@ -30,7 +30,7 @@ pub use bundle::Bundle;
 pub use cases::{Analysis, Failure, SqlTest, run_sql_tests};
 pub use decide::decide;
 pub use decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
-pub use functions::FunctionClass;
+pub use functions::{Declared, FunctionClass, Language};
 pub use load::load;
 pub use manifest::{ApproverGroup, Recording};
 pub use problem::{LoadError, Problem};

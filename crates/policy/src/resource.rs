@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use model::{Oid, QualifiedName};
+use model::QualifiedName;
 use serde::{Serialize, Serializer};
 
-use crate::functions::FunctionClass;
+use crate::functions::{Declared, FunctionClass, Language};
 use crate::{catalog, functions, path};
 
 /// The type of a [`Resource`], as rules name it.
@@ -296,21 +296,36 @@ pub enum FunctionSecurity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FunctionFacts {
     builtin: bool,
+    language: Language,
     volatility: Volatility,
     security: FunctionSecurity,
-    // INVARIANT: never `Harmless` for a function that did not come with the server.
+    // INVARIANT: never `Harmless` or `Names` for a function that did not come with the server.
     class: FunctionClass,
+    reason: &'static str,
 }
 
 impl FunctionFacts {
     /// States the facts about a function; its class is looked up in [`functions`](crate::functions).
-    ///
-    /// A function is built in if its OID was given out by initdb *and* it is in `pg_catalog` or `information_schema`.
-    pub fn new(name: &QualifiedName, oid: Oid, volatility: Volatility, security: FunctionSecurity) -> Self {
-        let builtin = oid.is_builtin() && matches!(name.schema.as_str(), "pg_catalog" | "information_schema");
-        let class =
-            if builtin { functions::classify(name, volatility) } else { functions::classify_foreign(name) };
-        Self { builtin, volatility, security, class }
+    pub fn new(function: &Declared<'_>) -> Self {
+        let (class, reason) = functions::classify(function);
+        Self {
+            builtin: function.is_builtin(),
+            language: function.language,
+            volatility: function.volatility,
+            security: function.security,
+            class,
+            reason,
+        }
+    }
+
+    /// Returns why it is in its class.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Returns whether what it touches is decided only while it runs: it is in a procedural language, or runs text.
+    pub const fn dynamic(&self) -> bool {
+        matches!(self.language, Language::Procedural) || matches!(self.class, FunctionClass::RunsText)
     }
 
     /// Returns whether it came with the server.
@@ -349,15 +364,18 @@ impl RelationFacts {
 }
 
 impl FunctionFacts {
-    /// Takes the stricter of two overloads; classes go by name, so they differ only in being harmless or not.
+    /// Takes the stricter of two overloads: rules know them by one name.
     pub(crate) fn stricter(&self, other: &Self) -> Self {
         let definer =
             self.security == FunctionSecurity::Definer || other.security == FunctionSecurity::Definer;
+        let more = if other.class > self.class { other } else { self };
         Self {
             builtin: self.builtin && other.builtin,
+            language: if other.language == Language::Procedural { other.language } else { self.language },
             volatility: self.volatility.max(other.volatility),
             security: if definer { FunctionSecurity::Definer } else { FunctionSecurity::Invoker },
-            class: self.class.max(other.class),
+            class: more.class,
+            reason: more.reason,
         }
     }
 }

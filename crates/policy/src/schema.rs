@@ -20,6 +20,7 @@ pub(crate) const RESOURCE_ATTRIBUTES: &[&str] = &[
     "builtin",
     "volatility",
     "security_definer",
+    "dynamic",
     "class",
 ];
 /// Attributes of `context`.
@@ -78,7 +79,9 @@ entity Function in [Schema] = {
     // immutable, stable, volatile
     volatility: String,
     security_definer: Bool,
-    // harmless, changes, reveals, runs_text, unknown
+    // it can build statements while it runs: in a procedural language, or given text to run
+    dynamic: Bool,
+    // harmless, names, internal, changes, reveals, server, runs_text, unknown
     class: String,
 };
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use model::{Oid, QualifiedName};
+use policy::Language;
 
 /// A column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,10 @@ pub struct Function {
     pub volatility: u8,
     /// `pg_proc.prosecdef`.
     pub security_definer: bool,
+    /// What it is written in.
+    pub language: Language,
+    /// `pg_type.typname` of each argument, joined by commas; of functions that came with the server.
+    pub arguments: Box<str>,
 }
 
 /// A snapshot of one database's catalog. Shared by its sessions, never changed in place.
@@ -103,8 +108,13 @@ impl Catalog {
     /// Lists functions. The filter is a condition on `p` (pg_proc).
     pub fn functions_query(filter: &str) -> String {
         format!(
-            "SELECT p.oid, n.nspname, p.proname, p.provolatile::pg_catalog.text, p.prosecdef \
+            "SELECT p.oid, n.nspname, p.proname, p.provolatile::pg_catalog.text, p.prosecdef, l.lanname, \
+             CASE WHEN p.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid THEN \
+             (SELECT pg_catalog.string_agg(t.typname::pg_catalog.text, ',' ORDER BY a.n) \
+             FROM ROWS FROM (pg_catalog.unnest(p.proargtypes::pg_catalog.oid[])) WITH ORDINALITY a(t, n) \
+             JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.t) END \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace \
+             JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
              WHERE {filter}"
         )
     }
@@ -171,13 +181,17 @@ impl Catalog {
     /// [`CatalogError`]: the server's fault; the rows have another shape.
     pub fn add_functions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
         for row in rows {
-            let [oid, schema, name, volatility, security_definer] = row.as_slice() else {
-                return Err(CatalogError("a function's row has not five values"));
+            let [oid, schema, name, volatility, security_definer, language, arguments] = row.as_slice()
+            else {
+                return Err(CatalogError("a function's row has not seven values"));
             };
             let function = Function {
                 name: QualifiedName { schema: text(schema)?, name: text(name)? },
                 volatility: *text(volatility)?.as_bytes().first().ok_or(CatalogError("empty provolatile"))?,
                 security_definer: text(security_definer)? == "t",
+                language: Language::from_lanname(&text(language)?),
+                // None for no arguments.
+                arguments: if arguments.is_some() { text(arguments)?.into() } else { Box::default() },
             };
             self.functions.insert(Oid(number(oid)?), Arc::new(function));
         }

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::{Case, Expectation, Place, Setting, Subject};
 use crate::action::Action;
+use crate::functions::{Declared, Language};
 use crate::manifest::Manifest;
 use crate::path;
 use crate::problem::{Problem, Source};
@@ -403,6 +404,13 @@ impl<'s> Draft<'_, '_, 's> {
         let security = if definer { FunctionSecurity::Definer } else { FunctionSecurity::Invoker };
         let builtin = self.flag(entries, "builtin", name.schema == "pg_catalog");
         let oid = if builtin { Oid(1) } else { Oid::FIRST_NORMAL };
-        FunctionFacts::new(name, oid, volatility.unwrap_or(Volatility::Volatile), security)
+        FunctionFacts::new(&Declared {
+            name,
+            oid,
+            arguments: None,
+            language: if builtin { Language::Internal } else { Language::Procedural },
+            volatility: volatility.unwrap_or(Volatility::Volatile),
+            security,
+        })
     }
 }

@@ -132,6 +132,7 @@ impl Builder<'_> {
                     ("builtin", RestrictedExpression::new_bool(facts.builtin())),
                     ("volatility", string(facts.volatility().as_str())),
                     ("security_definer", RestrictedExpression::new_bool(definer)),
+                    ("dynamic", RestrictedExpression::new_bool(facts.dynamic())),
                     ("class", string(facts.class().as_str())),
                 ]);
                 self.put("Function", path, attributes, Some(schema)).map(drop)

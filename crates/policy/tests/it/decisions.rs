@@ -431,10 +431,13 @@ fn whoever_is_known_sees_the_catalog_s_names_and_not_its_data() {
 #[test]
 fn overloads_and_strangers_take_the_stricter_facts() {
     let rules = r#"@id("r") permit (principal, action == Action::"select", resource);"#;
-    let harmless = function("pg_catalog.new_in_19", Volatility::Immutable);
-    let not = function("pg_catalog.new_in_19", Volatility::Volatile);
+    let harmless = overload("ts_rewrite", Some("tsquery,tsquery,tsquery"), Volatility::Immutable);
+    let not = overload("ts_rewrite", Some("tsquery,text"), Volatility::Volatile);
     check("", rules, std::slice::from_ref(&harmless), "allow: allow by [gatepost:functions]");
     check("", rules, &[harmless, not], "deny: deny by []; deny by []");
+    // a newer server's, and one that is not declared as the one that was read
+    check("", rules, &[function("pg_catalog.new_in_19", Volatility::Immutable)], "deny: deny by []");
+    check("", rules, &[overload("lower", Some("text"), Volatility::Volatile)], "deny: deny by []");
     // somebody's own function of the same name as a harmless one
     check("", rules, &[function("public.lower", Volatility::Immutable)], "deny: deny by []");
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use model::{Identity, Method, Oid, QualifiedName};
 use policy::{
-    Action, Bundle, Context, Decision, FunctionFacts, FunctionSecurity, LoadError, Persistence,
-    RelationFacts, RelationKind, Request, Resource, SessionFacts, StatementFacts, Touch, Volatility,
+    Action, Bundle, Context, Decision, Declared, FunctionFacts, FunctionSecurity, Language, LoadError,
+    Persistence, RelationFacts, RelationKind, Request, Resource, SessionFacts, StatementFacts, Touch,
+    Volatility,
 };
 
 pub(crate) fn shop() -> Bundle {
@@ -130,9 +131,24 @@ pub(crate) fn relation(action: Action, relation: &str) -> Touch {
 
 pub(crate) fn function(path: &str, volatility: Volatility) -> Touch {
     let (schema, function) = path.split_once('.').unwrap();
-    let name = name(schema, function);
-    let oid = if schema == "pg_catalog" { Oid(1) } else { Oid::FIRST_NORMAL };
-    let facts = FunctionFacts::new(&name, oid, volatility, FunctionSecurity::Invoker);
+    declared(name(schema, function), None, volatility)
+}
+
+/// A built-in function with those argument types.
+pub(crate) fn overload(function: &str, arguments: Option<&str>, volatility: Volatility) -> Touch {
+    declared(name("pg_catalog", function), arguments, volatility)
+}
+
+fn declared(name: QualifiedName, arguments: Option<&str>, volatility: Volatility) -> Touch {
+    let oid = if name.schema == "pg_catalog" { Oid(1) } else { Oid::FIRST_NORMAL };
+    let facts = FunctionFacts::new(&Declared {
+        name: &name,
+        oid,
+        arguments,
+        language: Language::Internal,
+        volatility,
+        security: FunctionSecurity::Invoker,
+    });
     Touch { action: Action::Execute, resource: Resource::Function { name, facts } }
 }
 

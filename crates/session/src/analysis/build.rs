@@ -394,11 +394,12 @@ impl Builder<'_> {
 
     /// Adds a touch once; returns where it stands.
     pub(super) fn touch(&mut self, action: Action, (resource, inherits): Inheriting) -> usize {
+        let answers_only = matches!(&resource, Resource::Function { facts, .. } if !facts.class().acts());
         let touch = Touch { action, resource };
         if let Some(at) = self.analysis.touches.iter().position(|known| *known == touch) {
             return at;
         }
-        if !matches!(action, Action::Select | Action::Filter) {
+        if !matches!(action, Action::Select | Action::Filter) && !answers_only {
             self.note_action(action);
         }
         self.analysis.touches.push(touch);
@@ -427,7 +428,7 @@ impl Builder<'_> {
             self.analysis.unsettles = true;
         }
         self.analysis.computes_in_the_open |= !total::is_total(oid, &function.name);
-        self.analysis.tells_elsewhere |= facts.class() != FunctionClass::Harmless;
+        self.analysis.tells_elsewhere |= facts.class().acts();
         if facts.class() != FunctionClass::Harmless {
             self.touch(
                 Action::Execute,

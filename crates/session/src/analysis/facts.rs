@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::Oid;
-use policy::{FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Volatility};
+use policy::{
+    Declared, FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Volatility,
+};
 
 use crate::catalog::{Catalog, Function, Relation};
 
@@ -106,5 +108,12 @@ pub(crate) fn relation_facts(relation: &Relation) -> Option<RelationFacts> {
 pub(crate) fn function_facts(oid: Oid, function: &Function) -> FunctionFacts {
     let security =
         if function.security_definer { FunctionSecurity::Definer } else { FunctionSecurity::Invoker };
-    FunctionFacts::new(&function.name, oid, Volatility::from_provolatile(function.volatility), security)
+    FunctionFacts::new(&Declared {
+        name: &function.name,
+        oid,
+        arguments: Some(&function.arguments),
+        language: function.language,
+        volatility: Volatility::from_provolatile(function.volatility),
+        security,
+    })
 }

@@ -23,7 +23,9 @@ RELATIONS = """SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersist
 a.atttypmod, a.attgenerated::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = 'public' AND c.relkind = 'r' ORDER BY c.oid, a.attnum"""
-FUNCTIONS = """SELECT p.oid, n.nspname, p.proname, p.provolatile::text, p.prosecdef FROM pg_proc p
+FUNCTIONS = """SELECT p.oid, n.nspname, p.proname, p.provolatile::text, p.prosecdef, l.lanname,
+(SELECT string_agg(t.typname::text, ',' ORDER BY a.n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY a(t, n)
+JOIN pg_type t ON t.oid = a.t) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid IN ({}) ORDER BY p.oid"""
 
 

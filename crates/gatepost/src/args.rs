@@ -104,6 +104,7 @@ pub(crate) struct Bundles {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["sql", "batch"])))]
 pub(crate) struct Explain {
     /// The database as clients name it [default: the only one]
     #[arg(long, value_name = "NAME")]
@@ -117,9 +118,15 @@ pub(crate) struct Explain {
     /// A further claim of who asks, as policy sees it; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE")]
     pub(crate) attributes: Vec<String>,
-    /// The statement; "-" reads it from standard input
+    /// The text, of one statement or several; "-" reads it from standard input
     #[arg(long, value_name = "TEXT")]
-    pub(crate) sql: String,
+    pub(crate) sql: Option<String>,
+    /// Many texts: lines of {"id", "sql", "search_path"?}, each answered by a line of JSON; "-" is standard input
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["search_path", "format"])]
+    pub(crate) batch: Option<PathBuf>,
+    /// Where names are looked up, as after SET search_path TO [default: the login's own]
+    #[arg(long, value_name = "SCHEMAS")]
+    pub(crate) search_path: Option<String>,
     /// How the explanation is printed
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub(crate) format: Format,

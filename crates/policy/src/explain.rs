@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::action::Action;
 use crate::bundle::Bundle;
-use crate::decision::{Decision, Help, PartVerdict, RuleRef, Verdict};
+use crate::decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 use crate::manifest::ApproverGroup;
-use crate::request::Request;
+use crate::request::{Request, Touch};
 use crate::resource::ResourceType;
 use model::Mask;
 
@@ -47,7 +47,7 @@ pub struct BundleRef {
 }
 
 /// One touch and what was decided of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportPart {
     /// What is done.
     pub action: Action,
@@ -67,12 +67,12 @@ pub struct ReportPart {
     pub help: Vec<Help>,
 }
 
-/// Puts a decision together with what it was about.
-pub fn report(request: &Request<'_>, decision: &Decision) -> Report {
-    let parts = request.touches.iter().zip(&decision.parts).map(|(touch, part)| ReportPart {
+/// Puts what was decided of a touch together with the touch.
+pub fn report_part(database: &str, touch: &Touch, part: &Part) -> ReportPart {
+    ReportPart {
         action: touch.action,
         resource_type: touch.resource.resource_type(),
-        resource: touch.resource.path(request.database),
+        resource: touch.resource.path(database),
         verdict: part.verdict.as_str(),
         mask: part.verdict.mask().cloned(),
         approvers: match &part.verdict {
@@ -81,7 +81,13 @@ pub fn report(request: &Request<'_>, decision: &Decision) -> Report {
         },
         rules: part.rules.clone(),
         help: part.help.clone(),
-    });
+    }
+}
+
+/// Puts a decision together with what it was about.
+pub fn report(request: &Request<'_>, decision: &Decision) -> Report {
+    let parts = request.touches.iter().zip(&decision.parts);
+    let parts = parts.map(|(touch, part)| report_part(request.database, touch, part));
     Report {
         identity: request.identity.to_string(),
         groups: request.identity.groups.iter().cloned().collect(),

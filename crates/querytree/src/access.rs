@@ -196,6 +196,13 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// Returns the words for the ways of this set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(way, _)| self.contains(*way)).map(|(_, name)| name)
+    }
+}
+
 impl BitOr for Ways {
     type Output = Self;
 

@@ -2,6 +2,8 @@
 //!
 //! Logs in as a session would; executes nothing but catalog queries.
 
+mod explain;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,10 @@ use session::{Catalog, Examined, Examiner, Outbox, Progress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::frame;
 
-use crate::stream::UpstreamStream;
-use crate::upstream::Target;
+pub use explain::Explainer;
+pub use session::{Destination, Line, SCHEMA, Status, Told, Unknown, UnknownCode, search_path};
+
+use crate::upstream::{Target, Upstream};
 use crate::{catalog, connection};
 
 /// To connect and log in.
@@ -21,10 +25,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection for questions.
 pub struct Probe {
-    stream: UpstreamStream,
-    buffer: Vec<u8>,
+    upstream: Upstream,
     catalog: Arc<Catalog>,
-    version_major: u32,
 }
 
 /// Why a probe came to nothing, for the operator.
@@ -53,12 +55,7 @@ impl Probe {
             .await
             .map_err(|failure| failed(failure.reason))?;
         let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
-        Ok(Self {
-            stream: upstream.stream,
-            buffer: upstream.leftover,
-            catalog: Arc::new(catalog),
-            version_major: upstream.version_major,
-        })
+        Ok(Self { upstream, catalog: Arc::new(catalog) })
     }
 
     /// Finds out what one statement touches.
@@ -67,14 +64,25 @@ impl Probe {
     /// - Outer, [`ProbeError`]: operator; the connection.
     /// - Inner: the statement can't be understood; the words that a client would get.
     pub async fn examine(&mut self, sql: &str) -> Result<Result<Examined, session::Refusal>, ProbeError> {
-        let mut examiner = match Examiner::new(sql, self.version_major, self.catalog.clone()) {
-            Ok(examiner) => examiner,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        match Examiner::new(sql, self.upstream.version_major, self.catalog.clone()) {
+            Ok(mut examiner) => self.run(&mut examiner).await,
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Asks what an examiner wants to know, to its end.
+    async fn run(
+        &mut self,
+        examiner: &mut Examiner,
+    ) -> Result<Result<Examined, session::Refusal>, ProbeError> {
+        let mut asked = false;
         let examined = loop {
             let mut out = Outbox::default();
             match examiner.advance(std::time::Instant::now(), &mut out.upstream) {
-                Ok(Progress::Asked) => self.send(&out).await?,
+                Ok(Progress::Asked) => {
+                    asked = true;
+                    self.send(out.upstream.as_slice()).await?;
+                }
                 Ok(Progress::Done(examined)) => break Ok(*examined),
                 Err(refusal) => break Err(refusal),
             }
@@ -82,19 +90,24 @@ impl Probe {
                 break Err(refusal);
             }
         };
+        if !asked {
+            return Ok(examined);
+        }
         // Ends the questions' transaction, or what an error has left.
         let mut sync = Vec::new();
         wire::frontend::encode::sync(&mut sync);
-        self.stream.write_all(&sync).await?;
-        self.stream.flush().await?;
+        self.send(&sync).await?;
         let over = |tag: u8, _: &[u8]| Ok(tag == wire::backend::tag::READY_FOR_QUERY);
         self.answers(over).await?.map(|()| examined).or_else(|refusal| Ok(Err(refusal)))
     }
 
-    async fn send(&mut self, out: &Outbox) -> Result<(), ProbeError> {
-        self.stream.write_all(out.upstream.as_slice()).await?;
-        self.stream.flush().await?;
-        Ok(())
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), ProbeError> {
+        let stream = &mut self.upstream.stream;
+        let sent = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        Ok(tokio::time::timeout(ANSWER_TIMEOUT, sent).await.map_err(|_| ProbeError::TimedOut)??)
     }
 
     /// Hands over messages until `take` says that it has all.
@@ -103,25 +116,26 @@ impl Probe {
         mut take: impl FnMut(u8, &[u8]) -> Result<bool, E>,
     ) -> Result<Result<(), E>, ProbeError> {
         let bytes_max = session::Limits::default().upstream_message_bytes_max;
+        let Upstream { stream, leftover: buffer, .. } = &mut self.upstream;
         loop {
             let mut used = 0;
-            while let Ok(Some(frame)) = frame::next(self.buffer.get(used..).unwrap_or_default(), bytes_max) {
+            while let Ok(Some(frame)) = frame::next(buffer.get(used..).unwrap_or_default(), bytes_max) {
                 let taken = take(frame.tag, frame.body);
                 used += frame.raw.len();
                 match taken {
                     Ok(false) => {}
                     Ok(true) => {
-                        self.buffer.drain(..used);
+                        buffer.drain(..used);
                         return Ok(Ok(()));
                     }
                     Err(error) => {
-                        self.buffer.drain(..used);
+                        buffer.drain(..used);
                         return Ok(Err(error));
                     }
                 }
             }
-            self.buffer.drain(..used);
-            let read = tokio::time::timeout(ANSWER_TIMEOUT, self.stream.read_buf(&mut self.buffer)).await;
+            buffer.drain(..used);
+            let read = tokio::time::timeout(ANSWER_TIMEOUT, stream.read_buf(buffer)).await;
             if read.map_err(|_| ProbeError::TimedOut)?? == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }

@@ -236,8 +236,19 @@ pub(crate) fn load(database: &config::Database, journal: &Journal) -> Result<pol
     }
 }
 
+/// A session's limits as they were configured.
+pub(crate) fn session_limits(limits: &config::Limits) -> Limits {
+    Limits {
+        statement_bytes_max: limits.statement_bytes_max as usize,
+        message_bytes_max: limits.message_bytes_max as usize,
+        statements_max: limits.statements_max as usize,
+        prepared_max: limits.prepared_statements_max as usize,
+        recorded_bytes_max: limits.recorded_bytes_max as usize,
+        ..Limits::default()
+    }
+}
+
 fn settings(config: &config::Config, database: &config::Database, keys: &Keys) -> Settings {
-    let limits = &config.limits;
     Settings {
         name: database.name.clone(),
         enforce: database.enforce,
@@ -246,14 +257,7 @@ fn settings(config: &config::Config, database: &config::Database, keys: &Keys) -
             config::Durability::Written => session::Durability::Written,
             config::Durability::Sync => session::Durability::Sync,
         },
-        limits: Limits {
-            statement_bytes_max: limits.statement_bytes_max as usize,
-            message_bytes_max: limits.message_bytes_max as usize,
-            statements_max: limits.statements_max as usize,
-            prepared_max: limits.prepared_statements_max as usize,
-            recorded_bytes_max: limits.recorded_bytes_max as usize,
-            ..Limits::default()
-        },
+        limits: session_limits(&config.limits),
         mask_keys: MaskKeys {
             default: keys.default.clone(),
             named: keys.named.iter().map(|(name, key)| (name.clone(), key.clone())).collect(),

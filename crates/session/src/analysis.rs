@@ -16,7 +16,8 @@ use sql::{Command, CopyFormat, CopySource, Effect};
 use wire::error::ErrorFields;
 
 pub(crate) use build::{Answers, Built, build, names_query};
-pub(crate) use facts::{Kind, Lookup, Missing};
+pub(crate) use facts::{Kind, Lookup, Missing, function_facts};
+pub(crate) use utility::resolved;
 
 use crate::refuse::Refusal;
 

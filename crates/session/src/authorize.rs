@@ -176,19 +176,25 @@ pub(crate) fn admit(
     }
 }
 
-/// Who asks for what, to be weighed.
+/// Who asks, as policy sees it.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
-    pub(crate) identity: &'a Identity,
-    pub(crate) database: &'a str,
-    pub(crate) session: SessionFacts<'a>,
-    pub(crate) now: SystemTime,
+pub struct Asker<'a> {
+    /// Verified for a session; only supposed for an explanation, which allows nothing.
+    pub identity: &'a Identity,
+    /// The database's configured name.
+    pub database: &'a str,
+    /// Facts about the session.
+    pub session: SessionFacts<'a>,
+    /// The time of the decision.
+    pub now: SystemTime,
 }
 
 /// What the policy says of an analysed statement, whatever is then made of it.
 pub(crate) struct Weighed {
     pub(crate) touches: Vec<Touch>,
     pub(crate) decision: Decision,
+    /// What masked columns need besides.
+    pub(crate) told: Vec<(Touch, Part)>,
     pub(crate) refusal: Option<Refusal>,
     /// One per column of the result, or none at all if no column is masked.
     pub(crate) masks: Vec<Option<Mask>>,
@@ -232,7 +238,7 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
         let why = "a rule gives it results of its own, and it reads masked columns";
         unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
     });
-    Weighed { touches: asked.touches, decision, refusal, masks, masked, tagged_seen }
+    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, tagged_seen }
 }
 
 /// Asks the policy about an analysed statement, for a session.
@@ -246,7 +252,7 @@ pub(crate) fn judge(
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
     let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
-    let Weighed { touches, decision, refusal, masks, masked, tagged_seen } = weigh(&analysis, bundle, asker);
+    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } = weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,

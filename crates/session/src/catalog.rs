@@ -88,7 +88,7 @@ pub type Row = Vec<Option<Vec<u8>>>;
 /// The server answered a catalog query with rows of another shape than asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("the server's answer to a catalog query can't be read: {0}")]
-pub struct CatalogError(&'static str);
+pub struct CatalogError(pub(crate) &'static str);
 
 impl Catalog {
     /// Lists relations with their columns. The filter is a condition on `c` (pg_class).
@@ -238,7 +238,7 @@ impl Catalog {
     }
 }
 
-fn text(value: &Option<Vec<u8>>) -> Result<String, CatalogError> {
+pub(crate) fn text(value: &Option<Vec<u8>>) -> Result<String, CatalogError> {
     let value = value.as_ref().ok_or(CatalogError("an unexpected NULL"))?;
     String::from_utf8(value.clone()).map_err(|_| CatalogError("a name isn't UTF-8"))
 }
@@ -251,6 +251,6 @@ fn oids(value: &Option<Vec<u8>>) -> Result<Box<[Oid]>, CatalogError> {
         .collect()
 }
 
-fn number<N: std::str::FromStr>(value: &Option<Vec<u8>>) -> Result<N, CatalogError> {
+pub(crate) fn number<N: std::str::FromStr>(value: &Option<Vec<u8>>) -> Result<N, CatalogError> {
     text(value)?.parse().map_err(|_| CatalogError("a number can't be read"))
 }

@@ -232,6 +232,16 @@ impl Inquiry {
         Ok(false)
     }
 
+    /// Returns the tree that the server printed for an ask.
+    pub(crate) fn tree(&self, ask: usize) -> Option<&str> {
+        self.answers.tree(ask)
+    }
+
+    /// Returns what the relations that the statement names were resolved to, in the order of its asks.
+    pub(crate) fn resolved_names(&self) -> Result<Vec<Option<Oid>>, Refusal> {
+        analysis::resolved(&self.answers.names)
+    }
+
     /// Keeps what is still missing to be asked next; `false` if that has been tried often enough.
     pub(crate) fn ask_more(&mut self, missing: Missing) -> bool {
         self.answers.routines_asked.extend(missing.1.iter().cloned());

@@ -38,10 +38,13 @@ mod startup;
 mod upstream;
 
 pub use authenticate::Discovery;
-pub use authorize::{Judged, Permit, Read, Write};
+pub use authorize::{Asker, Judged, Permit, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, Function, Relation, Row};
 pub use effect::{Effect, Keep, Outbox};
-pub use examine::{Examined, Examiner, Progress};
+pub use examine::{
+    About, Destination, Examined, Examiner, Line, Lore, Progress, SCHEMA, Status, Step, Text, Told, Unknown,
+    UnknownCode, search_path,
+};
 pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
 };

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod dev;
 mod docs;
+mod explain;
 mod init;
 mod policy;
 mod serve;

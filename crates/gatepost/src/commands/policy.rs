@@ -1,16 +1,13 @@
 //! `gatepost policy`: what a bundle says, whether it is right, and why a statement is allowed or not.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use model::{Identity, Method};
-use policy::{Analysis, Bundle, Context, Request, SessionFacts, StatementFacts};
+use policy::Bundle;
 
 use crate::args;
 use crate::commands::check::{self, Finding};
+use crate::commands::explain;
 use crate::failure::{Failure, Status, chain};
 use crate::output::{Format, Out};
 use crate::settings;
@@ -25,7 +22,7 @@ pub(crate) async fn run(config: Option<&Path>, command: args::Policy) -> Result<
             check::show(&findings, format)
         }
         args::Policy::Test { database, format } => test(config, database.as_deref(), format).await,
-        args::Policy::Explain(explained) => explain(config, explained).await,
+        args::Policy::Explain(explained) => explain::run(config, explained).await,
         args::Policy::Schema { bundles } => schema(config, bundles),
     }
 }
@@ -155,85 +152,4 @@ pub(crate) async fn run_sql_tests(database: &config::Database, bundle: &Bundle, 
         let detail = format!("tests with SQL passed: {}", statements.len());
         findings.push(Finding::good("tests", &*database.name, detail));
     }
-}
-
-async fn explain(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {
-    let args::Explain { database, identity, groups, attributes, sql, format } = explained;
-    let identity = who(identity.as_deref(), groups, &attributes)?;
-    let sql = if sql == "-" { from_standard_input()? } else { sql };
-    let config = settings::load(config)?;
-    let database = settings::database(&config, database.as_deref())?;
-    let bundle = policy::load(&database.policy, &database.name).map_err(|error| Failure::of(&error))?;
-    let asked = server::probe::analyse(database, &bundle, &[&sql]).await;
-    let analysis = match asked.map_err(|error| Failure::of(&error))?.pop() {
-        Some(Ok(analysis)) => analysis,
-        Some(Err(why)) => return Err(Failure::new(format!("the statement would be refused: {why}"))),
-        None => return Err(Failure::new("the database was not asked about the statement")),
-    };
-    let report = decide(&identity, &bundle, &analysis);
-    let mut out = Out::new();
-    match format {
-        Format::Table => out.text(&report.to_string())?,
-        Format::Json => {
-            let array = serde_json::to_string_pretty(&[&report])
-                .map_err(|error| Failure::caused("can't write the explanation", error))?;
-            out.line(&array)?;
-        }
-    }
-    out.flush()?;
-    Ok(Status::Success)
-}
-
-/// Decides as a session would: over TLS from this host, now, with no approval given.
-fn decide(identity: &Identity, bundle: &Bundle, analysis: &Analysis) -> policy::explain::Report {
-    let Analysis { touches, command, has_where, row_locks } = analysis;
-    let request = Request {
-        identity,
-        database: bundle.database(),
-        context: Context {
-            statement: StatementFacts { command, has_where: *has_where, row_locks: *row_locks },
-            session: SessionFacts {
-                application_name: "gatepost",
-                client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                tls: true,
-                method: Method::Token,
-            },
-            now: SystemTime::now(),
-            approved_by: &BTreeSet::new(),
-        },
-        touches,
-    };
-    policy::explain::report(&request, &policy::decide(bundle, &request)).by(bundle)
-}
-
-/// Reads `--as`, `--groups` and `--attribute`.
-fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Result<Identity, Failure> {
-    let (issuer, subject) = match identity {
-        Some(text) => text
-            .split_once(':')
-            .filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty())
-            .ok_or_else(|| Failure::usage(format!("--as \"{text}\" must be like corp:alice")))?,
-        None => ("explain", "anybody"),
-    };
-    let pair = |text: &String| {
-        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .ok_or_else(|| Failure::usage(format!("--attribute \"{text}\" must be like team=sales")))
-    };
-    Ok(Identity {
-        issuer: issuer.to_owned(),
-        subject: subject.to_owned(),
-        name: None,
-        groups: groups.into_iter().filter(|group| !group.is_empty()).collect(),
-        attributes: attributes.iter().map(pair).collect::<Result<BTreeMap<_, _>, _>>()?,
-        token_id: None,
-    })
-}
-
-fn from_standard_input() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::caused("can't read the statement from standard input", error))?;
-    Ok(text)
 }

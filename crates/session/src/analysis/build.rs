@@ -29,6 +29,14 @@ impl Answers {
         self.trees.entry(ask).or_default().push(tree);
     }
 
+    /// Returns the tree of an ask, if there is exactly one.
+    pub(crate) fn tree(&self, ask: usize) -> Option<&str> {
+        match self.trees.get(&ask).map(Vec::as_slice) {
+            Some([tree]) => Some(tree),
+            _ => None,
+        }
+    }
+
     pub(crate) fn too_large(&mut self, ask: usize) {
         self.too_large.insert(ask);
     }

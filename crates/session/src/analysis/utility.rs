@@ -37,6 +37,15 @@ impl Names {
     }
 }
 
+/// Returns what the relations that a statement names were resolved to, in the order of its asks.
+pub(crate) fn resolved(rows: &[Row]) -> Result<Vec<Option<Oid>>, Refusal> {
+    match Names::read(rows) {
+        Ok(names) => Ok(names.oids),
+        Err(Stop::Refused(refusal)) => Err(refusal),
+        Err(Stop::Missing) => Ok(Vec::new()),
+    }
+}
+
 impl Builder<'_> {
     pub(super) fn named(&mut self, ask: &Ask, names: &Names, index: usize) -> Result<(), Stop> {
         let creation = names.creation_schema.as_deref();

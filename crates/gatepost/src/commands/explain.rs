@@ -1,0 +1,91 @@
+//! `gatepost policy explain`: what statements touch, what the policy says of it, and why. Asks the database; executes nothing.
+
+mod batch;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use model::Identity;
+use serde_json::Value;
+use server::probe::{self, Explainer, Line, Told};
+
+use crate::args;
+use crate::failure::{Failure, Status};
+use crate::output::{Format, Out};
+use crate::settings;
+
+pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {
+    let args::Explain { database, identity, groups, attributes, sql, batch, search_path, format } = explained;
+    let identity = who(identity.as_deref(), groups, &attributes)?;
+    let search_path = match &search_path {
+        Some(list) => probe::search_path(list)
+            .map_err(|why| Failure::usage(format!("--search-path: {why}")))?,
+        None => None,
+    };
+    let config = settings::load(config)?;
+    let database = settings::database(&config, database.as_deref())?;
+    let bundle = policy::load(&database.policy, &database.name).map_err(|error| Failure::of(&error))?;
+    let opened = Explainer::open(&config, database, &bundle, &identity).await;
+    let mut explainer = opened.map_err(|error| Failure::of(&error))?;
+    if let Some(file) = batch {
+        return batch::run(&mut explainer, &file).await;
+    }
+    let sql = sql.unwrap_or_default();
+    let sql = if sql == "-" { from_standard_input()? } else { sql };
+    let told = explainer.explain(&sql, search_path.as_deref()).await;
+    let mut out = Out::new();
+    match format {
+        Format::Table => {
+            let about = table::About { identity: &identity, bundle: &bundle };
+            table::print(&mut out, &about, &told)?;
+        }
+        Format::Json => {
+            let line = Line::answer(None, &Value::Null, &told);
+            let json = serde_json::to_string_pretty(&line)
+                .map_err(|error| Failure::caused("can't write the explanation", error))?;
+            out.line(&json)?;
+        }
+    }
+    out.flush()?;
+    Ok(status(&told))
+}
+
+/// A text that nobody could be asked about is a failure; any answer is none.
+fn status(told: &Told) -> Status {
+    let lost = told.unknown.as_ref().is_some_and(|unknown| unknown.code == probe::UnknownCode::Connection);
+    if lost { Status::CheckFailed } else { Status::Success }
+}
+
+/// Reads `--as`, `--groups` and `--attribute`.
+fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Result<Identity, Failure> {
+    let (issuer, subject) = match identity {
+        Some(text) => text
+            .split_once(':')
+            .filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty())
+            .ok_or_else(|| Failure::usage(format!("--as \"{text}\" must be like corp:alice")))?,
+        None => ("explain", "anybody"),
+    };
+    let pair = |text: &String| {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .ok_or_else(|| Failure::usage(format!("--attribute \"{text}\" must be like team=sales")))
+    };
+    Ok(Identity {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        name: None,
+        groups: groups.into_iter().filter(|group| !group.is_empty()).collect(),
+        attributes: attributes.iter().map(pair).collect::<Result<BTreeMap<_, _>, _>>()?,
+        token_id: None,
+    })
+}
+
+fn from_standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::caused("can't read the statement from standard input", error))?;
+    Ok(text)
+}

@@ -109,10 +109,10 @@ pub(crate) struct Explain {
     /// The database as clients name it [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// Who asks; by itself, in no group
-    #[arg(long = "as", value_name = "ISSUER:SUBJECT", required_unless_present = "groups")]
+    /// Who asks; without --groups, in no group [default: explain:anybody, if --groups is given]
+    #[arg(long = "as", value_name = "ISSUER:SUBJECT")]
     pub(crate) identity: Option<String>,
-    /// The groups of who asks, with commas between
+    /// The groups of who asks, with commas between; --as, --groups or both must be given
     #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
     pub(crate) groups: Vec<String>,
     /// A further claim of who asks, as policy sees it; may be repeated

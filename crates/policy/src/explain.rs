@@ -119,27 +119,6 @@ impl Report {
         });
         self
     }
-
-    fn rows(&self) -> Vec<[String; 5]> {
-        let mut rows = vec![["action", "resource", "verdict", "rules", "what would help"].map(str::to_owned)];
-        for part in &self.parts {
-            let mut verdict = part.verdict.to_owned();
-            if let Some(mask) = &part.mask {
-                let with = if part.verdict == "mask" { ": " } else { ", masked: " };
-                verdict = format!("{verdict}{with}{}", mask.kind());
-            }
-            let rules: Vec<&str> = part.rules.iter().map(|rule| rule.id.as_str()).collect();
-            let help: Vec<String> = part.help.iter().map(ToString::to_string).collect();
-            rows.push([
-                part.action.to_string(),
-                format!("{} {}", part.resource_type.as_str().to_lowercase(), part.resource),
-                verdict,
-                rules.join(", "),
-                help.join("; "),
-            ]);
-        }
-        rows
-    }
 }
 
 impl std::fmt::Display for Report {
@@ -155,7 +134,17 @@ impl std::fmt::Display for Report {
             write!(f, ", needs {} of {} ({})", approver.quorum, approver.group, approver.name)?;
         }
         writeln!(f, "\n")?;
-        let rows = self.rows();
+        write!(f, "{}", Parts(&self.parts))
+    }
+}
+
+/// What was decided of each touch as a table, with a line for each rule below.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a>(pub &'a [ReportPart]);
+
+impl std::fmt::Display for Parts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows = rows(self.0);
         let mut widths = [0; 5];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -172,7 +161,7 @@ impl std::fmt::Display for Report {
                 .collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
         }
-        let mut rules: Vec<&Arc<RuleRef>> = self.parts.iter().flat_map(|part| &part.rules).collect();
+        let mut rules: Vec<&Arc<RuleRef>> = self.0.iter().flat_map(|part| &part.rules).collect();
         rules.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         rules.dedup();
         if !rules.is_empty() {
@@ -184,6 +173,27 @@ impl std::fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+fn rows(parts: &[ReportPart]) -> Vec<[String; 5]> {
+    let mut rows = vec![["action", "resource", "verdict", "rules", "what would help"].map(str::to_owned)];
+    for part in parts {
+        let mut verdict = part.verdict.to_owned();
+        if let Some(mask) = &part.mask {
+            let with = if part.verdict == "mask" { ": " } else { ", masked: " };
+            verdict = format!("{verdict}{with}{}", mask.kind());
+        }
+        let rules: Vec<&str> = part.rules.iter().map(|rule| rule.id.as_str()).collect();
+        let help: Vec<String> = part.help.iter().map(ToString::to_string).collect();
+        rows.push([
+            part.action.to_string(),
+            format!("{} {}", part.resource_type.as_str().to_lowercase(), part.resource),
+            verdict,
+            rules.join(", "),
+            help.join("; "),
+        ]);
+    }
+    rows
 }
 
 /// Replaces characters that could steer a terminal: names in a database may hold any.

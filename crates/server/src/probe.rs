@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::frame;
 
 pub use explain::Explainer;
-pub use session::{Destination, Line, SCHEMA, Status, Told, Unknown, UnknownCode, search_path};
+pub use session::{Line, Status, Told, UnknownCode, search_path, told};
 
 use crate::upstream::{Target, Upstream};
 use crate::{catalog, connection};

@@ -252,7 +252,8 @@ pub(crate) fn judge(
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
     let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
-    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } = weigh(&analysis, bundle, asker);
+    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } =
+        weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,

@@ -5,7 +5,7 @@
 mod lore;
 mod named;
 mod tell;
-mod told;
+pub mod told;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,8 @@ use wire::error::{ErrorFields, field};
 use wire::sqlstate::SqlState;
 
 pub use lore::{About, Lore};
-pub use told::{Destination, Line, SCHEMA, Status, Told, Unknown, UnknownCode};
+use told::Destination;
+pub use told::{Line, Status, Told, UnknownCode};
 
 use crate::analysis::{self, Analysis, Built, Lookup};
 use crate::authorize::{self, Asker};
@@ -342,7 +343,7 @@ impl Examined {
             teller.access(access, *asked, &mut told);
             if let Use::Query(role) = asked {
                 told.output = teller.output(access);
-                told.output_to = Some(self.destination(*role));
+                told.output_to = (!told.output.is_empty()).then(|| self.destination(*role));
             }
         }
         for (ask, oid) in self.statement.asks.iter().zip(&self.named) {
@@ -388,8 +389,8 @@ impl Examined {
 
 impl Told {
     /// An empty text, which the server answers with EmptyQueryResponse.
-    pub fn empty(bundle: &Bundle, asker: Asker<'_>) -> Self {
-        let weighed = authorize::weigh(&Analysis::empty(Instant::now()), bundle, asker);
+    pub fn empty(bundle: &Bundle, asker: Asker<'_>, now: Instant) -> Self {
+        let weighed = authorize::weigh(&Analysis::empty(now), bundle, asker);
         Self { decision: Some(told::Decision::of(&weighed, asker.database)), ..Self::default() }
     }
 
@@ -403,9 +404,13 @@ impl Told {
             Refusal::ByServer(fields) => match server_code(fields.sqlstate()) {
                 Some(code) => code,
                 None => {
-                    let position = fields.get(field::POSITION).and_then(|text| std::str::from_utf8(text).ok());
+                    let position =
+                        fields.get(field::POSITION).and_then(|text| std::str::from_utf8(text).ok());
                     let error = told::ServerError {
-                        sqlstate: fields.sqlstate().map(|state| state.as_str().to_owned()).unwrap_or_default(),
+                        sqlstate: fields
+                            .sqlstate()
+                            .map(|state| state.as_str().to_owned())
+                            .unwrap_or_default(),
                         message,
                         position: position.and_then(|text| text.parse().ok()),
                     };
@@ -446,7 +451,9 @@ fn server_code(sqlstate: Option<SqlState>) -> Option<UnknownCode> {
     let state = sqlstate?;
     match state.as_str() {
         "57014" | "55P03" => Some(UnknownCode::Timeout),
-        text if ["53", "57", "58", "08"].iter().any(|class| text.starts_with(class)) => Some(UnknownCode::Server),
+        text if ["53", "57", "58", "08"].iter().any(|class| text.starts_with(class)) => {
+            Some(UnknownCode::Server)
+        }
         _ => None,
     }
 }

@@ -42,8 +42,7 @@ pub use authorize::{Asker, Judged, Permit, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, Function, Relation, Row};
 pub use effect::{Effect, Keep, Outbox};
 pub use examine::{
-    About, Destination, Examined, Examiner, Line, Lore, Progress, SCHEMA, Status, Step, Text, Told, Unknown,
-    UnknownCode, search_path,
+    About, Examined, Examiner, Line, Lore, Progress, Status, Step, Text, Told, UnknownCode, search_path, told,
 };
 pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use model::Identity;
 use serde_json::Value;
-use server::probe::{self, Explainer, Line, Told};
+use server::probe::{self, Explainer, Line, Status as Understood, Told};
 
 use crate::args;
 use crate::failure::{Failure, Status};
@@ -20,8 +20,9 @@ pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Resu
     let args::Explain { database, identity, groups, attributes, sql, batch, search_path, format } = explained;
     let identity = who(identity.as_deref(), groups, &attributes)?;
     let search_path = match &search_path {
-        Some(list) => probe::search_path(list)
-            .map_err(|why| Failure::usage(format!("--search-path: {why}")))?,
+        Some(list) => {
+            probe::search_path(list).map_err(|why| Failure::usage(format!("--search-path: {why}")))?
+        }
         None => None,
     };
     let config = settings::load(config)?;
@@ -52,14 +53,19 @@ pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Resu
     Ok(status(&told))
 }
 
-/// A text that nobody could be asked about is a failure; any answer is none.
+/// A text that isn't understood fails, whosever fault it is; one that is refused by the policy doesn't.
 fn status(told: &Told) -> Status {
-    let lost = told.unknown.as_ref().is_some_and(|unknown| unknown.code == probe::UnknownCode::Connection);
-    if lost { Status::CheckFailed } else { Status::Success }
+    match told.status {
+        Understood::Understood => Status::Success,
+        Understood::Error | Understood::Unknown => Status::CheckFailed,
+    }
 }
 
 /// Reads `--as`, `--groups` and `--attribute`.
 fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Result<Identity, Failure> {
+    if identity.is_none() && groups.is_empty() {
+        return Err(Failure::usage("say who asks: --as ISSUER:SUBJECT, --groups GROUP,GROUP, or both"));
+    }
     let (issuer, subject) = match identity {
         Some(text) => text
             .split_once(':')

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use model::{Identity, Method};
 use policy::{Bundle, SessionFacts};
-use session::{About, Asker, CatalogError, Examiner, Limits, Lore, Refusal, Row, Step, Text, Told, UnknownCode};
+use session::{
+    About, Asker, CatalogError, Examiner, Limits, Lore, Refusal, Row, Step, Text, Told, UnknownCode,
+};
 
 use super::{ANSWER_TIMEOUT, Probe, ProbeError};
 use crate::catalog;
@@ -191,7 +193,7 @@ impl Link {
             }
         };
         if steps.is_empty() {
-            return Ok(Told::empty(view.bundle, view.asker));
+            return Ok(Told::empty(view.bundle, view.asker, Instant::now()));
         }
         let (mut all, mut changed) = (Vec::with_capacity(steps.len()), false);
         for step in steps {

@@ -100,8 +100,14 @@ impl Lore {
             (About::Roles, ROLES.to_owned()),
             (About::Types, TYPES.to_owned()),
             (About::Functions, FUNCTIONS.to_owned()),
-            (About::Operators, format!("{OPERATORS} WHERE o.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid")),
-            (About::Children, "SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits i ORDER BY 1, 2".to_owned()),
+            (
+                About::Operators,
+                format!("{OPERATORS} WHERE o.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid"),
+            ),
+            (
+                About::Children,
+                "SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits i ORDER BY 1, 2".to_owned(),
+            ),
         ]
     }
 
@@ -165,7 +171,8 @@ impl Lore {
             if !oids.is_empty() {
                 let list: Vec<String> = oids.iter().map(ToString::to_string).collect();
                 let list = list.join(",");
-                let filter = format!("{alias}.oid OPERATOR(pg_catalog.=) ANY ('{{{list}}}'::pg_catalog.oid[])");
+                let filter =
+                    format!("{alias}.oid OPERATOR(pg_catalog.=) ANY ('{{{list}}}'::pg_catalog.oid[])");
                 queries.push((about, query(&filter)));
             }
         };

@@ -60,9 +60,7 @@ impl Teller<'_> {
         let privileges: Vec<_> = privilege(touch, version).into_iter().collect();
         let mut relation = match oid {
             Some(oid) => self.bare(oid),
-            None => {
-                told::Relation::named(name.schema.clone(), name.name.clone(), self.lore.role.clone())
-            }
+            None => told::Relation::named(name.schema.clone(), name.name.clone(), self.lore.role.clone()),
         };
         relation.named_for = vec![does(touch)];
         if matches!(touch, Touch::Select | Touch::Insert | Touch::Reference) {

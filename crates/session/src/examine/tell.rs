@@ -143,7 +143,8 @@ impl Teller<'_> {
         let (checked_as, role) = self.rights(touched.rights);
         let mut columns: BTreeMap<i16, Used> = BTreeMap::new();
         let known = self.relation(touched.oid);
-        let all: Vec<i16> = known.map(|known| known.columns.iter().map(|c| c.number).collect()).unwrap_or_default();
+        let all: Vec<i16> =
+            known.map(|known| known.columns.iter().map(|c| c.number).collect()).unwrap_or_default();
         for (number, ways) in &touched.columns {
             let each: &[i16] = if *number == 0 { &all } else { std::slice::from_ref(number) };
             for column in each {

@@ -44,8 +44,8 @@ pub(super) async fn run(explainer: &mut Explainer<'_>, file: &Path) -> Result<St
         Box::new(io::stdin().lock())
     } else {
         let opened = File::open(file);
-        let opened = opened
-            .map_err(|error| Failure::caused(&format!("can't read \"{}\"", file.display()), error))?;
+        let opened =
+            opened.map_err(|error| Failure::caused(&format!("can't read \"{}\"", file.display()), error))?;
         Box::new(BufReader::with_capacity(1 << 16, opened))
     };
     let (mut out, mut counts, begun) = (Out::new(), Counts::default(), Instant::now());
@@ -137,7 +137,7 @@ impl Counts {
             Understood::Error => self.refused_by_server += 1,
             Understood::Unknown => self.unknown += 1,
         }
-        let connection = |unknown: &server::probe::Unknown| unknown.code == UnknownCode::Connection;
+        let connection = |unknown: &server::probe::told::Unknown| unknown.code == UnknownCode::Connection;
         self.lost += u64::from(told.unknown.as_ref().is_some_and(connection));
     }
 

@@ -198,7 +198,20 @@ impl Examiner {
     ) -> Result<Self, Refusal> {
         let version = known_version(version_major)?;
         let job = Job::Simple(Origin::step(text.to_owned(), 0));
-use crate::names::parameter_is_harmless;
+        let inquiry = Inquiry::syntax(job, error.clone());
+        let overlay = Catalog::default();
+        let syntax = Some(error);
+        Ok(Self { inquiry, overlay, catalog, version, limits, statement: None, offset_chars: 0, syntax })
+    }
+
+    /// Returns the command tag, if the text could be read.
+    pub fn kind(&self) -> Option<&'static str> {
+        self.statement.as_ref().map(|statement| statement.command.tag())
+    }
+
+    /// Whether what the statement runs was prepared or declared in a session, which there is none of here.
+    pub fn needs_session(&self) -> bool {
+        self.statement.as_ref().is_some_and(|statement| crate::effects::is_session_bound(&statement.effect))
     }
 
     /// Asks what is next to be asked, or concludes.

@@ -292,10 +292,10 @@ impl Teller<'_> {
         let executes = lore.and_then(|lore| lore.executes);
         let dynamic = match (class, facts.builtin(), executes) {
             (FunctionClass::RunsText, ..) | (_, _, Some(true)) => "yes",
-            (FunctionClass::Harmless, true, _) | (_, true, Some(false)) => "no",
-            (FunctionClass::Changes | FunctionClass::Reveals, true, None) => "no",
-            (_, false, Some(false)) => "no",
-            (_, _, None) => "unknown",
+            // Read, and found to be of another class.
+            (FunctionClass::Unknown, _, None) => "unknown",
+            (_, true, _) | (_, false, Some(false)) => "no",
+            (_, false, None) => "unknown",
         };
         told::Function {
             schema: known.name.schema.clone(),
@@ -303,9 +303,7 @@ impl Teller<'_> {
             arguments: lore.map(|lore| lore.arguments.clone()),
             oid: oid.0,
             class: class.as_str(),
-            reason: (class != FunctionClass::Harmless)
-                .then(|| policy::functions::reason(&known.name.name))
-                .flatten(),
+            reason: (class != FunctionClass::Harmless).then(|| facts.reason()),
             builtin: facts.builtin(),
             security_definer: facts.security() == FunctionSecurity::Definer,
             dynamic,

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build lint test test-rust demo bench reference fuzz-smoke
+.PHONY: help setup build lint test test-rust demo bench oracle reference fuzz-smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -39,6 +39,10 @@ demo: setup ## a tour against a throwaway shop; ONCE=1 leaves after it
 bench: setup ## compare with no proxy, a plain relay and PgBouncer; writes docs/benchmarks.md
 	$(CARGO) build --locked --release --package gatepost --package xtask
 	$(CARGO) run --locked --release --quiet --package xtask -- bench
+
+oracle: setup ## compare with what PostgreSQL itself checks, 14 to 18; writes docs/exactness.md (ORACLE="--seed 2" and so on)
+	@scripts/corpora.sh
+	$(CARGO) run --locked --release --quiet --package xtask -- oracle $(ORACLE)
 
 reference: setup ## write docs/reference/ from what the program itself obeys
 	@mkdir -p docs/reference

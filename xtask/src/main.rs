@@ -13,6 +13,7 @@
 
 mod bench;
 mod functions;
+mod oracle;
 mod relay;
 
 use std::env;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["functions", "--update", ref addresses @ ..] => {
             functions::run(&functions::Errand::Update, addresses);
         }
+        ["oracle", ref arguments @ ..] => return oracle::run(arguments),
         ["relay", listen, upstream] => relay::run(listen, upstream),
         _ => {
             eprintln!("usage: cargo xtask bench          compare, and write docs/benchmarks.md");
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
             eprintln!("       cargo xtask functions --check|--update [ADDRESS..]");
             eprintln!(
                 "                                   compare the reviewed functions with servers, and with those at the addresses"
+            );
+            eprintln!(
+                "       cargo xtask oracle ...     compare with what PostgreSQL checks, and write docs/exactness.md"
             );
             eprintln!("       cargo xtask relay FROM TO   copy bytes between two addresses (bench uses it)");
             return ExitCode::from(2);

@@ -9,7 +9,7 @@ mod expressions;
 mod report;
 mod settle;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use model::Oid;
 
@@ -17,7 +17,7 @@ use crate::Unknown;
 use crate::access::{Access, Command, Origin};
 use crate::flow::{Cell, CellId, EntryId, Flow, QueryId};
 use crate::scope::{Entry, Place, Query};
-use crate::tree::Tree;
+use crate::tree::{NodeId, Tree};
 
 /// Reads what the statement touches off its tree.
 ///
@@ -31,6 +31,7 @@ pub(crate) fn analyse(tree: &Tree<'_>) -> Result<Access, Unknown> {
         flow: Flow::default(),
         pending: VecDeque::new(),
         multiple: HashMap::new(),
+        kept: HashSet::new(),
         facts: Facts::default(),
     };
     analysis.run()?;
@@ -46,6 +47,8 @@ struct Analysis<'t> {
     pending: VecDeque<QueryId>,
     /// The sub-selects of `SET (a, b) = (SELECT ...)`, by query and number.
     multiple: HashMap<(QueryId, i64), Vec<QueryId>>,
+    /// Vars that stand for the rest of a column of which only a part is assigned.
+    kept: HashSet<NodeId>,
     facts: Facts,
 }
 

@@ -41,8 +41,12 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A major version that the product is tested with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
+    /// PostgreSQL 14, which only `scripts/corpora.sh` installs.
+    V14,
     /// PostgreSQL 15, Debian 12's own.
     V15,
+    /// PostgreSQL 16, which only `scripts/corpora.sh` installs.
+    V16,
     /// PostgreSQL 17.
     V17,
     /// PostgreSQL 18.
@@ -50,8 +54,10 @@ pub enum Version {
 }
 
 impl Version {
-    /// All of them, oldest first. `scripts/setup.sh` installs them all, so a test need not make do with fewer.
+    /// Those that tests run on, oldest first. `scripts/setup.sh` installs them all, so a test need not make do with fewer.
     pub const ALL: [Self; 3] = [Self::V15, Self::V17, Self::V18];
+    /// Every version that the product supports, oldest first, for what is run by hand.
+    pub const SUPPORTED: [Self; 5] = [Self::V14, Self::V15, Self::V16, Self::V17, Self::V18];
 
     /// Returns those that are installed here, oldest first.
     pub fn available() -> Vec<Self> {
@@ -61,7 +67,9 @@ impl Version {
     /// Returns the number, such as 15.
     pub const fn major(self) -> u32 {
         match self {
+            Self::V14 => 14,
             Self::V15 => 15,
+            Self::V16 => 16,
             Self::V17 => 17,
             Self::V18 => 18,
         }
@@ -70,7 +78,9 @@ impl Version {
     /// Returns the folder of its programs.
     pub fn bin(self) -> PathBuf {
         match self {
+            Self::V14 => tools().join("pg14/bin"),
             Self::V15 => PathBuf::from("/usr/lib/postgresql/15/bin"),
+            Self::V16 => tools().join("pg16/bin"),
             Self::V17 => tools().join("pg17/bin"),
             Self::V18 => tools().join("pg18/bin"),
         }
@@ -78,7 +88,10 @@ impl Version {
 
     fn program(self, name: &str) -> PathBuf {
         let path = self.bin().join(name);
-        assert!(path.exists(), "{path:?} is not there: run `make setup`");
+        assert!(
+            path.exists(),
+            "{path:?} is not there: run `make setup`, and for 14 and 16 scripts/corpora.sh"
+        );
         path
     }
 }

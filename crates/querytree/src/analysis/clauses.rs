@@ -292,7 +292,7 @@ impl<'t> Analysis<'t> {
         let written = self.flow.cell(Cell::Written { query: id });
         for target in targets {
             let expression = target.the("expr")?;
-            let column = target.small("resno")?;
+            let column: i16 = target.small("resno")?;
             let into = if target.is("resjunk")? {
                 // The old row, for an INSTEAD OF trigger: it goes nowhere that the statement says.
                 if expression.tag() == Tag::Var && expression.number("varattno")? == 0 {
@@ -308,9 +308,39 @@ impl<'t> Analysis<'t> {
             if into != written {
                 self.flow.add(written, into, Passage::Bare);
             }
+            if command == Command::Update && !target.is("resjunk")? {
+                self.keep_rest(id, expression, i64::from(column))?;
+            }
             self.walk(expression, Walk { into, passage: Passage::Bare, ..when })?;
         }
         Ok(())
+    }
+
+    /// Notes the Var that `SET column.field = ...` or `SET column[1] = ...` starts from: what else is in the column stays
+    /// in it, and PostgreSQL does not take it for read (`transformAssignmentIndirection`, parser/parse_target.c).
+    fn keep_rest(&mut self, id: QueryId, expression: NodeRef<'t>, column: i64) -> Result<(), Unknown> {
+        let (mut node, mut in_part) = (expression, false);
+        loop {
+            let start = match node.tag() {
+                Tag::FieldStore => "arg",
+                Tag::SubscriptingRef if node.child("refassgnexpr")?.is_some() => "refexpr",
+                Tag::CoerceToDomain => "arg",
+                _ => return Ok(()),
+            };
+            in_part |= node.tag() != Tag::CoerceToDomain;
+            let (Value::Node(number), Some(inner)) = (node.get(start), node.child(start)?) else {
+                return Ok(());
+            };
+            if inner.tag() == Tag::Var {
+                let is_own = inner.number("varlevelsup")? == 0 && inner.number("varattno")? == column;
+                let result = self.query(id)?.result;
+                if in_part && is_own && result == Some(self.entry_at(id, inner.number("varno")?)?) {
+                    self.kept.insert(number);
+                }
+                return Ok(());
+            }
+            node = inner;
+        }
     }
 
     /// Joins the results of UNION, INTERSECT and EXCEPT into the query's own.

@@ -78,6 +78,9 @@ impl<'t> Analysis<'t> {
                         _ => std::slice::from_ref(&value),
                     };
                     for child in children {
+                        if matches!(child, Value::Node(number) if self.kept.contains(number)) {
+                            continue;
+                        }
                         pending.extend(node.node(*child)?.map(|child| (child, walk.into, inner)));
                     }
                 }

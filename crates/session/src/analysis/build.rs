@@ -297,7 +297,9 @@ impl Builder<'_> {
         for (number, ways) in columns {
             let resource = self.column(touched.oid, number, relation, access)?;
             let add = |builder: &mut Self, action| builder.touch(action, resource.clone());
-            if ways.contains(Ways::OUTPUT) || (ways == Ways::IDLE && returned == Action::Select) {
+            // Read for nothing; it may be written besides.
+            let idle = ways.contains(Ways::IDLE) && !ways.intersects(Ways::UNTOLD);
+            if ways.contains(Ways::OUTPUT) || (idle && returned == Action::Select) {
                 let at = add(self, returned);
                 self.index.insert((touched.oid, number), at);
             } else if !ways.intersects(Ways::SECURITY) {
@@ -306,7 +308,7 @@ impl Builder<'_> {
                     self.analysis.seen.push((seen, resource.1.clone()));
                 }
             }
-            if ways == Ways::IDLE && returned != Action::Select {
+            if idle && returned != Action::Select {
                 add(self, Action::Filter);
             }
             for (way, action) in [

@@ -1,0 +1,137 @@
+//! The exactness proof: what Gatepost says that a query touches, against what PostgreSQL checks, query by query.
+//!
+//! `judge` asks both sides about one query; `corpus`, `generate` and `regression` bring queries; `report` writes what became of them.
+
+mod claims;
+mod corpus;
+mod generate;
+mod inner;
+mod judge;
+mod regression;
+mod report;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use policy::Bundle;
+use testkit::postgres::Version;
+
+use judge::Tally;
+use report::Line;
+
+/// What is run; from the command line.
+struct Options {
+    corpora: Vec<String>,
+    versions: Vec<Version>,
+    /// Generated queries for each version.
+    queries: u64,
+    seed: u64,
+    /// Files of the regression suite, from the first on.
+    files: usize,
+    writes_report: bool,
+}
+
+const CORPORA: [&str; 4] = ["spider", "analytics", "generated", "regression"];
+
+pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,regression] \
+     [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files N] [--no-report]";
+
+impl Options {
+    fn read(arguments: &[&str]) -> Option<Self> {
+        let mut options = Self {
+            corpora: CORPORA.map(str::to_owned).into(),
+            versions: Version::SUPPORTED.into(),
+            queries: 8_000,
+            seed: 1,
+            files: usize::MAX,
+            writes_report: true,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            if *argument == "--no-report" {
+                options.writes_report = false;
+                continue;
+            }
+            let value = *arguments.next()?;
+            match *argument {
+                "--corpus" => {
+                    options.corpora = value.split(',').map(str::to_owned).collect();
+                    if !options.corpora.iter().all(|name| CORPORA.contains(&name.as_str())) {
+                        return None;
+                    }
+                }
+                "--versions" => {
+                    let version = |text: &str| {
+                        let major: u32 = text.parse().ok()?;
+                        Version::SUPPORTED.into_iter().find(|version| version.major() == major)
+                    };
+                    options.versions = value.split(',').map(version).collect::<Option<_>>()?;
+                }
+                "--queries" => options.queries = value.parse().ok()?,
+                "--seed" => options.seed = value.parse().ok()?,
+                "--files" => options.files = value.parse().ok()?,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+
+    fn wants(&self, corpus: &str) -> bool {
+        self.corpora.iter().any(|name| name == corpus)
+    }
+}
+
+/// A bundle without tags: every touch is named as it is.
+pub(crate) fn bundle() -> Arc<Bundle> {
+    static BUNDLE: OnceLock<Arc<Bundle>> = OnceLock::new();
+    let load = || {
+        let folder = corpus::repository("crates/policy/testdata/allow-all");
+        Arc::new(policy::load(&folder, "oracle").expect("the bundle that allows all"))
+    };
+    BUNDLE.get_or_init(load).clone()
+}
+
+/// Runs it, prints the report and writes it to `docs/exactness.md`. Fails if anything was under-reported.
+pub(crate) fn run(arguments: &[&str]) -> ExitCode {
+    let Some(options) = Options::read(arguments) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    // What is missing is said before the hours of work, not after them.
+    let spider = options.wants("spider").then(corpus::spider);
+    let files = if options.wants("regression") { regression::files() } else { Vec::new() };
+    let mut lines = Vec::new();
+    for version in &options.versions {
+        let cluster = corpus::cluster(*version);
+        let release = cluster.psql("SHOW server_version");
+        let release = release.split_whitespace().next().unwrap_or_default();
+        let mut add = |corpus: &str, tally: Tally| lines.push(Line::new(corpus, release, tally));
+        let analytics = options.wants("analytics").then(corpus::analytics);
+        let generated = || corpus::generated(options.seed, options.queries, *version);
+        let generated = options.wants("generated").then(generated);
+        for corpus in [spider.as_ref(), analytics.as_ref(), generated.as_ref()].into_iter().flatten() {
+            eprintln!("oracle: {version}: {}, {} queries", corpus.name, corpus.queries.len());
+            add(corpus.name, corpus::ask(&cluster, corpus));
+        }
+        // The suite is of one version; its library fits no other's servers.
+        if options.wants("regression") && *version == regression::VERSION {
+            let replayed = regression::replay(&cluster, &files[..files.len().min(options.files)]);
+            add("Regression SQL", replayed.queries);
+            add("Regression SQL, other statements", replayed.utilities);
+        }
+    }
+    let report = report::write(&lines, options.seed);
+    println!("{report}");
+    if options.writes_report {
+        std::fs::write(corpus::repository("docs/exactness.md"), report).expect("docs/exactness.md");
+        eprintln!("oracle: wrote docs/exactness.md");
+    }
+    for line in &lines {
+        line.show_findings();
+    }
+    let under: usize = lines.iter().map(|line| line.tally.under.len()).sum();
+    if under == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

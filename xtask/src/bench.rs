@@ -11,6 +11,7 @@ use std::env;
 use std::str::FromStr;
 
 use contestant::Contestant;
+pub(crate) use contestant::binary;
 use figures::Figures;
 use load::Workload;
 use scene::Scene;

@@ -14,6 +14,7 @@
 mod bench;
 mod functions;
 mod oracle;
+mod regress;
 mod relay;
 
 use std::env;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             functions::run(&functions::Errand::Update, addresses);
         }
         ["oracle", ref arguments @ ..] => return oracle::run(arguments),
+        ["regress", ref arguments @ ..] if !arguments.is_empty() => regress::run(arguments),
         ["relay", listen, upstream] => relay::run(listen, upstream),
         _ => {
             eprintln!("usage: cargo xtask bench          compare, and write docs/benchmarks.md");
@@ -43,6 +45,10 @@ fn main() -> ExitCode {
             );
             eprintln!(
                 "       cargo xtask oracle ...     compare with what PostgreSQL checks, and write docs/exactness.md"
+            );
+            eprintln!("       cargo xtask regress [--control] [--version N] SUITE [FILE...]");
+            eprintln!(
+                "                                   run PostgreSQL's src/test/regress directly and through Gatepost"
             );
             eprintln!("       cargo xtask relay FROM TO   copy bytes between two addresses (bench uses it)");
             return ExitCode::from(2);

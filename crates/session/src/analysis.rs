@@ -15,7 +15,7 @@ use policy::{Action, Resource, Touch};
 use sql::{Command, CopyFormat, CopySource, Effect};
 use wire::error::ErrorFields;
 
-pub(crate) use build::{Answers, Built, build, names_query};
+pub(crate) use build::{Answers, Built, build, names_query, reach_query};
 pub(crate) use facts::{Kind, Lookup, Missing, function_facts};
 pub(crate) use utility::resolved;
 
@@ -128,6 +128,26 @@ impl Analysis {
             unknown: Some(why.clone()),
             ..Self::bare(command, now)
         }
+    }
+
+    /// FETCH from a cursor that one of these functions must have opened.
+    pub(crate) fn of_a_function(openers: &[Touch], moves: bool, now: Instant) -> Self {
+        let mut analysis = Self::bare(Some(if moves { Command::Move } else { Command::Fetch }), now);
+        for touch in openers {
+            analysis.touches.push(touch.clone());
+            analysis.inherits.push(Vec::new());
+        }
+        let results = if moves { Results::None } else { Results::Unknown };
+        // The cursor's query may call what changes something.
+        Self { results, reads_only: false, session_bound: true, ..analysis }
+    }
+
+    /// What of it may open a cursor that no statement shows.
+    pub(crate) fn openers(&self) -> impl Iterator<Item = &Touch> {
+        self.touches.iter().filter(|touch| match &touch.resource {
+            Resource::Function { facts, .. } => touch.action == Action::Execute && !facts.builtin(),
+            _ => touch.action == Action::Do,
+        })
     }
 
     /// Says when, and in which epoch of the catalog, the server was asked.

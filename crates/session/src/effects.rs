@@ -80,6 +80,11 @@ impl Running {
             | Effect::CopyIn(_)
             | Effect::CopyOut(_) => {}
         }
+        for touch in analysis.openers() {
+            if !self.openers.contains(touch) {
+                self.openers.push(touch.clone());
+            }
+        }
         if analysis.unsettles {
             self.names.unsettle();
         }
@@ -106,6 +111,7 @@ impl Running {
             self.database.catalog_changed();
         }
         self.redacting = false;
+        self.openers.clear();
         self.names.idle();
         self.portals.retain(|portal| portal.hold);
     }

@@ -47,6 +47,12 @@ impl Prepared {
         }
     }
 
+    /// What a newer answer of the server's says about it; `None` if it returns other columns, so that it must be prepared again.
+    pub(crate) fn judged_as<'a>(&self, analysis: &'a Analysis) -> Option<&'a Analysis> {
+        let new = if self.by_sql { analysis.inner.as_deref()? } else { analysis };
+        (!new.returns_other_columns_than(&self.judged.analysis)).then_some(new)
+    }
+
     /// Returns whether nothing is known to have changed since it was analysed, not long ago.
     pub(crate) fn holds(&self, session: &Running, now: Now) -> bool {
         names::fresh(self.judged.analysis.asked, now.monotonic)
@@ -300,10 +306,11 @@ impl Running {
         self.simple_text(origin, turn);
     }
 
-    /// The same statement by a newer answer of the server's; `None` if the answer is another.
+    /// The same statement by a newer answer of the server's, which has forgotten its plans if the answer is another; `None`
+    /// if it returns other columns now.
     fn renewed(&self, old: &Prepared, analysis: &Arc<Analysis>, turn: &Turn<'_>) -> Option<Prepared> {
-        let inner = if old.by_sql { analysis.inner.as_ref() } else { Some(analysis) };
-        let new = inner.filter(|new| new.means_the_same_as(&old.judged.analysis))?;
+        let _ = old.judged_as(analysis)?;
+        let new = if old.by_sql { analysis.inner.as_ref() } else { Some(analysis) }?;
         Some(Prepared {
             text: old.text.clone(),
             param_types: old.param_types.clone(),

@@ -126,6 +126,8 @@ pub(crate) enum Housekeeping<'a> {
     FailSimple,
     /// Ends a failed question.
     Sync,
+    /// Undoes what a failed question did to a transaction block; see [`Guard`].
+    Unguard,
     /// Begins, commits or rolls back the implicit transaction of a Query with several statements.
     Begin,
     Commit,
@@ -161,12 +163,19 @@ pub(crate) fn housekeeping(out: &mut UpstreamBytes, message: Housekeeping<'_>) {
         // A syntax error, whatever the grammar: an unterminated quoted identifier that says what happened.
         Housekeeping::FailSimple => drop(encode::query(bytes, b"\"gatepost.refused")),
         Housekeeping::Sync => encode::sync(bytes),
+        Housekeeping::Unguard => drop(encode::query(bytes, format!("ROLLBACK TO {GUARD}; RELEASE {GUARD}").as_bytes())),
         Housekeeping::Begin => drop(encode::query(bytes, b"BEGIN")),
         Housekeeping::Commit => drop(encode::query(bytes, b"COMMIT")),
         Housekeeping::Rollback => drop(encode::query(bytes, b"ROLLBACK")),
         Housekeeping::Terminate => encode::terminate(bytes),
     }
 }
+
+/// A savepoint around a flight whose failure must leave a transaction block as it was.
+pub(crate) struct Guard;
+
+const GUARD: &str = "\"gatepost.guard\"";
+const GUARD_NAME: &[u8] = b"gatepost.guard";
 
 /// One thing to ask the server, in the session's own transaction.
 pub(crate) enum Question {
@@ -198,21 +207,31 @@ pub(crate) const PREAMBLE_PARSES: usize = 2;
 ///
 /// # Errors
 /// A text is too long for a message; then nothing was sent.
-pub(crate) fn ask(out: &mut UpstreamBytes, questions: &[Question]) -> Result<usize, EncodeError> {
+pub(crate) fn ask(
+    out: &mut UpstreamBytes,
+    questions: &[Question],
+    guard: Option<&Guard>,
+) -> Result<usize, EncodeError> {
     let start = out.bytes.len();
-    let asked = ask_into(&mut out.bytes, questions);
+    let asked = ask_into(&mut out.bytes, questions, guard);
     if asked.is_err() {
         out.bytes.truncate(start);
     }
     asked
 }
 
-fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, EncodeError> {
+fn ask_into(bytes: &mut Vec<u8>, questions: &[Question], guard: Option<&Guard>) -> Result<usize, EncodeError> {
     let trees = questions.iter().any(|q| matches!(q, Question::ClientParse(_) | Question::Parse { .. }));
     // A flight that failed has left its names behind: closing what isn't there is no error.
     let mut closes = 0;
     for name in [ON_NAME, OFF_NAME, ASK_NAME] {
         closes += drop_named(bytes, name)?;
+    }
+    if guard.is_some() {
+        closes += drop_named(bytes, GUARD_NAME)?;
+        encode::parse(bytes, GUARD_NAME, format!("SAVEPOINT {GUARD}").as_bytes(), [])?;
+        run(bytes, GUARD_NAME)?;
+        closes += drop_named(bytes, GUARD_NAME)?;
     }
     if trees {
         // Both are parsed before the printing of trees is on.
@@ -248,6 +267,11 @@ fn ask_into(bytes: &mut Vec<u8>, questions: &[Question]) -> Result<usize, Encode
             Question::ClientParse(_) | Question::Parse { .. } => {}
         }
     }
+    if guard.is_some() {
+        encode::parse(bytes, GUARD_NAME, format!("RELEASE {GUARD}").as_bytes(), [])?;
+        run(bytes, GUARD_NAME)?;
+        closes += drop_named(bytes, GUARD_NAME)?;
+    }
     encode::flush(bytes);
     Ok(closes)
 }
@@ -278,6 +302,39 @@ pub(crate) fn resolve_names_query(names: &[(Option<&str>, &str)]) -> String {
     }
     text.push_str(") AS v(i, n)");
     text
+}
+
+/// Writes a catalog query for what names lead to: `r` and the OID of each relation that a view among those named is made of,
+/// and so on through views of views; `p` and the OID of each function behind an operator of one of those names, or behind a
+/// cast, that didn't come with the server.
+pub(crate) fn reach_query(relations: &[(Option<&str>, &str)], operators: &[&str]) -> String {
+    let names = relations.iter().map(|(schema, name)| {
+        let schema = schema.map(|s| format!("{}.", model::quote_identifier(s))).unwrap_or_default();
+        quote_literal(&format!("{schema}{}", model::quote_identifier(name)))
+    });
+    let names: Vec<String> = names.collect();
+    let operators: Vec<String> = operators.iter().map(|name| quote_literal(name)).collect();
+    format!(
+        "WITH RECURSIVE named(oid) AS (SELECT pg_catalog.to_regclass(n)::pg_catalog.oid \
+         FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.text[]) n), \
+         reached(oid) AS (SELECT oid FROM named UNION SELECT d.refobjid FROM reached \
+         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) reached.oid \
+         AND c.relkind OPERATOR(pg_catalog.=) 'v' \
+         JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) c.oid \
+         AND r.ev_type OPERATOR(pg_catalog.=) '1' \
+         JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid \
+         AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+         AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass) \
+         SELECT 'r', oid FROM reached WHERE NOT EXISTS \
+         (SELECT 1 FROM named n WHERE n.oid OPERATOR(pg_catalog.=) reached.oid) AND oid IS NOT NULL \
+         UNION ALL SELECT 'p', o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o \
+         WHERE o.oprname OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.name[]) \
+         AND o.oid OPERATOR(pg_catalog.>=) 16384 AND o.oprcode::pg_catalog.oid OPERATOR(pg_catalog.<>) 0 \
+         UNION ALL SELECT 'p', t.castfunc FROM pg_catalog.pg_cast t \
+         WHERE t.castfunc OPERATOR(pg_catalog.>=) 16384",
+        names.join(", "),
+        operators.join(", "),
+    )
 }
 
 /// Writes a catalog query that resolves types as the session would: one row each, in order, NULL for none.

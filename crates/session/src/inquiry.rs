@@ -13,8 +13,8 @@ use wire::error::ErrorFields;
 use crate::analysis::{self, Analysis, Answers, Built, Missing};
 use crate::catalog::{Catalog, Row};
 use crate::extended::{Binding, Prepared};
-use crate::forward::{self, Housekeeping, Question};
-use crate::ops::{HiddenKind, OpKind};
+use crate::forward::{self, Guard, Housekeeping, Question};
+use crate::ops::{Bracket, HiddenKind, Op, OpKind};
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn, Waiting};
 use crate::simple::Origin;
@@ -46,6 +46,17 @@ impl Job {
         matches!(self, Self::Simple(_) | Self::Refresh { .. })
     }
 
+    /// Whether what was prepared means something else now that it can be run as: then the server, which keeps a plan as long
+    /// as nothing in the plan itself changes, must make a new one.
+    fn means_something_else(&self, analysis: &Analysis) -> bool {
+        let old = match self {
+            Self::Simple(_) | Self::Parse { .. } => return false,
+            Self::Refresh { prepared, .. } => prepared,
+            Self::Bind(binding) => &binding.prepared,
+        };
+        old.judged_as(analysis).is_some_and(|new| !new.means_the_same_as(&old.judged.analysis))
+    }
+
     fn offset_chars(&self) -> usize {
         match self {
             Self::Simple(origin) => origin.offset_chars,
@@ -68,6 +79,8 @@ enum Slot {
     Types,
     /// Rows: names resolved, or facts.
     Names,
+    /// Rows: what names lead to.
+    Reached,
     Relations,
     Functions,
     Operators,
@@ -97,6 +110,15 @@ pub(crate) struct Inquiry {
     rows: Vec<Row>,
     /// The client's Parse was carried out as a question.
     parsed: bool,
+    /// Around the questions of a flight that may fail though the statement wouldn't.
+    guard: Option<Guard>,
+    /// An error of the flight is not the client's.
+    retries: bool,
+    /// The statement was read by its names: the server didn't take what was asked first.
+    by_names: bool,
+    /// The server must forget its plans before it runs what is prepared: they may be of other objects.
+    replan: bool,
+    replanned: bool,
     generation: u64,
     epoch: u64,
 }
@@ -136,6 +158,11 @@ impl Inquiry {
             closes_left: 0,
             rows: Vec::new(),
             parsed: false,
+            guard: None,
+            retries: false,
+            by_names: false,
+            replan: false,
+            replanned: false,
             generation: 0,
             epoch: 0,
         }
@@ -194,7 +221,14 @@ impl Inquiry {
             backend::tag::DATA_ROW => {
                 if matches!(
                     slot,
-                    Some(Slot::Types | Slot::Names | Slot::Relations | Slot::Functions | Slot::Operators)
+                    Some(
+                        Slot::Types
+                            | Slot::Names
+                            | Slot::Reached
+                            | Slot::Relations
+                            | Slot::Functions
+                            | Slot::Operators
+                    )
                 ) {
                     let row = DataRow::parse(body).map_err(|e| e.to_string())?;
                     self.rows.push(row.iter().map(|value| value.map(<[u8]>::to_vec)).collect());
@@ -216,6 +250,10 @@ impl Inquiry {
                     }
                     Some(Slot::Names) => {
                         self.answers.names = rows;
+                        Ok(())
+                    }
+                    Some(Slot::Reached) => {
+                        self.answers.reached = rows;
                         Ok(())
                     }
                     Some(Slot::Relations) => overlay.add_relations(&rows),
@@ -286,6 +324,22 @@ impl Running {
                 self.overlay = Catalog::default();
             }
         }
+        let retries = !inquiry.by_names
+            && inquiry.rounds == 0
+            && inquiry.statement.as_ref().is_some_and(may_be_misunderstood);
+        let begins = |op: &Op| matches!(op.kind, OpKind::Hidden(HiddenKind::Bracket(Bracket::Begin)));
+        let opening = !self.ops.is_empty() && self.ops.iter().all(begins);
+        inquiry.guard = None;
+        inquiry.retries = retries
+            && !self.pipeline_open
+            && match self.status {
+                Status::InTransaction if self.ops.is_empty() => true,
+                Status::Idle => self.ops.is_empty() || opening,
+                _ => false,
+            };
+        if inquiry.retries && (opening || self.status == Status::InTransaction) {
+            inquiry.guard = Some(Guard);
+        }
         match inquiry.ask(&mut turn.out.upstream) {
             Ok(false) => self.conclude_inquiry(turn),
             Ok(true) => {
@@ -317,6 +371,9 @@ impl Running {
         if self.leaving.is_some() {
             return;
         }
+        if inquiry.retries && is_about_the_question(&error) {
+            return self.ask_by_names(*inquiry, turn);
+        }
         self.record_unparsed(inquiry.job.text(), !inquiry.job.is_simple(), &error, turn);
         crate::upstream::shift_position(&mut error, inquiry.job.offset_chars());
         wire::backend::encode::error_response(&mut turn.out.client, &error);
@@ -330,6 +387,29 @@ impl Running {
             }
             Job::Parse { .. } | Job::Bind(_) => self.drop_skipped(None, turn),
         }
+    }
+
+    /// The server didn't take a part of a definition by itself, which doesn't say that it won't take the definition. So what
+    /// the statement names is asked about instead, and the server's own words about it are left to the server.
+    fn ask_by_names(&mut self, inquiry: Inquiry, turn: &mut Turn<'_>) {
+        let Inquiry { job, guard, param_types, .. } = inquiry;
+        forward::housekeeping(&mut turn.out.upstream, Housekeeping::Sync);
+        let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionOver));
+        self.ops.push_back(op);
+        if guard.is_some() {
+            forward::housekeeping(&mut turn.out.upstream, Housekeeping::Unguard);
+            let op = self.next_op(OpKind::Hidden(HiddenKind::QuestionOver));
+            self.ops.push_back(op);
+        }
+        let limits = self.sql_limits();
+        let named = sql::parse_by_names(job.text(), limits).ok().and_then(|mut list| list.pop());
+        let Some(statement) = named else {
+            let why = "a definition that was read once can't be read again".to_owned();
+            self.waiting = Some(Waiting::Answer(Box::new(Inquiry { sent: true, ..Inquiry::bare(job) })));
+            return self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+        };
+        let inquiry = Inquiry { by_names: true, ..Inquiry::new(job, statement, &param_types) };
+        self.begin_inquiry(inquiry, turn);
     }
 
     fn conclude_inquiry(&mut self, turn: &mut Turn<'_>) {
@@ -365,6 +445,13 @@ impl Running {
                 let current =
                     inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
                 let analysis = Arc::new(*built);
+                if !inquiry.replanned && inquiry.job.means_something_else(&analysis) {
+                    inquiry.replan = true;
+                    inquiry.replanned = true;
+                    inquiry.sent = false;
+                    self.waiting = Some(Waiting::Answer(inquiry));
+                    return self.send_inquiry(turn);
+                }
                 if let (Some(param_types), true) = (&inquiry.remember_as, current) {
                     self.learn(inquiry.job.text(), param_types, &analysis);
                 }
@@ -451,7 +538,11 @@ impl Running {
 fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<usize, wire::EncodeError> {
     let mut questions = Vec::new();
     let mut slots = Vec::new();
-    if let Some(missing) = inquiry.missing.take() {
+    if inquiry.replan {
+        inquiry.replan = false;
+        slots.push(Slot::Own);
+        questions.push(Question::Rows("DISCARD PLANS".to_owned()));
+    } else if let Some(missing) = inquiry.missing.take() {
         for (slot, text) in missing.queries() {
             slots.push(match slot {
                 analysis::Kind::Relation => Slot::Relations,
@@ -489,9 +580,36 @@ fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<u
             slots.push(Slot::Names);
             questions.push(Question::Rows(query));
         }
+        if let Some(query) = analysis::reach_query(statement) {
+            slots.push(Slot::Reached);
+            questions.push(Question::Rows(query));
+        }
+    }
+    if inquiry.guard.is_some() {
+        // The first and the last thing to be parsed.
+        slots.insert(0, Slot::Own);
+        slots.push(Slot::Own);
     }
     inquiry.slots = slots;
-    if questions.is_empty() { Ok(0) } else { forward::ask(out, &questions) }
+    if questions.is_empty() { Ok(0) } else { forward::ask(out, &questions, inquiry.guard.as_ref()) }
+}
+
+/// Whether the server may refuse what is asked about a statement without refusing the statement: it doesn't take every part of
+/// a definition by itself as it takes it there.
+fn may_be_misunderstood(statement: &Statement) -> bool {
+    use sql::QueryRole as R;
+    let kept = |role: &R| matches!(role, R::CreateTableAs | R::View | R::MaterializedView);
+    statement.asks.iter().any(|ask| match ask {
+        Ask::Expression { .. } => true,
+        Ask::Query { role, .. } => kept(role),
+        _ => false,
+    })
+}
+
+/// Whether an error is about what was asked, not about the server or a limit of time.
+fn is_about_the_question(error: &ErrorFields) -> bool {
+    let class = error.sqlstate().map(|state| state.as_str().get(..2).unwrap_or_default().to_owned());
+    class.is_some_and(|class| matches!(class.as_str(), "0A" | "21" | "22" | "26" | "3F" | "42" | "54"))
 }
 
 /// The parameter types that PREPARE gives, as SQL.

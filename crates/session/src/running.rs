@@ -67,6 +67,8 @@ pub(crate) struct Running {
     pub(crate) names: Names,
     pub(crate) statements: Namespace<Prepared>,
     pub(crate) portals: Namespace<Portal>,
+    /// What has run in the open transaction that may have opened cursors which no statement shows.
+    pub(crate) openers: Vec<policy::Touch>,
     pub(crate) ops: VecDeque<Op>,
     pub(crate) deferred: VecDeque<Deferred>,
     pub(crate) op_last: OpNumber,

@@ -365,6 +365,7 @@ impl Session {
             ledger: std::mem::take(&mut self.opening.ledger),
             names: Names::default(),
             statements: Namespace::default(),
+            openers: Vec::new(),
             portals: Namespace::default(),
             ops: VecDeque::new(),
             deferred: VecDeque::new(),

@@ -136,6 +136,10 @@ impl Running {
                     Err(Refusal::NotUnderstood(what))
                 }
                 Some(portal) => Ok(portal.judged.analysis.as_fetched(*moves)),
+                // What a function opened, it returns: as trusted as the function.
+                None if !self.openers.is_empty() => {
+                    Ok(Arc::new(Analysis::of_a_function(&self.openers, *moves, now.monotonic)))
+                }
                 None => Err(Refusal::NoCursor(name.clone())),
             }),
             _ => None,

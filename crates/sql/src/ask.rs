@@ -198,6 +198,13 @@ pub enum Touch {
     Select,
     /// Rows are added (COPY FROM).
     Insert,
+    /// Rows are read by something that is kept, or that others run: nothing of them may be masked. With
+    /// [`Columns::Named`], of these words those that are columns.
+    Copy,
+    /// Rows are changed.
+    Update,
+    /// Rows are removed.
+    Delete,
     /// TRUNCATE
     Truncate,
     /// Something is made in it.

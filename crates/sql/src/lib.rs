@@ -12,6 +12,7 @@ mod command;
 mod copy;
 mod effect;
 mod grammar;
+mod named;
 pub mod names;
 mod parse;
 mod read;
@@ -27,7 +28,7 @@ pub use ask::{
 pub use command::{Class, Command};
 pub use copy::{CopyFormat, CopySource, CopyText, CopyWhich, ForceQuote};
 pub use effect::{Effect, Inside, SetTo};
-pub use parse::parse;
+pub use parse::{parse, parse_by_names};
 pub use statement::{Limits, Sql, Statement, Strings, SyntaxError};
 
 // For its feature `no-recursion-limit`: with prost's own limit ordinary statements of some 20 nested sub-selects

@@ -15,6 +15,19 @@ use crate::{Limits, Statement, Strings, SyntaxError, grammar, read};
 /// The client's fault: the text is over a limit, has a NUL in it, or isn't PostgreSQL 18's SQL. As in PostgreSQL one
 /// statement that can't be read spoils the whole text.
 pub fn parse(text: &str, limits: Limits) -> Result<Vec<Statement>, SyntaxError> {
+    parse_with(text, limits, read::Inner::Asked)
+}
+
+/// As [`parse`], but asks nothing about queries and expressions inside definitions: what they name is asked about instead, each
+/// name for all that it can mean. For definitions whose queries the server doesn't take by themselves.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_by_names(text: &str, limits: Limits) -> Result<Vec<Statement>, SyntaxError> {
+    parse_with(text, limits, read::Inner::Named)
+}
+
+fn parse_with(text: &str, limits: Limits, inner: read::Inner) -> Result<Vec<Statement>, SyntaxError> {
     if text.len() > limits.bytes_max {
         let message =
             format!("statement of {} bytes is longer than the limit of {}", text.len(), limits.bytes_max);
@@ -56,7 +69,7 @@ pub fn parse(text: &str, limits: Limits) -> Result<Vec<Statement>, SyntaxError> 
             return Err(refused("the statement's end can't be found".to_owned(), None));
         };
         let range = first.start..last.end;
-        statements.push(read::statement(read::Source { text, tokens: own, range }, node));
+        statements.push(read::statement(read::Source { text, tokens: own, range }, node, inner));
     }
     Ok(statements)
 }

@@ -5,6 +5,8 @@
 
 use serde::ser::{self, Serialize};
 
+use crate::named::{Collector, Named};
+
 /// Nodes that name something or run something: none may go unnoticed in a statement.
 const WATCHED: [&str; 22] = [
     "RangeVar",
@@ -37,7 +39,7 @@ pub(crate) struct Survey([u32; WATCHED.len()]);
 
 impl Survey {
     pub(crate) fn of<T: Serialize + ?Sized>(tree: &T) -> Self {
-        let mut walk = Walk { survey: Self::default(), bytes: None, position: false };
+        let mut walk = Walk::default();
         // The walk has no errors of its own, and the derived code makes none.
         let _ = tree.serialize(&mut walk);
         walk.survey
@@ -58,14 +60,23 @@ impl Survey {
 
 /// Bytes that are equal for two trees if and only if the trees are, but for the positions of their nodes.
 pub(crate) fn shape<T: Serialize + ?Sized>(tree: &T) -> Vec<u8> {
-    let mut walk = Walk { survey: Survey::default(), bytes: Some(Vec::with_capacity(1024)), position: false };
+    let mut walk = Walk { bytes: Some(Vec::with_capacity(1024)), ..Walk::default() };
     let _ = tree.serialize(&mut walk);
     walk.bytes.unwrap_or_default()
 }
 
+/// Everything that a tree names.
+pub(crate) fn named<T: Serialize + ?Sized>(tree: &T) -> Named {
+    let mut walk = Walk { names: Some(Collector::default()), ..Walk::default() };
+    let _ = tree.serialize(&mut walk);
+    walk.names.map(|collector| collector.named).unwrap_or_default()
+}
+
+#[derive(Default)]
 struct Walk {
     survey: Survey,
     bytes: Option<Vec<u8>>,
+    names: Option<Collector>,
     /// The next integer is a position in the text.
     position: bool,
 }
@@ -128,6 +139,9 @@ impl ser::Serializer for &mut Walk {
     }
 
     fn serialize_bool(self, v: bool) -> Result<(), Never> {
+        if let Some(names) = &mut self.names {
+            names.bool(v);
+        }
         self.put(b'b', &[u8::from(v)]);
         Ok(())
     }
@@ -139,6 +153,9 @@ impl ser::Serializer for &mut Walk {
 
     fn serialize_str(self, v: &str) -> Result<(), Never> {
         self.position = false;
+        if let Some(names) = &mut self.names {
+            names.text(v);
+        }
         self.put(b's', v.as_bytes());
         Ok(())
     }
@@ -221,7 +238,9 @@ impl ser::Serializer for &mut Walk {
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self, Never> {
         self.position = false;
-        if self.bytes.is_some() {
+        if let Some(names) = &mut self.names {
+            names.enter(name);
+        } else if self.bytes.is_some() {
             self.put(b'{', name.as_bytes());
         } else if let Some(at) = WATCHED.iter().position(|watched| *watched == name)
             && let Some(count) = self.survey.0.get_mut(at)
@@ -268,26 +287,37 @@ elements! {
 }
 
 macro_rules! fields {
-    ($($trait:ident,)*) => {
+    ($($trait:ident: $left:expr,)*) => {
         $(impl ser::$trait for &mut Walk {
             type Ok = ();
             type Error = Never;
 
             fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Never> {
                 self.position = is_position(key);
+                if let Some(names) = &mut self.names {
+                    names.field(key);
+                }
                 value.serialize(&mut **self)?;
                 self.position = false;
                 Ok(())
             }
 
             fn end(self) -> Result<(), Never> {
+                $left(&mut self.names);
                 Ok(())
             }
         })*
     };
 }
 
-fields! { SerializeStruct, SerializeStructVariant, }
+fn left(names: &mut Option<Collector>) {
+    if let Some(names) = names {
+        names.leave();
+    }
+}
+
+// A variant with fields of its own, which the generated types don't have, is not entered.
+fields! { SerializeStruct: left, SerializeStructVariant: |_: &mut Option<Collector>| (), }
 
 impl ser::SerializeMap for &mut Walk {
     type Ok = ();

@@ -177,7 +177,7 @@ fn gatepost(scene: &Scene) -> Contestant {
 }
 
 /// Returns the gateway's binary: `GATEPOST_BIN`, or the one built beside us.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = env::var_os("GATEPOST_BIN") {
         return fs::canonicalize(path).expect("GATEPOST_BIN");
     }
@@ -187,6 +187,6 @@ fn binary() -> PathBuf {
         .map(Path::to_owned)
         .expect("a folder")
         .join("gatepost");
-    assert!(path.exists(), "{path:?} is not there: run `make bench`, which builds it");
+    assert!(path.exists(), "{path:?} is not there: the Makefile's targets build it");
     path
 }

@@ -22,6 +22,8 @@ pub(crate) struct Answers {
     pub(crate) routines_asked: BTreeSet<String>,
     /// One row per relation asked for: index, OID or NULL, current schema.
     pub(crate) names: Vec<Row>,
+    /// What names lead to besides: `r` and the OID of a relation behind a view, `p` and that of a function.
+    pub(crate) reached: Vec<Row>,
 }
 
 impl Answers {
@@ -72,7 +74,9 @@ pub(crate) fn names_query(statement: &Statement) -> Option<String> {
                 names.push((name.schema.as_deref(), name.name.as_str()));
                 wanted = true;
             }
-            Ask::New { .. } | Ask::Schema { name: None, .. } => wanted = true,
+            Ask::New { .. }
+            | Ask::Schema { name: None, .. }
+            | Ask::Routine { name: sql::Name { schema: None, .. }, .. } => wanted = true,
             _ => {}
         }
     }
@@ -81,6 +85,25 @@ pub(crate) fn names_query(statement: &Statement) -> Option<String> {
         names.push((None, ""));
     }
     wanted.then(|| crate::forward::resolve_names_query(&names))
+}
+
+/// Returns the query that tells what the names of a statement that is read by its names lead to.
+pub(crate) fn reach_query(statement: &Statement) -> Option<String> {
+    let mut relations = Vec::new();
+    let mut operators = Vec::new();
+    for ask in &statement.asks {
+        match ask {
+            Ask::Relation { name, touch: sql::Touch::Copy, .. } => {
+                relations.push((name.schema.as_deref(), name.name.as_str()));
+            }
+            Ask::Object { kind: sql::ObjectKind::Operator, name, touch: sql::Touch::Execute, .. } => {
+                operators.extend(name.last().map(String::as_str));
+            }
+            _ => {}
+        }
+    }
+    (!relations.is_empty() || !operators.is_empty())
+        .then(|| crate::forward::reach_query(&relations, &operators))
 }
 
 /// Makes an analysis of a statement's answers. `base` is that of the statement or cursor that it runs, if it does.
@@ -150,6 +173,7 @@ impl Builder<'_> {
                 other => self.named(other, &names, relation)?,
             }
         }
+        self.reached(&answers.reached)?;
         self.command(statement)
     }
 
@@ -369,7 +393,7 @@ impl Builder<'_> {
     }
 
     /// Adds the columns of that name in what the relation is a partition or a child of.
-    fn ancestors(&mut self, relation: &Relation, column: &str, inherits: &mut Vec<(QualifiedName, String)>) {
+    pub(super) fn ancestors(&mut self, relation: &Relation, column: &str, inherits: &mut Vec<(QualifiedName, String)>) {
         let mut next = relation.parents.to_vec();
         let mut seen = BTreeSet::new();
         while let Some(oid) = next.pop() {
@@ -425,9 +449,12 @@ impl Builder<'_> {
     }
 
     fn function(&mut self, oid: Oid, origin: &Origin) {
-        if !origin.statement {
-            return;
+        if origin.statement {
+            self.called(oid);
         }
+    }
+
+    pub(super) fn called(&mut self, oid: Oid) {
         let Some(function) = self.lookup.function(oid).cloned() else {
             self.missing.0.insert((Kind::Function, oid));
             return;
@@ -511,6 +538,10 @@ impl Builder<'_> {
                 sources: vec![(at, true)],
                 origins: vec![(oid, column.number)],
             });
+        }
+        if columns.is_empty() {
+            let resource = self.relation_resource(relation)?;
+            self.touch(Action::Select, (resource, Vec::new()));
         }
         self.analysis.results = Results::Columns(columns);
         Ok(())

@@ -1,8 +1,11 @@
 //! Objects that a statement names rather than queries: which action on which resource each one is.
 
 use model::Oid;
-use policy::{Action, Persistence, RelationFacts, RelationKind, Resource};
-use sql::{Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, Statement, Touch};
+use policy::{
+    Action, FunctionClass, FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Resource,
+    Volatility,
+};
+use sql::{Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, RoutineKind, Statement, Touch};
 
 use super::build::{Builder, Stop};
 use super::{facts, new_schema, qualified};
@@ -51,19 +54,33 @@ impl Builder<'_> {
         let creation = names.creation_schema.as_deref();
         match ask {
             Ask::Query { .. } | Ask::Expression { .. } => Ok(()),
-            Ask::Relation { name, columns, touch, missing_ok: _ } => {
+            Ask::Relation { name, columns, touch, missing_ok } => {
                 let oid = names.oids.get(index).copied().flatten();
+                if oid.is_none() && *missing_ok && *touch == Touch::Copy {
+                    // The name of a WITH query.
+                    return Ok(());
+                }
                 self.relation_ask(name, columns, *touch, oid, creation)
             }
             Ask::New { kind, name, temporary, replace: _ } => self.new_ask(*kind, name, *temporary, creation),
             Ask::Schema { name, touch, missing_ok: _ } => {
+                if *touch == Touch::Publish {
+                    // Every table that is in it, or ever will be.
+                    self.add(Action::Replicate, Resource::Database)?;
+                    return self.add(Action::System, Resource::Database);
+                }
                 let Some(action) = define_action(*touch) else { return Ok(()) };
                 match name.as_deref().or(creation) {
                     Some(schema) => self.add(action, Resource::Schema { name: schema.to_owned() }),
                     None => self.add(action, Resource::Database),
                 }
             }
-            Ask::Routine { name, touch, .. } => self.routine_ask(name, *touch),
+            Ask::Routine { name, kind, touch, missing_ok, .. } => {
+                // One of several things that a word can mean.
+                let guessed = *kind == RoutineKind::Routine && *touch == Touch::Execute;
+                let sure = if guessed && *missing_ok { None } else { Some(creation.unwrap_or("pg_catalog")) };
+                self.routine_ask(name, *touch, sure, guessed)
+            }
             // What a column's type is, or that a type is named, reveals and changes nothing.
             Ask::Type { touch: Touch::Use | Touch::Like, .. } => Ok(()),
             Ask::Type { touch, .. } => {
@@ -123,7 +140,8 @@ impl Builder<'_> {
         };
         match touch {
             Touch::Select => self.copied_columns(oid, &relation, chosen),
-            Touch::Insert => {
+            Touch::Insert | Touch::Update => {
+                let action = if touch == Touch::Insert { Action::Insert } else { Action::Update };
                 let all: Vec<String> = match chosen {
                     Some(names) => names.to_vec(),
                     None => {
@@ -132,24 +150,71 @@ impl Builder<'_> {
                 };
                 if all.is_empty() {
                     let resource = self.relation_resource(&relation)?;
-                    self.add(Action::Insert, resource)?;
+                    self.add(action, resource)?;
                 }
                 for column in all {
                     let resource = self.column_resource(&relation, &column)?;
-                    self.add(Action::Insert, resource)?;
+                    self.add(action, resource)?;
                 }
                 Ok(())
+            }
+            Touch::Copy => self.kept_columns(&relation, chosen),
+            Touch::Publish => {
+                self.add(Action::Replicate, Resource::Database)?;
+                self.kept_columns(&relation, chosen)
             }
             Touch::Use => Ok(()),
             touch => {
                 let resource = self.relation_resource(&relation)?;
                 let action = relation_action(touch).unwrap_or(Action::Alter);
-                if touch == Touch::Publish {
-                    self.add(Action::Replicate, Resource::Database)?;
-                }
                 self.add(action, resource)
             }
         }
+    }
+
+    /// Columns whose values are kept, or go elsewhere, in the clear. Words that are no columns of it name something else.
+    fn kept_columns(
+        &mut self,
+        relation: &crate::catalog::Relation,
+        chosen: Option<&[String]>,
+    ) -> Result<(), Stop> {
+        let wanted = |name: &str| chosen.is_none_or(|names| names.iter().any(|n| n == name));
+        let columns: Vec<String> =
+            relation.columns.iter().map(|c| c.name.to_string()).filter(|name| wanted(name)).collect();
+        if columns.is_empty() {
+            let resource = self.relation_resource(relation)?;
+            return self.add(Action::Copy, resource);
+        }
+        for column in columns {
+            let resource = self.column_resource(relation, &column)?;
+            let mut inherits = Vec::new();
+            self.ancestors(relation, &column, &mut inherits);
+            self.touch(Action::Copy, (resource, inherits));
+        }
+        Ok(())
+    }
+
+    /// What names lead to besides what they name: relations behind views, functions behind operators and casts.
+    pub(super) fn reached(&mut self, rows: &[Row]) -> Result<(), Stop> {
+        for row in rows {
+            let (kind, oid) = match row.as_slice() {
+                [Some(kind), Some(oid)] => (kind.as_slice(), std::str::from_utf8(oid).ok()),
+                _ => (b"".as_slice(), None),
+            };
+            let oid = oid.and_then(|oid| oid.parse().ok()).map(Oid);
+            match (kind, oid) {
+                (b"r", Some(oid)) => match self.lookup.relation(oid).cloned() {
+                    Some(relation) => self.kept_columns(&relation, None)?,
+                    None => drop(self.missing.0.insert((facts::Kind::Relation, oid))),
+                },
+                (b"p", Some(oid)) => self.called(oid),
+                _ => {
+                    let what = "the server's answer about what names lead to can't be read";
+                    return Err(Refusal::NotUnderstood(what.to_owned()).into());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn new_ask(
@@ -172,7 +237,15 @@ impl Builder<'_> {
         }
     }
 
-    fn routine_ask(&mut self, name: &Name, touch: Touch) -> Result<(), Stop> {
+    /// `sure`: the schema it is taken to be in if there is none of that name; the server will say so. `None`: it need not
+    /// exist. `guessed`: what only computes isn't worth a question.
+    fn routine_ask(
+        &mut self,
+        name: &Name,
+        touch: Touch,
+        sure: Option<&str>,
+        guessed: bool,
+    ) -> Result<(), Stop> {
         let found = self.lookup.functions_named(name.schema.as_deref(), &name.name);
         let action = if touch == Touch::Execute {
             Action::Execute
@@ -181,21 +254,28 @@ impl Builder<'_> {
         };
         if found.is_empty() {
             if self.routines_asked.contains(&name.name) {
-                // The server has none of that name, and will say so.
-                return Ok(());
+                let Some(schema) = name.schema.as_deref().or(sure) else { return Ok(()) };
+                let name = qualified(schema, &name.name);
+                let (oid, volatility) = (Oid(u32::MAX), Volatility::Volatile);
+                let facts = FunctionFacts::new(&name, oid, volatility, FunctionSecurity::Invoker);
+                return self.add(action, Resource::Function { name, facts });
             }
             self.missing.1.insert(name.name.clone());
             return Ok(());
         }
         for (oid, function) in found {
             let facts = facts::function_facts(oid, &function);
+            if guessed && facts.class() == FunctionClass::Harmless {
+                continue;
+            }
             self.add(action, Resource::Function { name: function.name.clone(), facts })?;
         }
         Ok(())
     }
 
     fn object_ask(&mut self, kind: ObjectKind, touch: Touch) -> Result<(), Stop> {
-        if touch == Touch::Use {
+        // What an operator calls is among what names lead to.
+        if touch == Touch::Use || touch == Touch::Execute {
             return Ok(());
         }
         match object_action(kind) {
@@ -259,7 +339,10 @@ impl Builder<'_> {
 fn relation_action(touch: Touch) -> Option<Action> {
     match touch {
         Touch::Select | Touch::Like => Some(Action::Select),
+        Touch::Copy => Some(Action::Copy),
         Touch::Insert => Some(Action::Insert),
+        Touch::Update => Some(Action::Update),
+        Touch::Delete => Some(Action::Delete),
         Touch::Truncate => Some(Action::Truncate),
         Touch::Lock(_) => Some(Action::Lock),
         Touch::Reference => Some(Action::Filter),
@@ -288,7 +371,13 @@ fn define_action(touch: Touch) -> Option<Action> {
         | Touch::Defer => Some(Action::Alter),
         Touch::Execute => Some(Action::Execute),
         Touch::Publish => Some(Action::Replicate),
-        Touch::Select | Touch::Insert | Touch::Truncate | Touch::Lock(_) => Some(Action::Alter),
+        Touch::Select
+        | Touch::Copy
+        | Touch::Insert
+        | Touch::Update
+        | Touch::Delete
+        | Touch::Truncate
+        | Touch::Lock(_) => Some(Action::Alter),
         Touch::Reference | Touch::Like | Touch::Use | Touch::Own | Touch::Grantee => None,
     }
 }

@@ -23,18 +23,20 @@ impl Reader<'_> {
             (None, Some(query)) if !is_from && plain_query(query).is_some() => {
                 self.query(query, QueryRole::CopyOut, Vec::new())
             }
+            (None, Some(_)) if !is_from => self.refused_query(query),
             _ => self.unsupported("COPY of such a thing"),
         }
         if let Some(condition) = where_clause.as_deref().and_then(|node| node.node.as_ref()) {
             let from = relation.clone().map(NodeEnum::RangeVar).into_iter().collect();
             self.expressions(&[condition], from, ExpressionRole::CopyWhere);
         }
-        let format = self.copy_format(options, source);
+        let format = self.copy_format(options, source, touch);
         (Command::Copy, if *is_from { Effect::CopyIn(format) } else { Effect::CopyOut(format) })
     }
 
     /// `ProcessCopyOptions` (src/backend/commands/copy.c).
-    fn copy_format(&mut self, list: &[Node], source: CopySource) -> CopyFormat {
+    fn copy_format(&mut self, list: &[Node], source: CopySource, touch: Touch) -> CopyFormat {
+        let incoming = touch == Touch::Insert;
         let mut format = CopyText::Text;
         let (mut header, mut encoding, mut force_quote) = (false, None, CopyWhich::None);
         let (mut delimiter, mut null, mut quote, mut escape) = (None, None, None, None);
@@ -60,7 +62,9 @@ impl Reader<'_> {
                 "force_quote" => force_quote = self.which(option),
                 // These change what comes in, not how it is written.
                 "freeze" | "default" | "force_not_null" | "force_null" | "on_error" | "log_verbosity"
-                | "reject_limit" => {}
+                | "reject_limit" | "convert_selectively" => {}
+                // What comes in is PostgreSQL's to understand.
+                _ if incoming => self.read(option),
                 other => self.unsupported(format!("COPY's option \"{other}\"")),
             }
         }

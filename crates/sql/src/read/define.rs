@@ -8,7 +8,7 @@ use pg_query::protobuf::{
     RuleStmt, StatsElem, TypeName,
 };
 
-use super::Reader;
+use super::{Inner, Making, Reader};
 use super::names::{items, strings};
 use super::object::{Form, kind};
 use super::options::{options, text};
@@ -100,7 +100,13 @@ impl<'s> Reader<'_> {
                 self.relation(Some(relation), columns, Touch::Statistics, false);
                 self.gathered(parts, |_| NodeEnum::RangeVar(relation.clone()));
             }
-            _ => self.unsupported("CREATE STATISTICS of such relations"),
+            // PostgreSQL refuses it, in its own words.
+            others => {
+                self.read(others);
+                self.read(exprs.as_slice());
+                let all = others.iter().chain(exprs).filter_map(|node| node.node.as_ref());
+                self.by_name(&all.collect::<Vec<_>>(), None);
+            }
         }
         Command::CreateStatistics
     }
@@ -155,11 +161,15 @@ impl<'s> Reader<'_> {
     }
 
     pub(super) fn create_rule(&mut self, stmt: &RuleStmt) -> Command {
-        let RuleStmt { relation, rulename: _, where_clause: _, event: _, instead: _, actions: _, replace: _ } =
-            stmt;
+        let RuleStmt { relation, rulename: _, where_clause, event: _, instead: _, actions, replace: _ } = stmt;
         self.relation(relation.as_ref(), Columns::All, Touch::Rule, false);
         // Its actions see OLD and NEW, which no statement of ours can stand for.
-        self.unsupported("CREATE RULE");
+        self.read(where_clause);
+        self.read(actions.as_slice());
+        let actions = actions.iter().filter_map(|action| action.node.as_ref());
+        let parts: Vec<&NodeEnum> = actions.chain(node(where_clause)).collect();
+        let from: Vec<NodeEnum> = relation.clone().map(NodeEnum::RangeVar).into_iter().collect();
+        self.by_name(&parts, Some(&from));
         Command::CreateRule
     }
 
@@ -203,8 +213,10 @@ impl<'s> Reader<'_> {
         self.expressions(&defaults, Vec::new(), ExpressionRole::FunctionDefault);
         self.type_or_set_of(return_type.as_ref());
         self.function_options(options);
-        if sql_body.is_some() {
-            self.unsupported("a function whose body isn't a string");
+        // Its body sees the parameters, which no statement of ours can stand for.
+        if let Some(body) = node(sql_body) {
+            self.read(body);
+            self.by_name(&[body], None);
         }
         command
     }
@@ -252,16 +264,27 @@ impl<'s> Reader<'_> {
 
     pub(super) fn create_schema(&mut self, stmt: &CreateSchemaStmt) -> Command {
         let CreateSchemaStmt { schemaname, authrole, schema_elts, if_not_exists: _ } = stmt;
-        match (schemaname.is_empty(), authrole.as_ref().and_then(super::names::role_name)) {
-            (false, _) => self.new_plain(ObjectKind::Schema, schemaname, false),
+        let schema = match (schemaname.is_empty(), authrole.as_ref().and_then(super::names::role_name)) {
+            (false, _) => schemaname.clone(),
             // CREATE SCHEMA AUTHORIZATION role is named after the role.
-            (true, Some(crate::RoleName::Named(name))) => self.new_plain(ObjectKind::Schema, &name, false),
-            (true, _) => self.unsupported("a schema without a name"),
-        }
+            (true, Some(crate::RoleName::Named(name))) => name,
+            // Whoever that is at the moment: as `search_path` says it.
+            (true, _) => "$user".to_owned(),
+        };
+        self.new_plain(ObjectKind::Schema, &schema, false);
         self.role(authrole.as_ref(), Touch::Own);
-        if !schema_elts.is_empty() {
-            self.unsupported("CREATE SCHEMA with statements inside");
+        // They name each other, and none of them exists before they all do: the server can't be asked.
+        let inner = std::mem::replace(&mut self.inner, Inner::Named);
+        let names = schema_elts.iter().filter_map(|node| made(node.node.as_ref()?)).collect();
+        self.making = Some(Making { schema, names });
+        for element in schema_elts {
+            match &element.node {
+                Some(element) => drop(self.any(element)),
+                None => self.unsupported("a part of CREATE SCHEMA"),
+            }
         }
+        self.making = None;
+        self.inner = inner;
         Command::CreateSchema
     }
 
@@ -317,6 +340,17 @@ impl<'s> Reader<'_> {
         self.read(name);
         self.operator_of(strings(&name.objname));
     }
+}
+
+/// The relation that a part of CREATE SCHEMA makes in the new schema.
+fn made(element: &NodeEnum) -> Option<String> {
+    let relation = match element {
+        NodeEnum::CreateStmt(stmt) => stmt.relation.as_ref(),
+        NodeEnum::ViewStmt(stmt) => stmt.view.as_ref(),
+        NodeEnum::CreateSeqStmt(stmt) => stmt.sequence.as_ref(),
+        _ => None,
+    }?;
+    relation.schemaname.is_empty().then(|| relation.relname.clone())
 }
 
 fn aliased(relation: &RangeVar, alias: &str) -> NodeEnum {

@@ -5,6 +5,7 @@
 //! ([`Survey`]), so that a name in a place nobody thought of is refused, not overlooked.
 
 mod alter;
+mod by_name;
 mod copy;
 mod define;
 mod grant;
@@ -41,20 +42,39 @@ pub(crate) struct Source<'a> {
 /// What a statement is and changes.
 type Read = (Command, Effect);
 
+/// What becomes of queries and expressions inside definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inner {
+    /// The server is asked about them.
+    Asked,
+    /// What they name is asked about: the server doesn't take them by themselves.
+    Named,
+}
+
+/// What CREATE SCHEMA makes.
+struct Making {
+    schema: String,
+    /// Relations that it makes in that schema.
+    names: Vec<String>,
+}
+
 /// Collects what a statement names.
 struct Reader<'a> {
     source: Source<'a>,
+    inner: Inner,
+    /// Inside CREATE SCHEMA.
+    making: Option<Making>,
     asks: Vec<Ask>,
     /// What of the tree has been read.
     seen: Survey,
 }
 
 /// Reads one statement.
-pub(crate) fn statement(source: Source<'_>, node: NodeEnum) -> Statement {
+pub(crate) fn statement(source: Source<'_>, node: NodeEnum, inner: Inner) -> Statement {
     let range = source.range.clone();
     let takes_snapshot = takes_snapshot(&node);
     let secrets = secrets::find(source.text.as_bytes(), source.tokens);
-    let mut reader = Reader { source, asks: Vec::new(), seen: Survey::default() };
+    let mut reader = Reader { source, inner, making: None, asks: Vec::new(), seen: Survey::default() };
 
     let (command, effect) = match plain_query(&node) {
         // The server reads these itself; nothing of them can be overlooked.

@@ -27,21 +27,23 @@ pub(super) fn items(node: &Node) -> Option<&[Node]> {
     }
 }
 
-/// `name` or `schema.name`; a third part, the database's name, isn't supported.
+/// `name` or `schema.name`. A database's name before them must be that of the one at hand: PostgreSQL refuses any other
+/// (`DeconstructQualifiedName`, src/backend/catalog/namespace.c).
 pub(super) fn qualified(parts: &[String]) -> Option<Name> {
     match parts {
         [name] => Some(Name { schema: None, name: name.clone() }),
-        [schema, name] => Some(Name { schema: Some(schema.clone()), name: name.clone() }),
+        [schema, name] | [_, schema, name] => Some(Name { schema: Some(schema.clone()), name: name.clone() }),
         _ => None,
     }
 }
 
-/// The name of a relation; `None` if it names a database too.
-pub(super) fn relation_name(relation: &RangeVar) -> Option<Name> {
-    let RangeVar { catalogname, schemaname, relname, inh: _, relpersistence: _, alias: _, location: _ } =
+/// The name of a relation. A database's name before it must be that of the one at hand: PostgreSQL refuses any other
+/// (`RangeVarGetRelidExtended`, src/backend/catalog/namespace.c).
+pub(super) fn relation_name(relation: &RangeVar) -> Name {
+    let RangeVar { catalogname: _, schemaname, relname, inh: _, relpersistence: _, alias: _, location: _ } =
         relation;
     let schema = (!schemaname.is_empty()).then(|| schemaname.clone());
-    catalogname.is_empty().then(|| Name { schema, name: relname.clone() })
+    Name { schema, name: relname.clone() }
 }
 
 pub(super) fn role_name(role: &RoleSpec) -> Option<RoleName> {
@@ -80,17 +82,28 @@ impl Reader<'_> {
     ) {
         let Some(relation) = relation else { return };
         self.read(relation);
-        match relation_name(relation) {
-            Some(name) => self.asks.push(Ask::Relation { name, columns, touch, missing_ok }),
-            None => self.unsupported("a relation named with its database"),
+        let name = self.placed(relation_name(relation));
+        self.asks.push(Ask::Relation { name, columns, touch, missing_ok });
+    }
+
+    /// A name as it is meant: one that CREATE SCHEMA makes is in the new schema.
+    pub(super) fn placed(&self, name: Name) -> Name {
+        match &self.making {
+            Some(making) if name.schema.is_none() && making.names.contains(&name.name) => {
+                Name { schema: Some(making.schema.clone()), name: name.name }
+            }
+            _ => name,
         }
     }
 
     /// A relation given by the parts of its name.
     pub(super) fn relation_of(&mut self, parts: &[String], columns: Columns, touch: Touch, missing_ok: bool) {
         match qualified(parts) {
-            Some(name) => self.asks.push(Ask::Relation { name, columns, touch, missing_ok }),
-            None => self.unsupported("a relation named with its database"),
+            Some(name) => {
+                let name = self.placed(name);
+                self.asks.push(Ask::Relation { name, columns, touch, missing_ok });
+            }
+            None => self.unsupported("a relation's name of more than three parts"),
         }
     }
 
@@ -98,13 +111,9 @@ impl Reader<'_> {
     pub(super) fn new_relation(&mut self, kind: ObjectKind, relation: Option<&RangeVar>, replace: bool) {
         let Some(relation) = relation else { return self.unsupported("a relation without a name") };
         self.read(relation);
-        match relation_name(relation) {
-            Some(name) => {
-                let temporary = relation.relpersistence == "t";
-                self.asks.push(Ask::New { kind, name, temporary, replace });
-            }
-            None => self.unsupported("a relation named with its database"),
-        }
+        let name = self.placed(relation_name(relation));
+        let temporary = relation.relpersistence == "t";
+        self.asks.push(Ask::New { kind, name, temporary, replace });
     }
 
     /// An object that the statement makes, given by the parts of its name.

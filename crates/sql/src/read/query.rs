@@ -11,7 +11,7 @@ use pg_query::protobuf::{
     SetOperation, TypeCast, TypeName,
 };
 
-use super::{Read, Reader};
+use super::{Inner, Read, Reader};
 use crate::tokens::Kind;
 use crate::tree::shape;
 use crate::{Ask, Command, Effect, ExpressionRole, ObjectKind, QueryRole, Sql, grammar};
@@ -28,7 +28,7 @@ pub(super) fn into(stmt: &SelectStmt) -> Option<&IntoClause> {
     leftmost.into_clause.as_deref()
 }
 
-fn without_into(stmt: &SelectStmt) -> SelectStmt {
+pub(super) fn without_into(stmt: &SelectStmt) -> SelectStmt {
     let mut copy = stmt.clone();
     let mut next = Some(&mut copy);
     while let Some(stmt) = next {
@@ -89,6 +89,10 @@ impl Reader<'_> {
     /// A query inside the statement.
     pub(super) fn query(&mut self, query: &NodeEnum, role: QueryRole, parameters: Vec<String>) {
         self.read(query);
+        let kept = matches!(role, QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView);
+        if self.inner == Inner::Named && kept {
+            return self.by_name(&[query], None);
+        }
         match self.slice(query).or_else(|| self.made(query.clone())) {
             Some(sql) => self.asks.push(Ask::Query { sql, role, parameters }),
             None => self.unsupported("a query whose text can't be told apart from the statement around it"),
@@ -107,6 +111,9 @@ impl Reader<'_> {
         }
         for expression in expressions {
             self.read(*expression);
+        }
+        if self.inner == Inner::Named {
+            return self.by_name(expressions, Some(&from));
         }
         let select = select(expressions.iter().map(|node| (*node).clone()).collect(), from);
         match self.made(select) {
@@ -200,6 +207,10 @@ impl Reader<'_> {
         self.stored_into(into, ObjectKind::Table);
         let query = NodeEnum::SelectStmt(Box::new(without_into(stmt)));
         self.read(&query);
+        if self.inner == Inner::Named {
+            self.by_name(&[&query], None);
+            return (Command::SelectInto, Effect::Define);
+        }
         let blank = into.rel.as_ref().and_then(|rel| self.range_of_into(rel));
         let sql = blank.map(|blank| Sql::Slice { range: self.source.range.clone(), blank: Some(blank) });
         let sql = sql.filter(|sql| self.reads_as(&sql.bare(self.source.text), &shape(&query)));

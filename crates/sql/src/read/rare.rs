@@ -194,16 +194,19 @@ impl<'s> Reader<'_> {
             }
             N::CreateUserMappingStmt(stmt) => {
                 self.role(stmt.user.as_ref(), Touch::Grantee);
+                self.new_plain(K::UserMapping, &stmt.servername, false);
                 self.plain(K::Server, &stmt.servername, Touch::Use, false);
                 Command::CreateUserMapping
             }
             N::AlterUserMappingStmt(stmt) => {
                 self.role(stmt.user.as_ref(), Touch::Grantee);
+                self.plain(K::UserMapping, &stmt.servername, Touch::Alter, false);
                 self.plain(K::Server, &stmt.servername, Touch::Use, false);
                 Command::AlterUserMapping
             }
             N::DropUserMappingStmt(stmt) => {
                 self.role(stmt.user.as_ref(), Touch::Grantee);
+                self.plain(K::UserMapping, &stmt.servername, Touch::Drop, stmt.missing_ok);
                 self.plain(K::Server, &stmt.servername, Touch::Use, stmt.missing_ok);
                 Command::DropUserMapping
             }
@@ -240,6 +243,7 @@ impl<'s> Reader<'_> {
         match stmt {
             N::CreatePublicationStmt(stmt) => {
                 self.new_plain(K::Publication, &stmt.pubname, false);
+                self.read(stmt.options.as_slice());
                 self.published(&stmt.pubobjects);
                 if stmt.for_all_tables {
                     self.asks.push(Ask::Database { name: None, touch: Touch::Publish });
@@ -248,6 +252,7 @@ impl<'s> Reader<'_> {
             }
             N::AlterPublicationStmt(stmt) => {
                 self.plain(K::Publication, &stmt.pubname, Touch::Alter, false);
+                self.read(stmt.options.as_slice());
                 self.published(&stmt.pubobjects);
                 if stmt.for_all_tables {
                     self.asks.push(Ask::Database { name: None, touch: Touch::Publish });
@@ -256,10 +261,12 @@ impl<'s> Reader<'_> {
             }
             N::CreateSubscriptionStmt(stmt) => {
                 self.new_plain(K::Subscription, &stmt.subname, false);
+                self.read(stmt.options.as_slice());
                 Command::CreateSubscription
             }
             N::AlterSubscriptionStmt(stmt) => {
                 self.plain(K::Subscription, &stmt.subname, Touch::Alter, false);
+                self.read(stmt.options.as_slice());
                 Command::AlterSubscription
             }
             N::DropSubscriptionStmt(stmt) => {

@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 };
 
 use super::options::{boolean, options};
+use super::query::without_into;
 use super::{Read, Reader, plain_query};
 use crate::{Ask, Command, Effect, ExpressionRole, Inside, ObjectKind, QueryRole, Touch};
 
@@ -56,6 +57,13 @@ impl Reader<'_> {
                 effect
             }
             Some(node @ NodeEnum::RefreshMatViewStmt(_)) => self.maintain(node).1,
+            Some(NodeEnum::SelectStmt(stmt)) => {
+                let effect = self.select_into(stmt).1;
+                let seen = self.seen;
+                self.query(&NodeEnum::SelectStmt(Box::new(without_into(stmt))), role, Vec::new());
+                self.seen = seen;
+                effect
+            }
             _ => {
                 self.unsupported("EXPLAIN of such a statement");
                 Effect::Anything
@@ -84,7 +92,7 @@ impl Reader<'_> {
                 Effect::Define
             }
             _ => {
-                self.unsupported("CREATE TABLE AS of such a statement");
+                self.refused_query(query);
                 Effect::Define
             }
         };
@@ -120,7 +128,7 @@ impl Reader<'_> {
             Some(node) if plain_query(node) == Some(Command::Select) => {
                 self.query(node, QueryRole::View, Vec::new())
             }
-            _ => self.unsupported("CREATE VIEW of such a statement"),
+            _ => self.refused_query(query),
         }
         (Command::CreateView, Effect::Define)
     }
@@ -143,9 +151,20 @@ impl Reader<'_> {
         }
         match inner(query) {
             Some(node) if plain_query(node).is_some() => self.query(node, QueryRole::Prepare, parameters),
-            _ => self.unsupported("PREPARE of such a statement"),
+            _ => self.refused_query(query),
         }
         (Command::Prepare, Effect::Prepare { name: name.clone() })
+    }
+
+    /// SELECT INTO where it doesn't belong: PostgreSQL refuses it, in its own words. Should it not, all has been asked about.
+    pub(super) fn refused_query(&mut self, query: &Option<Box<Node>>) {
+        match inner(query) {
+            Some(node @ NodeEnum::SelectStmt(_)) => {
+                self.read(node);
+                self.by_name(&[node], None);
+            }
+            _ => self.unsupported("a query of such a kind"),
+        }
     }
 
     /// EXECUTE, wherever it stands: what it runs, the session knows by its name.
@@ -160,7 +179,7 @@ impl Reader<'_> {
         let DeclareCursorStmt { portalname, options, query } = stmt;
         match inner(query) {
             Some(node) if plain_query(node) == Some(Command::Select) => self.query(node, role, Vec::new()),
-            _ => self.unsupported("DECLARE CURSOR for such a statement"),
+            _ => self.refused_query(query),
         }
         let effect = Effect::Declare {
             name: portalname.clone(),

@@ -6,7 +6,7 @@ use pg_query::protobuf::{
     PartitionBoundSpec, PartitionElem, PartitionSpec, RangeVar, TableLikeClause, TypeName,
 };
 
-use super::Reader;
+use super::{Inner, Reader};
 use super::names::{columns, string, strings};
 use super::options::options;
 use super::query::future_relation;
@@ -90,13 +90,16 @@ impl<'s> Reader<'_> {
         self.read(options.as_slice());
         self.plain_if(ObjectKind::Tablespace, tablespacename, Touch::Use);
         self.plain_if(ObjectKind::AccessMethod, access_method, Touch::Use);
-        if of_typename.is_some() && !(parts.bound.is_empty() && parts.index.is_empty()) {
-            self.unsupported("expressions over the columns of a typed table");
+        // No statement of ours can stand for the columns of a typed table.
+        let inner = self.inner;
+        if of_typename.is_some() {
+            self.inner = Inner::Named;
         }
         match relation {
             Some(relation) => self.gathered(parts, |columns| future_relation(relation, &others, columns)),
             None => self.unsupported("a table without a name"),
         }
+        self.inner = inner;
     }
 
     fn like(&mut self, like: &'s TableLikeClause) -> Option<&'s RangeVar> {
@@ -308,8 +311,8 @@ impl<'s> Reader<'_> {
             match (option.defname.as_str(), option.arg.as_deref().and_then(|arg| arg.node.as_ref())) {
                 ("as", Some(NodeEnum::TypeName(name))) => self.type_name(Some(name), Touch::Use, false),
                 ("owned_by", Some(NodeEnum::List(parts))) => match strings(&parts.items).as_deref() {
-                    // OWNED BY NONE
-                    Some([none]) if none == "none" => {}
+                    // OWNED BY NONE; PostgreSQL refuses any other single word.
+                    Some([_]) => {}
                     Some([relation @ .., column]) if !relation.is_empty() => {
                         let columns = Columns::Named(vec![column.clone()]);
                         self.relation_of(relation, columns, Touch::Attach, false);

@@ -7,10 +7,19 @@ use pg_query::protobuf::{
 };
 
 use super::Reader;
-use super::names::strings;
+use super::names::{qualified, strings};
 use super::options::options;
 use super::table::node;
-use crate::{Ask, Command, ObjectKind as K, Touch};
+use crate::{Ask, Command, ObjectKind as K, RoutineKind, Touch};
+
+/// The function that an attribute's value may name: the grammar reads it as a type.
+fn function_name(arg: &NodeEnum) -> Option<crate::Name> {
+    match arg {
+        NodeEnum::TypeName(name) => qualified(&strings(&name.names)?),
+        NodeEnum::List(parts) => qualified(&strings(&parts.items)?),
+        _ => None,
+    }
+}
 
 impl<'s> Reader<'_> {
     /// Types, operators and what they are made of; text search.
@@ -187,7 +196,14 @@ impl<'s> Reader<'_> {
                 | "collation"
                 | "subtype_opclass"
                 | "multirange_type_name" => self.read(option),
-                other => self.unsupported(format!("the attribute \"{other}\"")),
+                // PostgreSQL ignores what it doesn't know, with a warning. Should a newer one know it, it may name a function.
+                _ => {
+                    self.read(option);
+                    if let Some(name) = arg.and_then(function_name) {
+                        let (kind, touch) = (RoutineKind::Routine, Touch::Execute);
+                        self.asks.push(Ask::Routine { name, kind, args: None, touch, missing_ok: true });
+                    }
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build lint test test-rust demo bench oracle reference fuzz-smoke
+.PHONY: help setup build lint test test-rust demo bench oracle reference regress fuzz-smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -47,6 +47,11 @@ oracle: setup ## compare with what PostgreSQL itself checks, 14 to 18; writes do
 reference: setup ## write docs/reference/ from what the program itself obeys
 	@mkdir -p docs/reference
 	$(CARGO) run --locked --quiet --package gatepost -- docs-reference docs/reference
+
+regress: setup ## PostgreSQL's own regression suite, directly and through Gatepost; FILES="rules ..." compares only these
+	@scripts/corpora.sh
+	$(CARGO) build --locked --package gatepost --package xtask
+	target/debug/xtask regress "$${GATEPOST_TOOLS:-/opt/gatepost-tools}/regression-15" $(FILES)
 
 fuzz-smoke: setup ## the fuzz targets on many more generated inputs than `make test` takes
 	FUZZ_ITERATIONS=$${FUZZ_ITERATIONS:-300000} $(CARGO) test --locked --package fuzz --test smoke

@@ -163,7 +163,7 @@ pub(crate) fn housekeeping(out: &mut UpstreamBytes, message: Housekeeping<'_>) {
         // A syntax error, whatever the grammar: an unterminated quoted identifier that says what happened.
         Housekeeping::FailSimple => drop(encode::query(bytes, b"\"gatepost.refused")),
         Housekeeping::Sync => encode::sync(bytes),
-        Housekeeping::Unguard => drop(encode::query(bytes, format!("ROLLBACK TO {GUARD}; RELEASE {GUARD}").as_bytes())),
+        Housekeeping::Unguard => drop(encode::query(bytes, UNGUARD)),
         Housekeeping::Begin => drop(encode::query(bytes, b"BEGIN")),
         Housekeeping::Commit => drop(encode::query(bytes, b"COMMIT")),
         Housekeeping::Rollback => drop(encode::query(bytes, b"ROLLBACK")),
@@ -174,7 +174,9 @@ pub(crate) fn housekeeping(out: &mut UpstreamBytes, message: Housekeeping<'_>) {
 /// A savepoint around a flight whose failure must leave a transaction block as it was.
 pub(crate) struct Guard;
 
-const GUARD: &str = "\"gatepost.guard\"";
+const GUARD: &[u8] = b"SAVEPOINT \"gatepost.guard\"";
+const GUARD_OVER: &[u8] = b"RELEASE \"gatepost.guard\"";
+const UNGUARD: &[u8] = b"ROLLBACK TO \"gatepost.guard\"; RELEASE \"gatepost.guard\"";
 const GUARD_NAME: &[u8] = b"gatepost.guard";
 
 /// One thing to ask the server, in the session's own transaction.
@@ -220,7 +222,11 @@ pub(crate) fn ask(
     asked
 }
 
-fn ask_into(bytes: &mut Vec<u8>, questions: &[Question], guard: Option<&Guard>) -> Result<usize, EncodeError> {
+fn ask_into(
+    bytes: &mut Vec<u8>,
+    questions: &[Question],
+    guard: Option<&Guard>,
+) -> Result<usize, EncodeError> {
     let trees = questions.iter().any(|q| matches!(q, Question::ClientParse(_) | Question::Parse { .. }));
     // A flight that failed has left its names behind: closing what isn't there is no error.
     let mut closes = 0;
@@ -229,7 +235,7 @@ fn ask_into(bytes: &mut Vec<u8>, questions: &[Question], guard: Option<&Guard>) 
     }
     if guard.is_some() {
         closes += drop_named(bytes, GUARD_NAME)?;
-        encode::parse(bytes, GUARD_NAME, format!("SAVEPOINT {GUARD}").as_bytes(), [])?;
+        encode::parse(bytes, GUARD_NAME, GUARD, [])?;
         run(bytes, GUARD_NAME)?;
         closes += drop_named(bytes, GUARD_NAME)?;
     }
@@ -268,7 +274,7 @@ fn ask_into(bytes: &mut Vec<u8>, questions: &[Question], guard: Option<&Guard>) 
         }
     }
     if guard.is_some() {
-        encode::parse(bytes, GUARD_NAME, format!("RELEASE {GUARD}").as_bytes(), [])?;
+        encode::parse(bytes, GUARD_NAME, GUARD_OVER, [])?;
         run(bytes, GUARD_NAME)?;
         closes += drop_named(bytes, GUARD_NAME)?;
     }

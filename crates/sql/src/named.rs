@@ -66,7 +66,12 @@ impl Collector {
     pub(crate) fn enter(&mut self, node: &'static str) {
         self.named.open |= node == "AStar";
         self.named.reads_target |= matches!(node, "ReturningClause" | "OnConflictClause");
-        self.frames.push(Frame { node, field: "", parts: Vec::new(), relation: Name { schema: None, name: String::new() } });
+        self.frames.push(Frame {
+            node,
+            field: "",
+            parts: Vec::new(),
+            relation: Name { schema: None, name: String::new() },
+        });
     }
 
     pub(crate) fn field(&mut self, field: &'static str) {
@@ -76,7 +81,8 @@ impl Collector {
     }
 
     pub(crate) fn bool(&mut self, value: bool) {
-        let natural = self.frames.last().is_some_and(|frame| (frame.node, frame.field) == ("JoinExpr", "is_natural"));
+        let natural =
+            self.frames.last().is_some_and(|frame| (frame.node, frame.field) == ("JoinExpr", "is_natural"));
         self.named.open |= natural && value;
     }
 

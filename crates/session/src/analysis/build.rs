@@ -393,7 +393,12 @@ impl Builder<'_> {
     }
 
     /// Adds the columns of that name in what the relation is a partition or a child of.
-    pub(super) fn ancestors(&mut self, relation: &Relation, column: &str, inherits: &mut Vec<(QualifiedName, String)>) {
+    pub(super) fn ancestors(
+        &mut self,
+        relation: &Relation,
+        column: &str,
+        inherits: &mut Vec<(QualifiedName, String)>,
+    ) {
         let mut next = relation.parents.to_vec();
         let mut seen = BTreeSet::new();
         while let Some(oid) = next.pop() {

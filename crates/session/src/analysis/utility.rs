@@ -2,10 +2,12 @@
 
 use model::Oid;
 use policy::{
-    Action, FunctionClass, FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Resource,
-    Volatility,
+    Action, Declared, FunctionClass, FunctionFacts, FunctionSecurity, Language, Persistence, RelationFacts,
+    RelationKind, Resource, Volatility,
 };
-use sql::{Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, RoutineKind, Statement, Touch};
+use sql::{
+    Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, RoutineKind, Statement, Touch,
+};
 
 use super::build::{Builder, Stop};
 use super::{facts, new_schema, qualified};
@@ -256,8 +258,15 @@ impl Builder<'_> {
             if self.routines_asked.contains(&name.name) {
                 let Some(schema) = name.schema.as_deref().or(sure) else { return Ok(()) };
                 let name = qualified(schema, &name.name);
-                let (oid, volatility) = (Oid(u32::MAX), Volatility::Volatile);
-                let facts = FunctionFacts::new(&name, oid, volatility, FunctionSecurity::Invoker);
+                // Nobody has read what isn't there.
+                let facts = FunctionFacts::new(&Declared {
+                    name: &name,
+                    oid: Oid(u32::MAX),
+                    arguments: None,
+                    language: Language::Procedural,
+                    volatility: Volatility::Volatile,
+                    security: FunctionSecurity::Invoker,
+                });
                 return self.add(action, Resource::Function { name, facts });
             }
             self.missing.1.insert(name.name.clone());

@@ -63,10 +63,12 @@ impl Teller<'_> {
             None => told::Relation::named(name.schema.clone(), name.name.clone(), self.lore.role.clone()),
         };
         relation.named_for = vec![does(touch)];
-        if matches!(touch, Touch::Select | Touch::Insert | Touch::Reference) {
+        if matches!(touch, Touch::Select | Touch::Copy | Touch::Insert | Touch::Update | Touch::Reference) {
             let ways: &[&'static str] = match touch {
                 Touch::Select => &["output"],
+                Touch::Copy => &["copy"],
                 Touch::Insert => &["insert"],
+                Touch::Update => &["update"],
                 _ => &[],
             };
             let known = oid.and_then(|oid| self.relation(oid));
@@ -147,8 +149,10 @@ fn role(name: &RoleName) -> Option<String> {
 /// The privilege that PostgreSQL wants of a relation for what is done with it. `None`: none of the relation's own.
 fn privilege(touch: Touch, version: u32) -> Option<&'static str> {
     Some(match touch {
-        Touch::Select | Touch::Like => "SELECT",
+        Touch::Select | Touch::Copy | Touch::Like => "SELECT",
         Touch::Insert => "INSERT",
+        Touch::Update => "UPDATE",
+        Touch::Delete => "DELETE",
         Touch::Truncate => "TRUNCATE",
         // Which privileges will do depends on the mode (`LockTableAclCheck`, lockcmds.c).
         Touch::Lock(_) => "LOCK",
@@ -179,7 +183,10 @@ fn does(touch: Touch) -> &'static str {
     use sql::LockMode as Mode;
     match touch {
         Touch::Select => "select",
+        Touch::Copy => "copy",
         Touch::Insert => "insert",
+        Touch::Update => "update",
+        Touch::Delete => "delete",
         Touch::Truncate => "truncate",
         Touch::Create => "create",
         Touch::Alter => "alter",

@@ -61,8 +61,14 @@ impl Reader<'_> {
                 "null" => null = value,
                 "force_quote" => force_quote = self.which(option),
                 // These change what comes in, not how it is written.
-                "freeze" | "default" | "force_not_null" | "force_null" | "on_error" | "log_verbosity"
-                | "reject_limit" | "convert_selectively" => {}
+                "freeze"
+                | "default"
+                | "force_not_null"
+                | "force_null"
+                | "on_error"
+                | "log_verbosity"
+                | "reject_limit"
+                | "convert_selectively" => {}
                 // What comes in is PostgreSQL's to understand.
                 _ if incoming => self.read(option),
                 other => self.unsupported(format!("COPY's option \"{other}\"")),

@@ -8,11 +8,11 @@ use pg_query::protobuf::{
     RuleStmt, StatsElem, TypeName,
 };
 
-use super::{Inner, Making, Reader};
 use super::names::{items, strings};
 use super::object::{Form, kind};
 use super::options::{options, text};
 use super::table::{Parts, node};
+use super::{Inner, Making, Reader};
 use crate::{Ask, Columns, Command, ExpressionRole, ObjectKind, RoutineKind, Touch};
 
 impl<'s> Reader<'_> {
@@ -161,7 +161,8 @@ impl<'s> Reader<'_> {
     }
 
     pub(super) fn create_rule(&mut self, stmt: &RuleStmt) -> Command {
-        let RuleStmt { relation, rulename: _, where_clause, event: _, instead: _, actions, replace: _ } = stmt;
+        let RuleStmt { relation, rulename: _, where_clause, event: _, instead: _, actions, replace: _ } =
+            stmt;
         self.relation(relation.as_ref(), Columns::All, Touch::Rule, false);
         // Its actions see OLD and NEW, which no statement of ours can stand for.
         self.read(where_clause);

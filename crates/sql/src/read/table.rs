@@ -6,10 +6,10 @@ use pg_query::protobuf::{
     PartitionBoundSpec, PartitionElem, PartitionSpec, RangeVar, TableLikeClause, TypeName,
 };
 
-use super::{Inner, Reader};
 use super::names::{columns, string, strings};
 use super::options::options;
 use super::query::future_relation;
+use super::{Inner, Reader};
 use crate::{Columns, Command, ExpressionRole, ObjectKind, Touch};
 
 /// Expressions and columns gathered from a statement's parts.

@@ -102,7 +102,7 @@ fn attacks() -> Vec<Attack> {
 }
 
 /// Sends what is to be sent and returns what comes up to ReadyForQuery; COPY data are refused to be given.
-fn run(raw: &mut Raw, flight: Flight) -> Vec<Message> {
+pub(crate) fn run(raw: &mut Raw, flight: Flight) -> Vec<Message> {
     flight.to(raw);
     let mut messages = Vec::new();
     while let Some(message) = raw.receive() {
@@ -195,6 +195,15 @@ fn state(raw: &mut Raw) -> String {
 /// Returns a shop whose customers' personal data are canaries, and the rights of [`STRONG`] in it.
 pub(crate) fn prepared(version: Version) -> Shop {
     let shop = Shop::new(version);
+    strong_role(&shop);
+    shop.sql(PREPARE);
+    shop.sql(RIGHTS);
+    shop.sql(&format!("GRANT CREATE, TEMPORARY ON DATABASE \"{}\" TO {STRONG}", shop.database));
+    shop
+}
+
+/// Makes the role [`STRONG`] if the cluster hasn't got it.
+pub(crate) fn strong_role(shop: &Shop) {
     let role = format!(
         "DO $$ BEGIN IF to_regrole('{STRONG}') IS NULL THEN
              CREATE ROLE {STRONG} LOGIN PASSWORD '{LOGIN_PASSWORD}';
@@ -203,10 +212,6 @@ pub(crate) fn prepared(version: Version) -> Shop {
          END IF; END $$"
     );
     shop.sql(&role);
-    shop.sql(PREPARE);
-    shop.sql(RIGHTS);
-    shop.sql(&format!("GRANT CREATE, TEMPORARY ON DATABASE \"{}\" TO {STRONG}", shop.database));
-    shop
 }
 
 /// Runs an attack on PostgreSQL alone, as the gateway's own role, and says if it is not what it pretends to be.

@@ -43,6 +43,16 @@ pub struct TagPattern {
 }
 
 impl TagPattern {
+    /// Returns a column that it tags, and the tags; `*` stands for any name.
+    pub fn example(&self) -> (QualifiedName, String, Vec<String>) {
+        let name = |part: &PathPart| match part {
+            PathPart::Name(name) => name.clone(),
+            PathPart::Any => "*".to_owned(),
+        };
+        let relation = QualifiedName { schema: self.schema.clone(), name: name(&self.relation) };
+        (relation, name(&self.column), self.tags.iter().map(|tag| tag.0.clone()).collect())
+    }
+
     /// Reads a pattern; the error is a fragment that says what is wrong.
     pub(crate) fn parse(text: &str, tags: Vec<Tag>) -> Result<Self, String> {
         let parts = path::split(text).map_err(|error| match error {

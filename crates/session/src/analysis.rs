@@ -16,9 +16,10 @@ use sql::{Command, CopyFormat, CopySource, Effect};
 use wire::error::ErrorFields;
 
 pub(crate) use build::{Answers, Built, build, names_query, reach_query};
-pub(crate) use facts::{Kind, Lookup, Missing, function_facts};
+pub(crate) use facts::{Kind, Lookup, Missing, function_facts, relation_facts};
 pub(crate) use utility::resolved;
 
+use crate::catalog::Relation;
 use crate::refuse::Refusal;
 
 /// A column of a result.
@@ -31,6 +32,17 @@ pub(crate) struct OutputColumn {
     pub(crate) sources: Vec<(usize, bool)>,
     /// What RowDescription may name as its origin.
     pub(crate) origins: Vec<(Oid, i16)>,
+}
+
+/// A relation whose values the server may quote in errors and notices of a statement, named in it or not: rows that it
+/// writes, and what views and policies in it read.
+#[derive(Clone, Debug)]
+pub(crate) struct Quotable {
+    pub(crate) relation: Arc<Relation>,
+    /// Whose columns' tags are those of its columns of the same name.
+    pub(crate) ancestors: Vec<QualifiedName>,
+    /// `None`: whole rows, as a failing constraint's DETAIL and a trigger's `NEW` have them.
+    pub(crate) columns: Option<Vec<i16>>,
 }
 
 /// What a statement returns.
@@ -55,6 +67,8 @@ pub(crate) struct Analysis {
     pub(crate) inherits: Vec<Vec<(QualifiedName, String)>>,
     /// Columns that are used without being returned: whether their values may be seen decides whether errors may quote them.
     pub(crate) seen: Vec<(Touch, Vec<(QualifiedName, String)>)>,
+    /// Beside them, what errors and notices may quote that the statement doesn't name.
+    pub(crate) quotable: Vec<Quotable>,
     pub(crate) results: Results,
     /// Columns (by touch) whose value is computed with on its way to the result, if there is one or not.
     pub(crate) computed: Vec<usize>,
@@ -62,6 +76,8 @@ pub(crate) struct Analysis {
     pub(crate) computes_in_the_open: bool,
     /// A function is called that may keep or send what it is given.
     pub(crate) tells_elsewhere: bool,
+    /// What it returns is a plan.
+    pub(crate) plans: bool,
     /// Nothing but reading: no change, no lock, no function that could do either.
     pub(crate) reads_only: bool,
     /// Names may have another meaning after it.
@@ -93,10 +109,12 @@ impl Analysis {
             touches: vec![Touch { action: Action::Connect, resource: Resource::Database }],
             inherits: vec![Vec::new()],
             seen: Vec::new(),
+            quotable: Vec::new(),
             results: Results::None,
             computed: Vec::new(),
             computes_in_the_open: false,
             tells_elsewhere: false,
+            plans: false,
             reads_only: true,
             unsettles: false,
             defines: false,
@@ -249,6 +267,21 @@ impl Analysis {
         types(&self.results) != types(&other.results)
     }
 
+    /// Whether it writes, or works on, rows of a relation.
+    pub(crate) fn writes_rows(&self) -> bool {
+        self.quotable.iter().any(|quotable| quotable.columns.is_none())
+    }
+
+    /// Whether it writes rows of the relation that an error names.
+    pub(crate) fn writes(&self, schema: &[u8], name: &[u8]) -> bool {
+        let is = |relation: &Relation| {
+            relation.name.name.as_bytes() == name
+                && (relation.name.schema.as_bytes() == schema
+                    || relation.temporary && schema.starts_with(b"pg_temp"))
+        };
+        self.quotable.iter().any(|quotable| quotable.columns.is_none() && is(&quotable.relation))
+    }
+
     /// What EXECUTE of it means.
     pub(crate) fn as_executed(&self) -> Arc<Self> {
         Arc::new(Self { command: Some(Command::Execute), session_bound: true, ..self.clone() })
@@ -259,10 +292,21 @@ impl Analysis {
         Arc::new(Self {
             command: Some(Command::Explain),
             results: Results::None,
+            plans: true,
             reads_only: self.reads_only || !analyze,
             session_bound: true,
-            ..self.clone()
+            ..if analyze { self.as_measured() } else { self.clone() }
         })
+    }
+
+    /// The same, with memory, disk and rows of each step told: that is all of what it returns, in other words.
+    fn as_measured(&self) -> Self {
+        let Results::Columns(columns) = &self.results else { return self.clone() };
+        let mut computed = self.computed.clone();
+        computed.extend(columns.iter().flat_map(|column| &column.sources).map(|(at, _)| *at));
+        computed.sort_unstable();
+        computed.dedup();
+        Self { computed, computes_in_the_open: true, ..self.clone() }
     }
 
     /// What CREATE TABLE AS EXECUTE of it means: what it returns is kept in the clear.

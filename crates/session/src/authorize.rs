@@ -12,12 +12,12 @@ use audit::Verdict as AuditVerdict;
 use identity::Verified;
 use model::{ClientAddr, Identity, Mask, Method};
 use policy::{
-    Action, Bundle, Context, Decision, Part, PartVerdict, Request, Resource, SessionFacts, StatementFacts,
-    Touch,
+    Action, Bundle, Context, Decision, Part, PartVerdict, Persistence, RelationFacts, RelationKind, Request,
+    Resource, SessionFacts, StatementFacts, Touch,
 };
 use sha2::{Digest, Sha256};
 
-use crate::analysis::{Analysis, Results};
+use crate::analysis::{self, Analysis, Quotable, Results};
 use crate::evidence;
 use crate::refuse::Refusal;
 use crate::shared::Settings;
@@ -47,8 +47,10 @@ pub struct Judged {
     refusal: Option<Refusal>,
     /// One per column of the result, or none at all if no column is masked.
     pub(crate) masks: Vec<Option<Mask>>,
-    /// Errors and notices may quote values that the identity may not see.
-    pub(crate) redact: bool,
+    /// What errors and notices may quote that the identity may not see.
+    pub(crate) quotes: Quotes,
+    /// It returns a plan, in whose estimates there is something of values that the identity may not see.
+    pub(crate) hides_sizes: bool,
     pub(crate) verdict: AuditVerdict,
     pub(crate) decision: audit::Fragment,
     /// Of the statement that this one prepares or declares.
@@ -199,7 +201,18 @@ pub(crate) struct Weighed {
     /// One per column of the result, or none at all if no column is masked.
     pub(crate) masks: Vec<Option<Mask>>,
     masked: bool,
-    tagged_seen: bool,
+    quotes: Quotes,
+}
+
+/// What errors and notices of a statement may show of what the identity may not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Quotes {
+    /// Nothing.
+    Nothing,
+    /// Rows of relations that the statement doesn't name but changes: by a foreign key, or as a child of one that it does.
+    Strangers,
+    /// Values.
+    Values,
 }
 
 /// Asks the policy about an analysed statement. Allows nothing by itself.
@@ -229,16 +242,28 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
         .iter()
         .zip(&seen.parts)
         .any(|(touch, part)| !matches!(part.verdict, PartVerdict::Allow) && is_tagged(touch, bundle));
+    let hides = |touches: Vec<Touch>| {
+        decide(&touches).parts.iter().any(|part| !matches!(part.verdict, PartVerdict::Allow))
+    };
+    let quotes = if masked || tagged_seen || hides(quotable(analysis, bundle)) {
+        Quotes::Values
+    } else if analysis.writes_rows() && hides(tagged(bundle)) {
+        Quotes::Strangers
+    } else {
+        Quotes::Nothing
+    };
     let told = told(analysis, &asked, &decision, &seen, &decide);
     let parts =
         asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
     // Results that can't be told beforehand can't be masked.
-    let unmaskable = masked && matches!(analysis.results, Results::Unknown) && analysis.unknown.is_none();
+    let unmaskable = quotes == Quotes::Values
+        && matches!(analysis.results, Results::Unknown)
+        && analysis.unknown.is_none();
     let refusal = refusal(analysis.unknown.as_ref(), parts).or_else(|| {
         let why = "a rule gives it results of its own, and it reads masked columns";
         unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
     });
-    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, tagged_seen }
+    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, quotes }
 }
 
 /// Asks the policy about an analysed statement, for a session.
@@ -252,7 +277,7 @@ pub(crate) fn judge(
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
     let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
-    let Weighed { touches, decision, refusal, masks, masked, tagged_seen, told: _ } =
+    let Weighed { touches, decision, refusal, masks, masked, quotes, told: _ } =
         weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
@@ -277,7 +302,8 @@ pub(crate) fn judge(
     Judged {
         refusal,
         masks: if masking { masks } else { Vec::new() },
-        redact: masking && (masked || tagged_seen),
+        quotes: if masking { quotes } else { Quotes::Nothing },
+        hides_sizes: masking && quotes == Quotes::Values && analysis.plans,
         verdict,
         decision: fragment,
         inner,
@@ -294,6 +320,38 @@ fn is_opaque(refusal: &Refusal) -> bool {
 /// Returns what policy is asked about a statement.
 pub(crate) fn asked(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
     Asked::new(analysis, bundle).touches
+}
+
+/// Seeing the tagged columns that errors and notices may quote without being named in the statement.
+fn quotable(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
+    let mut touches = Vec::new();
+    for Quotable { relation, ancestors, columns } in &analysis.quotable {
+        let Some(facts) = analysis::relation_facts(relation) else { continue };
+        let quoted = |number| columns.as_ref().is_none_or(|columns| columns.contains(&number));
+        for column in relation.columns.iter().filter(|column| quoted(column.number)) {
+            let names = std::iter::once(&relation.name).chain(ancestors);
+            let tags = names.flat_map(|name| bundle.tags(name, &column.name));
+            let tags: BTreeSet<String> = tags.map(|tag| tag.as_str().to_owned()).collect();
+            if !tags.is_empty() {
+                let (relation, column) = (relation.name.clone(), column.name.to_string());
+                let tags = tags.into_iter().collect();
+                let resource = Resource::Column { relation, column, tags, facts };
+                touches.push(Touch { action: Action::Select, resource });
+            }
+        }
+    }
+    touches
+}
+
+/// Seeing each column that the bundle tags; where it tags all of a name, one of a table that isn't there.
+fn tagged(bundle: &Bundle) -> Vec<Touch> {
+    let column = |pattern: &policy::TagPattern| {
+        let (relation, column, tags) = pattern.example();
+        let facts = RelationFacts::new(&relation, RelationKind::Table, Persistence::Permanent);
+        let resource = Resource::Column { relation, column, tags, facts };
+        Touch { action: Action::Select, resource }
+    };
+    bundle.tag_patterns().iter().map(column).collect()
 }
 
 /// What a masked column needs beside being returned masked: to be computed with where that could tell of it (`filter`), or to be

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sql::Effect;
 
-use crate::authorize::Judged;
+use crate::authorize::{Judged, Quotes};
 use crate::extended::{Portal, Prepared};
 use crate::names;
 use crate::namespace::OpNumber;
@@ -110,7 +110,7 @@ impl Running {
             self.defining = false;
             self.database.catalog_changed();
         }
-        self.redacting = false;
+        self.quotes = Quotes::Nothing;
         self.openers.clear();
         self.names.idle();
         self.portals.retain(|portal| portal.hold);

@@ -26,6 +26,7 @@ mod memo;
 mod names;
 mod namespace;
 mod ops;
+mod plan;
 mod record;
 mod refuse;
 mod results;

@@ -17,6 +17,8 @@ pub(crate) enum Rows {
     Plain,
     /// Rewritten: one masker, or none, per column.
     Masked(Vec<Option<Masker>>),
+    /// A plan's lines, without the numbers that tell of the values it would handle.
+    Plan,
     /// None may come before a RowDescription has said what they are (simple protocol).
     Undescribed,
 }
@@ -27,13 +29,13 @@ pub(crate) struct Contradiction(pub(crate) String);
 impl Rows {
     /// For the simple protocol: RowDescription comes first.
     pub(crate) fn until_described(judged: &Judged) -> Self {
-        if judged.masks.is_empty() { Self::Plain } else { Self::Undescribed }
+        if judged.masks.is_empty() && !judged.hides_sizes { Self::Plain } else { Self::Undescribed }
     }
 
     /// For Execute: what Bind said of formats, and the analysis of types, must do.
     pub(crate) fn bound(judged: &Judged, portal: &Portal, settings: &Settings) -> Result<Self, Refusal> {
         let (false, Results::Columns(columns)) = (judged.masks.is_empty(), &judged.analysis.results) else {
-            return Ok(Self::Plain);
+            return Ok(if judged.hides_sizes { Self::Plan } else { Self::Plain });
         };
         if portal.binary_cursor {
             return Err(Refusal::Unmaskable(
@@ -85,6 +87,8 @@ impl Rows {
                 )));
             }
             if let Some(column) = column
+                // A domain's values come as those of its base type.
+                && column.type_oid.is_builtin()
                 && column.type_oid != Oid(0)
                 && column.type_oid != field.type_oid
                 && judged.masks.get(i).is_some_and(Option::is_some)
@@ -100,6 +104,9 @@ impl Rows {
             } else {
                 maskers.push(None);
             }
+        }
+        if judged.hides_sizes {
+            return Ok(Ok(Self::Plan));
         }
         Ok(Ok(if judged.masks.is_empty() { Self::Plain } else { Self::Masked(maskers) }))
     }
@@ -184,7 +191,7 @@ pub(crate) fn mask_row(body: &[u8], maskers: &[Option<Masker>], out: &mut Vec<u8
     patch(out, start + 1, length)
 }
 
-fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(crate) fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value.and_then(|v| Some((i32::try_from(v.len()).ok()?, v))) {
         Some((length, value)) => {
             out.extend_from_slice(&length.to_be_bytes());
@@ -194,7 +201,7 @@ fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
-fn patch(out: &mut [u8], at: usize, length: i32) -> Result<(), String> {
+pub(crate) fn patch(out: &mut [u8], at: usize, length: i32) -> Result<(), String> {
     let slot = out.get_mut(at..at + 4).ok_or("a length has no place")?;
     slot.copy_from_slice(&length.to_be_bytes());
     Ok(())

@@ -11,7 +11,7 @@ use querytree::ServerVersion;
 use wire::backend::encode;
 use wire::error::ErrorFields;
 
-use crate::authorize::{self, Allowed, Judged, Scope};
+use crate::authorize::{self, Allowed, Judged, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::extended::{Portal, Prepared};
@@ -85,9 +85,9 @@ pub(crate) struct Running {
     pub(crate) copy_broken: Option<InProgress>,
     pub(crate) copy_out: Option<Box<mask::copy::CopyMasker>>,
     pub(crate) status: Status,
-    /// Something that may quote masked values has run in the transaction that is open, or will be: its deferred work
-    /// can fail as late as at the commit.
-    pub(crate) redacting: bool,
+    /// What errors and notices of all that has run in the transaction that is open, or that will, may quote: its deferred
+    /// work can fail as late as at the commit.
+    pub(crate) quotes: Quotes,
     /// Why text can't be relied on to mean what it seems to, if so.
     pub(crate) text_unsafe: Option<String>,
     pub(crate) client_in: Vec<u8>,

@@ -14,7 +14,7 @@ use wire::sqlstate;
 use wire::startup::Startup;
 
 use crate::authenticate::{self, Authenticating, Discovery, Failed};
-use crate::authorize::{self, Scope};
+use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::input::{Credential, Input, Now, UpstreamReady};
@@ -379,7 +379,7 @@ impl Session {
             copy_broken: None,
             copy_out: None,
             status: TransactionStatus::Idle,
-            redacting: false,
+            quotes: Quotes::Nothing,
             text_unsafe: None,
             client_in: Vec::new(),
             client_passing: 0,

@@ -184,8 +184,8 @@ impl Running {
     }
 
     pub(crate) fn dispatch_run(&mut self, allowed: Allowed, message: &[u8], op: Op, turn: &mut Turn<'_>) {
-        let Some((ticket, redact)) = op.kind.run().map(|run| (run.ticket, run.judged.redact)) else { return };
-        self.redacting |= redact;
+        let Some((ticket, quotes)) = op.kind.run().map(|run| (run.ticket, run.judged.quotes)) else { return };
+        self.quotes = self.quotes.max(quotes);
         self.dispatch(Deferred::Run { allowed, ticket, message: message.to_vec(), op }, turn);
     }
 }

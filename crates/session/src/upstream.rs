@@ -10,9 +10,10 @@ use wire::backend::{self, CommandComplete, ParameterStatus, ReadyForQuery, RowDe
 use wire::error::{ErrorFields, field};
 use wire::frame;
 
-use crate::authorize::Judged;
+use crate::authorize::{Judged, Quotes};
 use crate::namespace::OpNumber;
 use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
+use crate::plan;
 use crate::refuse::{self, Refusal};
 use crate::results::{self, Contradiction, Rows};
 use crate::running::{CopyIn, Running, Status, Turn, Waiting};
@@ -224,14 +225,14 @@ impl Running {
             front => {
                 let in_script = front.and_then(OpKind::run).is_some_and(|run| run.in_script);
                 let hush = in_script && self.script.as_ref().is_some_and(|s| s.hush_active_transaction);
-                if !hush && !self.redacting {
+                if !hush && self.quotes == Quotes::Nothing {
                     return Ok(Pass::On);
                 }
                 let fields = ErrorFields::parse(body).map_err(|error| error.to_string())?;
                 if hush && fields.sqlstate() == Some(wire::sqlstate::ACTIVE_SQL_TRANSACTION) {
                     return Ok(Pass::Done);
                 }
-                if self.redacting {
+                if self.must_redact(&fields) {
                     encode::notice_response(&mut turn.out.client, &refuse::redact(&fields));
                     return Ok(Pass::Done);
                 }
@@ -253,6 +254,12 @@ impl Running {
                     Rows::Plain => return Ok(Pass::On),
                     Rows::Masked(maskers) => {
                         if let Err(what) = results::mask_row(body, maskers, &mut turn.out.client) {
+                            turn.out.client.truncate(before);
+                            return self.contradicted(&Contradiction(what), turn);
+                        }
+                    }
+                    Rows::Plan => {
+                        if let Err(what) = plan::blank_row(body, &mut turn.out.client) {
                             turn.out.client.truncate(before);
                             return self.contradicted(&Contradiction(what), turn);
                         }
@@ -463,12 +470,12 @@ impl Running {
             }
             Some(OpKind::Refused { error, .. }) if !fatal => shown = (**error).clone(),
             Some(OpKind::Query(run) | OpKind::Execute(run)) => {
-                if self.redacting {
+                if self.must_redact(&shown) {
                     shown = refuse::redact(&shown);
                 }
                 shift_position(&mut shown, run.offset_chars);
             }
-            _ if self.redacting && !fatal => shown = refuse::redact(&shown),
+            _ if !fatal && self.must_redact(&shown) => shown = refuse::redact(&shown),
             _ => {}
         }
         self.finish_run(Completion::Failed(state.as_str()), turn);
@@ -500,6 +507,21 @@ impl Running {
             None => {}
         }
         Ok(Pass::Done)
+    }
+
+    /// Says whether an error or notice may quote what the identity may not see.
+    fn must_redact(&self, fields: &ErrorFields) -> bool {
+        match self.quotes {
+            Quotes::Nothing => false,
+            // Where a row is quoted, its relation is named (errtable, utils/error/elog.c and executor/execMain.c).
+            Quotes::Strangers => {
+                let Some(table) = fields.get(field::TABLE) else { return false };
+                let schema = fields.get(field::SCHEMA).unwrap_or_default();
+                let run = self.ops.front().and_then(|op| op.kind.run());
+                !run.is_some_and(|run| run.judged.analysis.writes(schema, table))
+            }
+            Quotes::Values => true,
+        }
     }
 
     fn copy_failed(&mut self) {

@@ -299,18 +299,29 @@ fn check(version: Version) {
         cases().into_iter().filter(|case| case.only.is_none_or(|only| only == version)).collect();
     let mut problems = Vec::new();
     for case in &cases {
-        if let Ok(only) = std::env::var("PROOF_ONLY") && !only.split(',').any(|x| case.topic.contains(x) || x == case.line.to_string()) { continue; }
+        if let Ok(only) = std::env::var("PROOF_ONLY")
+            && !only.split(',').any(|x| case.topic.contains(x) || x == case.line.to_string())
+        {
+            continue;
+        }
         let t0 = std::time::Instant::now();
         let found = [wrong(&mut twins, case), pointless(&mut twins, case)];
-        if t0.elapsed().as_millis() > 1500 { eprintln!("SLOW {} {:?}", case.line, t0.elapsed()); }
-        for x in found.iter().flatten() { eprintln!("proof.txt:{} [{}] {}", case.line, case.statements.join(" ").replace('\n'," ").chars().take(200).collect::<String>(), x.chars().take(700).collect::<String>()); }
+        if t0.elapsed().as_millis() > 1500 {
+            eprintln!("SLOW {} {:?}", case.line, t0.elapsed());
+        }
+        for x in found.iter().flatten() {
+            eprintln!(
+                "proof.txt:{} [{}] {}",
+                case.line,
+                case.statements.join(" ").replace('\n', " ").chars().take(200).collect::<String>(),
+                x.chars().take(700).collect::<String>()
+            );
+        }
         let text: String = case.statements.join(" ").chars().take(200).collect();
-        problems.extend(
-            found.into_iter().flatten().map(|what| {
-                let what: String = what.chars().take(1500).collect();
-                format!("proof.txt:{} {} ({text}): {what}", case.line, case.topic)
-            }),
-        );
+        problems.extend(found.into_iter().flatten().map(|what| {
+            let what: String = what.chars().take(1500).collect();
+            format!("proof.txt:{} {} ({text}): {what}", case.line, case.topic)
+        }));
     }
     assert!(
         problems.is_empty(),
@@ -342,7 +353,9 @@ fn every_way_to_beat_a_gateway_is_tried() {
     let untried: Vec<_> = TOPICS.iter().filter(|topic| !tried.contains_key(**topic)).collect();
     assert!(untried.is_empty(), "{untried:?}");
     let listed: BTreeSet<&str> = TOPICS.into_iter().collect();
-    let unlisted: Vec<_> =
-        tried.keys().filter(|topic| !listed.contains(*topic) && **topic != "the server's files and network").collect();
+    let unlisted: Vec<_> = tried
+        .keys()
+        .filter(|topic| !listed.contains(*topic) && **topic != "the server's files and network")
+        .collect();
     assert!(unlisted.is_empty(), "{unlisted:?}");
 }

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use model::{Oid, QualifiedName};
 use policy::{Action, FunctionClass, Resource, Touch};
-use querytree::{Access, Command as TreeCommand, Origin, Relation as Touched, Rights, ServerVersion, Ways};
+use querytree::{
+    Access, Command as TreeCommand, Origin, Relation as Touched, Rights, ServerVersion, Source, Ways,
+};
 use sql::{Ask, Effect, ExpressionRole, QueryRole, Statement};
 
 use super::facts::{self, Kind, Lookup, Missing};
-use super::{Analysis, OutputColumn, Results, total, utility};
+use super::{Analysis, OutputColumn, Quotable, Results, total, utility};
 use crate::catalog::{Relation, Row};
 use crate::refuse::Refusal;
 
@@ -225,7 +227,14 @@ impl Builder<'_> {
                 analysis.results = results;
                 analysis.reads_only &= !writes;
             }
-            QueryRole::Explained { analyze } => analysis.reads_only &= !(writes && analyze),
+            QueryRole::Explained { analyze } => {
+                analysis.reads_only &= !(writes && analyze);
+                analysis.plans = true;
+                if analyze {
+                    let measured = Analysis { results, ..analysis.clone() }.as_measured();
+                    *analysis = Analysis { results: Results::None, ..measured };
+                }
+            }
             QueryRole::Declare | QueryRole::Prepare => {
                 let inner = Analysis { results, effect: Effect::None, inner: None, ..analysis.clone() };
                 let reads_only = inner.reads_only && !writes;
@@ -263,6 +272,7 @@ impl Builder<'_> {
             // The cursor's query was decided when it was declared; the relation is touched in the tree.
             self.analysis.session_bound = true;
         }
+        self.quotables(access);
         for touched in &access.relations {
             if touched.rights != Rights::Invoker {
                 continue;
@@ -302,6 +312,33 @@ impl Builder<'_> {
             self.missing.0.insert((Kind::Relation, oid));
         }
         known
+    }
+
+    /// Notes what errors and notices may quote though the statement doesn't name it, with whomsoever's rights it is read.
+    fn quotables(&mut self, access: &Access) {
+        let writes = |touched: &Touched| touched.insert || touched.update || touched.delete;
+        // Of a view that is written the trigger has what the view shows.
+        let all = access.relations.iter().any(|touched| touched.relkind == b'v' && writes(touched));
+        for touched in &access.relations {
+            let used = touched.columns.iter().filter(|(_, ways)| {
+                let named = touched.rights == Rights::Invoker && !ways.intersects(Ways::SECURITY);
+                !named && **ways != Ways::IDLE
+            });
+            let used: Vec<i16> = used.map(|(column, _)| *column).collect();
+            let columns = if all || writes(touched) || used.contains(&0) { None } else { Some(used) };
+            if columns.as_ref().is_none_or(|columns| !columns.is_empty())
+                && let Some(relation) = self.relation(touched.oid)
+            {
+                self.quotable(&relation, columns);
+            }
+        }
+    }
+
+    pub(super) fn quotable(&mut self, relation: &std::sync::Arc<Relation>, columns: Option<Vec<i16>>) {
+        let mut ancestors = Vec::new();
+        self.ancestors(relation, "", &mut ancestors);
+        let ancestors = ancestors.into_iter().map(|(name, _)| name).collect();
+        self.analysis.quotable.push(Quotable { relation: relation.clone(), ancestors, columns });
     }
 
     fn columns(
@@ -492,6 +529,11 @@ impl Builder<'_> {
                     origins.push((source.relation, source.column));
                 }
                 if source.rights != Rights::Invoker {
+                    // Below a view, whose column is here too and has its tags; else a rule's own text, read as the
+                    // statement's.
+                    if !below_a_view(source, output, access) {
+                        sources.extend(self.told_by_rule(source)?.into_iter().map(|at| (at, false)));
+                    }
                     continue;
                 }
                 if source.column == 0 {
@@ -516,6 +558,20 @@ impl Builder<'_> {
             columns.push(OutputColumn { type_oid: output.type_oid, typmod: output.typmod, sources, origins });
         }
         Ok(Results::Columns(columns))
+    }
+
+    /// Touches a column, or a whole row, that a rule returns though the statement doesn't name it.
+    fn told_by_rule(&mut self, source: &Source) -> Result<Vec<usize>, Stop> {
+        let Some(relation) = self.relation(source.relation) else { return Err(Stop::Missing) };
+        let mut touched = Vec::new();
+        let columns = relation.columns.iter().filter(|c| source.column == 0 || c.number == source.column);
+        for column in columns {
+            let resource = self.column_resource(&relation, &column.name)?;
+            let mut inherits = Vec::new();
+            self.ancestors(&relation, &column.name, &mut inherits);
+            touched.push(self.touch(Action::Select, (resource, inherits)));
+        }
+        Ok(touched)
     }
 
     /// COPY of a table: its columns are the result.
@@ -564,6 +620,16 @@ impl Builder<'_> {
 
 /// A resource, and the columns whose tags it inherits.
 pub(super) type Inheriting = (Resource, Vec<(QualifiedName, String)>);
+
+/// Whether it flows into the result by way of a view's column that the statement names.
+fn below_a_view(source: &Source, output: &querytree::Output, access: &Access) -> bool {
+    output.sources.iter().filter(|other| other.rights == Rights::Invoker).any(|other| {
+        let below = access.view_columns.get(&(other.relation, other.column));
+        below.is_some_and(|below| {
+            below.iter().any(|known| (known.relation, known.column) == (source.relation, source.column))
+        }) || other.column == 0
+    })
+}
 
 fn is_set_config(name: &QualifiedName) -> bool {
     name.schema == "pg_catalog" && name.name == "set_config"

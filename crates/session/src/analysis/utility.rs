@@ -136,6 +136,10 @@ impl Builder<'_> {
             self.missing.0.insert((facts::Kind::Relation, oid));
             return Ok(());
         };
+        if !matches!(touch, Touch::Select | Touch::Use | Touch::Like) {
+            // Keys that are there twice, rows that a new constraint fails for, values that a new type doesn't take.
+            self.quotable(&relation, None);
+        }
         let chosen = match columns {
             Columns::All => None,
             Columns::Named(names) => Some(names.as_slice()),

@@ -19,7 +19,7 @@ CREATE VIEW a_view_whose_name_is_as_long_as_a_name_in_postgresql_can_be_xyz AS S
 CREATE VIEW drafts_view AS SELECT * FROM drafts;
 CREATE RULE telling AS ON UPDATE TO drafts_view DO INSTEAD SELECT ssn FROM customers;
 CREATE VIEW drafts_told AS SELECT id, title FROM drafts;
-CREATE RULE returning AS ON UPDATE TO drafts_told DO INSTEAD UPDATE drafts SET title = NEW.title
+CREATE RULE gives AS ON UPDATE TO drafts_told DO INSTEAD UPDATE drafts SET title = NEW.title
     WHERE id = OLD.id RETURNING id, (SELECT min(ssn) FROM customers);
 CREATE FUNCTION peek(int) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT ssn FROM customers WHERE id = $1';
 CREATE FUNCTION loud_equal(text, text) RETURNS bool LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '%', $1; RETURN true; END$$;

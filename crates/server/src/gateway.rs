@@ -71,6 +71,8 @@ pub(crate) struct Gateway {
     pub(crate) cancels: Arc<CancelRegistry>,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     pub(crate) connections: Arc<Semaphore>,
+    /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
+    pub(crate) large: Arc<Semaphore>,
     journal: Arc<Journal>,
     kept: watch::Receiver<Kept>,
     orders: watch::Sender<Option<Order>>,
@@ -85,6 +87,7 @@ impl Gateway {
         journal: Arc<Journal>,
         kept: watch::Receiver<Kept>,
     ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
         Self {
             config,
@@ -93,6 +96,7 @@ impl Gateway {
             cancels: Arc::default(),
             tls,
             connections,
+            large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,
             kept,
             orders: watch::Sender::new(None),

@@ -15,6 +15,7 @@ use audit::Seq;
 use journal::JournalError;
 use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::cancel::{CancelHandle, Registration};
@@ -29,6 +30,19 @@ const ROUNDS_MAX: usize = 64;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+}
+
+/// Bytes that complete something large, which waits for its turn to be read.
+struct Large {
+    bytes: Vec<u8>,
+    from: Side,
+    turn: Task<Option<OwnedSemaphorePermit>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
 }
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -49,6 +63,7 @@ pub(crate) struct Shell {
     upstream: Option<UpstreamStream>,
     cancel: Option<(Arc<CancelHandle>, Registration)>,
     step: Option<Task<Step>>,
+    large: Option<Large>,
     /// Records whose way to the disk is awaited, in order.
     durable: VecDeque<(Ticket, Seq)>,
     progress: tokio::sync::watch::Receiver<Kept>,
@@ -95,6 +110,7 @@ impl Shell {
             upstream: None,
             cancel: None,
             step: None,
+            large: None,
             durable: VecDeque::new(),
             progress,
             failures_seen: 0,
@@ -232,6 +248,7 @@ impl Shell {
             moved |= self.poll_orders(cx);
             moved |= self.poll_step(cx);
             moved |= self.poll_disk(cx);
+            moved |= self.poll_large(cx);
             moved |= self.poll_deadline(cx);
             moved |= self.poll_write_upstream(cx);
             moved |= self.poll_write_client(cx);
@@ -424,7 +441,7 @@ impl Shell {
 
     fn poll_read_upstream(&mut self, cx: &mut Context<'_>) -> bool {
         let backlog = self.out.client.len() - self.client_written;
-        if backlog >= SCRATCH_BYTES || !self.session.wants_upstream() {
+        if backlog >= SCRATCH_BYTES || self.large.is_some() || !self.session.wants_upstream() {
             return false;
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -432,6 +449,9 @@ impl Shell {
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(upstream).poll_read(cx, &mut buffer) {
                 Poll::Pending => false,
+                Poll::Ready(Ok(())) if self.session.is_much_from_upstream(buffer.filled()) => {
+                    self.read_in_turn(Side::Upstream, buffer.filled())
+                }
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.session.handle(Self::now(), Input::UpstreamBytes(buffer.filled()), &mut self.out);
                     self.settle();
@@ -448,6 +468,7 @@ impl Shell {
 
     fn poll_read_client(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.client_open
+            || self.large.is_some()
             || self.out.upstream.as_slice().len() >= SCRATCH_BYTES
             || !self.session.wants_client()
         {
@@ -457,6 +478,9 @@ impl Shell {
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(&mut self.client).poll_read(cx, &mut buffer) {
                 Poll::Pending => false,
+                Poll::Ready(Ok(())) if self.session.is_much_from_client(buffer.filled()) => {
+                    self.read_in_turn(Side::Client, buffer.filled())
+                }
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.policy_now();
                     self.session.handle(Self::now(), Input::ClientBytes(buffer.filled()), &mut self.out);
@@ -469,6 +493,30 @@ impl Shell {
                 }
             }
         })
+    }
+
+    /// Keeps bytes that complete something large until there is a processor for it.
+    fn read_in_turn(&mut self, from: Side, bytes: &[u8]) -> bool {
+        let permits = self.gateway.large.clone();
+        let turn = Box::pin(async move { permits.acquire_owned().await.ok() });
+        self.large = Some(Large { bytes: bytes.to_vec(), from, turn });
+        true
+    }
+
+    /// Reads something large. The thread's other sessions go on elsewhere in the meantime.
+    fn poll_large(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(large) = &mut self.large else { return false };
+        let Poll::Ready(permit) = large.turn.as_mut().poll(cx) else { return false };
+        let Some(Large { bytes, from, turn: _ }) = self.large.take() else { return false };
+        tokio::task::block_in_place(|| match from {
+            Side::Client => {
+                self.policy_now();
+                self.handle(Input::ClientBytes(&bytes));
+            }
+            Side::Upstream => self.handle(Input::UpstreamBytes(&bytes)),
+        });
+        drop(permit);
+        true
     }
 
     /// A changed policy holds from the next byte on.

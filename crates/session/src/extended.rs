@@ -183,10 +183,10 @@ impl Running {
             {
                 self.refuse_message(&parsed.text, Refusal::Syntax(several.to_owned()), turn);
             }
-            Err(error) if error.sqlstate == "54000" => {
-                self.refuse_message(&parsed.text, Refusal::TooLarge(error.message), turn);
-            }
             Err(error) => {
+                if let Some(refusal) = Refusal::of_limit(&error) {
+                    return self.refuse_message(&parsed.text, refusal, turn);
+                }
                 let job = job(parsed);
                 self.begin_inquiry(Inquiry::syntax(job, error), turn);
             }

@@ -187,6 +187,11 @@ impl Inquiry {
         Ok(self.closes_left > 0)
     }
 
+    /// Bytes of the trees that are to be read.
+    pub(crate) fn tree_bytes(&self) -> usize {
+        self.answers.tree_bytes()
+    }
+
     /// Whether what is to be asked next has been asked.
     pub(crate) fn is_sent(&self) -> bool {
         self.sent

@@ -30,6 +30,8 @@ pub enum Refusal {
     Unsupported(String),
     /// Over one of the limits.
     TooLarge(String),
+    /// Nested too deeply to be read.
+    TooDeep(String),
     /// The audit record can't be kept.
     Unrecorded(String),
     /// A masked column can't be masked where it appears.
@@ -64,6 +66,15 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// Returns why a text isn't even put to the server, if it is over a limit.
+    pub(crate) fn of_limit(error: &sql::SyntaxError) -> Option<Self> {
+        match error.sqlstate {
+            "54000" => Some(Self::TooLarge(error.message.clone())),
+            "54001" => Some(Self::TooDeep(error.message.clone())),
+            _ => None,
+        }
+    }
+
     /// Returns the error as the client gets it.
     pub fn error(&self) -> ErrorFields {
         use sqlstate as s;
@@ -88,6 +99,10 @@ impl Refusal {
                 error(s::FEATURE_NOT_SUPPORTED, format!("{what} is not passed by Gatepost"))
             }
             Self::TooLarge(what) => error(s::PROGRAM_LIMIT_EXCEEDED, what.clone()),
+            Self::TooDeep(what) => error(s::STATEMENT_TOO_COMPLEX, what.clone()).hint(
+                "Gatepost reads some 300 sub-selects in one another, and 700 operators in a row. \
+                 Parentheses around parts of a long row make it less deep.",
+            ),
             Self::Unrecorded(why) => {
                 error(s::IO_ERROR, "statement refused: its audit record can't be kept".to_owned())
                     .detail(why)

@@ -22,7 +22,7 @@ use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::record::Ledger;
 use crate::refuse;
-use crate::running::{Running, Turn};
+use crate::running::{Running, Turn, Waiting};
 use crate::shared::Database;
 use crate::startup::{self, Parameters};
 
@@ -151,6 +151,29 @@ impl Session {
                     || !running.held_back()
             }
             Stage::Authenticating(_) | Stage::Connecting(_) | Stage::Closed => false,
+        }
+    }
+
+    /// Whether these bytes from the client complete a message that may take long to read: a large statement.
+    pub fn is_much_from_client(&self, bytes: &[u8]) -> bool {
+        match &self.stage {
+            Stage::Running(running) if running.client_passing == 0 && running.client_skipping == 0 => {
+                completes_much(&running.client_in, bytes)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether these bytes from the upstream complete a message that may take long to read: a large tree.
+    pub fn is_much_from_upstream(&self, bytes: &[u8]) -> bool {
+        match &self.stage {
+            Stage::Running(running) => match &running.waiting {
+                Some(Waiting::Answer(inquiry)) => {
+                    inquiry.tree_bytes() >= MUCH_BYTES || completes_much(&running.upstream_in, bytes)
+                }
+                _ => false,
+            },
+            _ => false,
         }
     }
 
@@ -424,6 +447,23 @@ impl Session {
     fn close(&mut self, out: &mut Outbox) {
         self.stage = Stage::Closed;
         out.effects.push(Effect::Close);
+    }
+}
+
+/// Reading a message of this size takes about a millisecond: parsing a statement takes some 30 ns a byte and more.
+const MUCH_BYTES: usize = 32 << 10;
+
+/// Whether a message of much more than a few bytes is complete when `bytes` are added to what is there.
+fn completes_much(there: &[u8], bytes: &[u8]) -> bool {
+    let all = there.len() + bytes.len();
+    if all < MUCH_BYTES {
+        return false;
+    }
+    let mut begin: Vec<u8> = there.iter().take(5).copied().collect();
+    begin.extend(bytes.iter().take(5_usize.saturating_sub(begin.len())));
+    match wire::frame::header(&begin) {
+        Ok(Some(header)) => header.len >= MUCH_BYTES && header.len <= all,
+        Ok(None) | Err(_) => false,
     }
 }
 

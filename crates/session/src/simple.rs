@@ -78,11 +78,11 @@ impl Running {
         }
         let mut statements = match self.read_sql(&origin.text) {
             Ok(statements) => statements,
-            Err(error) if error.sqlstate == "54000" => {
-                return self.refuse_query(&origin.text, Refusal::TooLarge(error.message), turn);
-            }
-            // The server is asked for its own words; it parses and runs nothing.
             Err(error) => {
+                if let Some(refusal) = Refusal::of_limit(&error) {
+                    return self.refuse_query(&origin.text, refusal, turn);
+                }
+                // The server is asked for its own words; it parses and runs nothing.
                 let inquiry = Inquiry::syntax(Job::Simple(origin), error);
                 return self.begin_inquiry(inquiry, turn);
             }

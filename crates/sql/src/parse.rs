@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tokens::{Token, tokens, too_dear};
+use crate::tokens::{Token, Tokens, tokens, too_dear};
 use crate::{Limits, Statement, Strings, SyntaxError, grammar, read};
 
 /// Splits a message's text, classifies each statement and takes it apart. Empty text: no statement.
@@ -40,15 +40,19 @@ fn parse_with(text: &str, limits: Limits, inner: read::Inner) -> Result<Vec<Stat
         let message = "too many comments and operators without a space between them".to_owned();
         return Err(SyntaxError { message, position: None, sqlstate: "54000" });
     }
-    let trees = grammar::raw(text).map_err(|message| SyntaxError {
-        position: position(text, &message),
-        message,
-        sqlstate: "42601",
+    let parts = parts(text.as_bytes());
+    if parts > limits.statements_max.max(COUNTED_PARTS_MIN) {
+        return Err(too_many(parts, limits));
+    }
+    let trees = grammar::raw(text).map_err(|message| {
+        if TOO_DEEP.contains(&message.as_str()) {
+            let message = "statement is nested too deeply to be read".to_owned();
+            return SyntaxError { message, position: None, sqlstate: "54001" };
+        }
+        SyntaxError { position: position(text, &message), message, sqlstate: "42601" }
     })?;
     if trees.len() > limits.statements_max {
-        let message =
-            format!("{} statements in one message, the limit is {}", trees.len(), limits.statements_max);
-        return Err(SyntaxError { message, position: None, sqlstate: "54000" });
+        return Err(too_many(trees.len(), limits));
     }
     // SECURITY: what PostgreSQL's scanner accepted and ours doesn't is a difference to refuse, not to guess about.
     let tokens = tokens(text.as_bytes(), Strings::Standard)
@@ -73,6 +77,34 @@ fn parse_with(text: &str, limits: Limits, inner: read::Inner) -> Result<Vec<Stat
     }
     Ok(statements)
 }
+
+/// From so many on, parts between semicolons count as statements, so that the time to parse them is saved. Below, the
+/// statements of a function's body (`BEGIN ATOMIC`) are parts that aren't.
+const COUNTED_PARTS_MIN: usize = 1_000;
+
+/// How many parts that aren't empty semicolons make.
+fn parts(text: &[u8]) -> usize {
+    let mut reader = Tokens::new(text, Strings::Standard);
+    let (mut parts, mut empty) = (0, true);
+    while let Ok(Some(token)) = reader.next() {
+        if token.is_mark(text, b";") {
+            empty = true;
+        } else if std::mem::take(&mut empty) {
+            parts += 1;
+        }
+    }
+    parts
+}
+
+fn too_many(count: usize, limits: Limits) -> SyntaxError {
+    let message = format!("{count} statements in one message, the limit is {}", limits.statements_max);
+    SyntaxError { message, position: None, sqlstate: "54000" }
+}
+
+/// What libpg_query says of a tree that its 2 MB of stack don't suffice for (pg_query.c, `set_max_stack_depth`, and
+/// pg_query_outfuncs_protobuf.c): some 300 sub-selects, or 700 operators one after another.
+const TOO_DEEP: [&str; 2] =
+    ["stack depth limit exceeded", "parse tree is nested too deeply to serialize to protobuf"];
 
 /// Takes the tokens of one statement off the front of `rest`, semicolons around it left out.
 fn split<'a>(rest: &mut &'a [Token], text: &[u8], range: Range<usize>) -> &'a [Token] {

@@ -120,6 +120,6 @@ pub struct SyntaxError {
     pub message: String,
     /// Where, in characters from 1, as ErrorResponse's field `P`; `None` where no place is to blame.
     pub position: Option<usize>,
-    /// The SQLSTATE PostgreSQL would give: 42601, or 54000 for a limit.
+    /// The SQLSTATE PostgreSQL would give: 42601, 54000 for a limit, or 54001 for one of nesting.
     pub sqlstate: &'static str,
 }

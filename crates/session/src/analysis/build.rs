@@ -44,6 +44,11 @@ impl Answers {
     pub(crate) fn too_large(&mut self, ask: usize) {
         self.too_large.insert(ask);
     }
+
+    /// Bytes of all trees that have come.
+    pub(crate) fn tree_bytes(&self) -> usize {
+        self.trees.values().flatten().map(String::len).sum()
+    }
 }
 
 /// What building came to.

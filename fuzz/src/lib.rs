@@ -212,8 +212,8 @@ pub fn sql(data: &[u8]) {
 pub fn querytree(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         on_large_stack(text, |text| {
-            for major in [15, 17, 18] {
-                let _ = querytree::read(text, ServerVersion::from_major(major).expect("a known version"));
+            for version in ServerVersion::ALL {
+                let _ = querytree::read(text, version);
             }
         });
     }

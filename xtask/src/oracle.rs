@@ -6,6 +6,7 @@ mod claims;
 mod corpus;
 mod generate;
 mod inner;
+mod interference;
 mod judge;
 mod regression;
 mod report;
@@ -29,15 +30,15 @@ struct Options {
     /// Generated queries for each version.
     queries: u64,
     seed: u64,
-    /// Files of the regression suite, from the first on.
-    files: usize,
+    /// Files of the regression suite; empty: all.
+    files: Vec<String>,
     writes_report: bool,
 }
 
-const CORPORA: [&str; 4] = ["spider", "analytics", "generated", "regression"];
+const CORPORA: [&str; 5] = ["spider", "analytics", "generated", "interference", "regression"];
 
-pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,regression] \
-     [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files N] [--no-report]";
+pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,interference,regression] \
+     [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files test_setup,join] [--no-report]";
 
 impl Options {
     fn read(arguments: &[&str]) -> Option<Self> {
@@ -46,7 +47,7 @@ impl Options {
             versions: Version::SUPPORTED.into(),
             queries: 8_000,
             seed: 1,
-            files: usize::MAX,
+            files: Vec::new(),
             writes_report: true,
         };
         let mut arguments = arguments.iter();
@@ -72,7 +73,7 @@ impl Options {
                 }
                 "--queries" => options.queries = value.parse().ok()?,
                 "--seed" => options.seed = value.parse().ok()?,
-                "--files" => options.files = value.parse().ok()?,
+                "--files" => options.files = value.split(',').map(str::to_owned).collect(),
                 _ => return None,
             }
         }
@@ -102,8 +103,9 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
     };
     // What is missing is said before the hours of work, not after them.
     let spider = options.wants("spider").then(corpus::spider);
-    let files = if options.wants("regression") { regression::files() } else { Vec::new() };
-    let mut lines = Vec::new();
+    let mut files = if options.wants("regression") { regression::files() } else { Vec::new() };
+    files.retain(|file| options.files.is_empty() || options.files.contains(file));
+    let (mut lines, mut interfered) = (Vec::new(), Vec::new());
     for version in &options.versions {
         let cluster = corpus::cluster(*version);
         let release = cluster.psql("SHOW server_version");
@@ -116,14 +118,21 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             eprintln!("oracle: {version}: {}, {} queries", corpus.name, corpus.queries.len());
             add(corpus.name, corpus::ask(&cluster, corpus));
         }
+        if options.wants("interference") {
+            eprintln!("oracle: {version}: interference, {} queries", options.queries / 4);
+            interfered.push((
+                release.to_owned(),
+                interference::compare(&cluster, options.seed, options.queries / 4),
+            ));
+        }
         // The suite is of one version; its library fits no other's servers.
         if options.wants("regression") && *version == regression::VERSION {
-            let replayed = regression::replay(&cluster, &files[..files.len().min(options.files)]);
+            let replayed = regression::replay(&cluster, &files);
             add("Regression SQL", replayed.queries);
             add("Regression SQL, other statements", replayed.utilities);
         }
     }
-    let report = report::write(&lines, options.seed);
+    let report = report::write(&lines, &interfered, options.seed);
     println!("{report}");
     if options.writes_report {
         std::fs::write(corpus::repository("docs/exactness.md"), report).expect("docs/exactness.md");
@@ -132,6 +141,12 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
     for line in &lines {
         line.show_findings();
     }
+    for (release, compared) in &interfered {
+        for (query, columns) in &compared.changed {
+            eprintln!("CHANGED, on {release}: by {columns}\n    {query}");
+        }
+    }
     let under: usize = lines.iter().map(|line| line.tally.under.len()).sum();
-    if under == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let changed: usize = interfered.iter().map(|(_, compared)| compared.changed.len()).sum();
+    if under + changed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

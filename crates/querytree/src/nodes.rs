@@ -260,6 +260,30 @@ mod tests {
     }
 
     #[test]
+    fn every_node_type_of_postgresql_is_listed_as_read_or_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/node_types.txt");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut read = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+            match kind {
+                "read" => read.extend(words.map(str::to_owned)),
+                "value" => assert_eq!(words.next(), None, "{name}"),
+                "refused" => {
+                    for label in words {
+                        assert!((FIRST..=LAST).all(|version| find(label, version).is_none()), "{name}");
+                    }
+                }
+                other => panic!("{name} is {other}"),
+            }
+        }
+        let known: BTreeSet<String> =
+            all().flat_map(|node| node.labels).map(|(label, _)| (*label).to_owned()).collect();
+        assert_eq!(read, known);
+    }
+
+    #[test]
     fn a_label_is_one_node_in_a_version() {
         for version in FIRST..=LAST {
             let mut labels = BTreeSet::new();

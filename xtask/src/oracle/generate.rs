@@ -29,6 +29,11 @@ pub(crate) fn statement(seed: u64, number: u64, version: u32) -> String {
     if generator.dice.percent(22) { generator.write() } else { generator.query(None, &Scope::default()).0 }
 }
 
+/// Makes the query of that number, which only reads.
+pub(crate) fn reading(seed: u64, number: u64, version: u32) -> String {
+    Generator::new(Dice::new(seed, number), version, false).query(None, &Scope::default()).0
+}
+
 /// Names and types.
 type Columns = Vec<(String, Ty)>;
 

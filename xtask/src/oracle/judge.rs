@@ -57,21 +57,17 @@ const DENIED: &str = "42501";
 
 /// Asks Gatepost about a text and PostgreSQL about the query in it; the same, unless it is a utility statement.
 pub(crate) fn judge(server: &mut Server, text: &str, query: &str, setting: &Setting<'_>) -> Outcome {
-    server.raw.query(setting.before);
-    server.raw.query(AS_READER);
+    server.raw.query(&format!("{}; {AS_READER}", setting.before));
     let said = server.examine(text);
-    server.raw.query(setting.after);
+    // The examination may have left the transaction aborted.
+    server.raw.query(&format!("{}; {}", setting.after, setting.before));
     let outcome = match said {
-        Said::Unknown(why) => {
-            server.raw.query(setting.before);
-            match server.ask(query, &[]) {
-                Ok(answers) if answers.concat().starts_with(ACCEPTED) => Outcome::Unknown(why),
-                Ok(answers) => Outcome::Refused(answers.concat()),
-                Err(why) => Outcome::Refused(why),
-            }
-        }
+        Said::Unknown(why) => match server.ask(query, &[]) {
+            Ok(answers) if answers.concat().starts_with(ACCEPTED) => Outcome::Unknown(why),
+            Ok(answers) => Outcome::Refused(answers.concat()),
+            Err(why) => Outcome::Refused(why),
+        },
         Said::Claims(mut claims, trees) => {
-            server.raw.query(setting.before);
             server.add_security(&mut claims, &trees);
             compare(server, query, *claims, &trees, setting.functions)
         }
@@ -82,8 +78,7 @@ pub(crate) fn judge(server: &mut Server, text: &str, query: &str, setting: &Sett
 
 /// Asks Gatepost alone; returns why it does not understand.
 pub(crate) fn examine_only(server: &mut Server, text: &str, setting: &Setting<'_>) -> Option<String> {
-    server.raw.query(setting.before);
-    server.raw.query(AS_READER);
+    server.raw.query(&format!("{}; {AS_READER}", setting.before));
     let said = server.examine(text);
     server.raw.query(setting.after);
     match said {

@@ -84,6 +84,15 @@ pub(crate) fn replay(cluster: &Cluster, files: &[String]) -> Replayed {
             for seen in reports.try_iter() {
                 replayed.add(seen);
             }
+            let tally = &replayed.queries;
+            eprintln!(
+                "oracle: {} accepted; {} under, {} over, {} unknown; {} other statements unknown",
+                tally.accepted,
+                tally.under.len(),
+                tally.over.len(),
+                tally.unknown.len(),
+                replayed.utilities.unknown.len()
+            );
         }
         *report.lock().expect("no panic") = None;
         // Wakes the listener, which then finds that it is over.
@@ -220,19 +229,24 @@ fn bytes(message: &Message) -> Vec<u8> {
     [&[message.tag], &length.to_be_bytes()[..], &message.body].concat()
 }
 
+/// Of what only a session can say something.
+fn is_of_session(why: &str) -> bool {
+    why.contains("more than one statement") || why.contains("prepared or declared in a session")
+}
+
 impl Relay<'_> {
     fn run(&mut self) {
         while let Some(message) = self.message() {
             match message.tag {
                 b'X' => return,
                 b'Q' => {
-                    let text = String::from_utf8_lossy(message.body.strip_suffix(b"\0").unwrap_or_default())
-                        .into_owned();
-                    let unknown = self.ask(&text);
+                    let text = message.body.strip_suffix(b"\0").unwrap_or_default();
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    let asked = self.ask(&text);
                     self.server.raw.send(&bytes(&message));
                     let Some(done) = self.answers() else { return };
-                    if let Some(unknown) = unknown.filter(|_| done) {
-                        let _ = self.report.send(Seen::Utility(text, unknown));
+                    if let Some((seen, _)) = asked.filter(|(_, always)| *always || done) {
+                        let _ = self.report.send(seen);
                     }
                 }
                 b'S' => {
@@ -280,8 +294,8 @@ impl Relay<'_> {
         }
     }
 
-    /// Asks about a statement. Of one that is only examined, returns why it is not understood, or that it is.
-    fn ask(&mut self, text: &str) -> Option<Option<String>> {
+    /// Asks about a statement; says whether the answer counts even if the server then fails to carry it out.
+    fn ask(&mut self, text: &str) -> Option<(Seen, bool)> {
         let (before, after) = match self.status {
             b'I' => ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "ROLLBACK"),
             b'T' => ("SAVEPOINT gatepost_oracle", "ROLLBACK TO gatepost_oracle; RELEASE gatepost_oracle"),
@@ -291,19 +305,22 @@ impl Relay<'_> {
             "{before}; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; SET LOCAL statement_timeout TO '20s'"
         );
         let setting = Setting { before: &before, after, functions: false };
-        let query = match kind(text) {
-            Kind::Planned => text,
-            Kind::Carries(query) => query,
+        let (query, carried) = match kind(text) {
+            Kind::Planned => (text, false),
+            Kind::Carries(query) => (query, true),
             Kind::Utility => {
                 let why = super::judge::examine_only(&mut self.server, text, &setting);
-                return Some(why.filter(|why| !why.contains("more than one statement")));
+                let why = why.filter(|why| !is_of_session(why));
+                return Some((Seen::Utility(text.to_owned(), why), false));
             }
             Kind::Session => return None,
         };
         let outcome = judge(&mut self.server, text, query.trim_end().trim_end_matches(';'), &setting);
-        if !matches!(&outcome, Outcome::Unknown(why) if why.contains("more than one statement")) {
-            let _ = self.report.send(Seen::Query(text.to_owned(), outcome));
+        // That the query could be explained does not make the whole statement one that the server accepts.
+        match outcome {
+            Outcome::Unknown(why) if is_of_session(&why) => None,
+            Outcome::Unknown(_) if carried => Some((Seen::Query(text.to_owned(), outcome), false)),
+            _ => Some((Seen::Query(text.to_owned(), outcome), true)),
         }
-        None
     }
 }

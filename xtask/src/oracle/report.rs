@@ -1,5 +1,6 @@
 //! `docs/exactness.md`: figures, and what each class of disagreement is. Dated by servers and seed, not by machine.
 
+use super::interference::Compared;
 use super::judge::Tally;
 
 /// What became of one corpus on one server.
@@ -35,6 +36,17 @@ may do nothing, run `EXPLAIN` of each query, which checks privileges as the quer
 
 ";
 
+const INTERFERENCE: &str = "\
+## Non-interference
+
+The stronger question, of lineage: generated queries are run twice, in the same state but for the values of all columns of their tables that
+Gatepost says they don't depend on (those that they only name, `idle`, included; NULLs come and go). The whole answer must be the same:
+columns, rows, their order, errors.
+
+| PostgreSQL | queries run | columns changed | of them idle | **answers that changed** |
+|---|--:|--:|--:|--:|
+";
+
 const TAIL: &str = "\
 Corpora: *Spider* is the development set of Spider (Yu et al. 2018, CC BY-SA 4.0), which is not part of this repository. *Analytics* is
 `xtask/src/oracle/analytics/`. *Generated* is what `xtask/src/oracle/generate/` makes of the seed. *Regression SQL* is PostgreSQL's own suite, of
@@ -61,7 +73,7 @@ impl Line {
 }
 
 /// Writes the report.
-pub(crate) fn write(lines: &[Line], seed: u64) -> String {
+pub(crate) fn write(lines: &[Line], interfered: &[(String, Compared)], seed: u64) -> String {
     let mut text = HEAD.to_owned();
     text += &format!("Seed {seed}.\n\n");
     text += "| corpus | PostgreSQL | queries | accepted | agreed | untouched | dropped | inlined | over | **under** | unknown | over + unknown |\n";
@@ -89,8 +101,26 @@ pub(crate) fn write(lines: &[Line], seed: u64) -> String {
         percent(over + unknown, accepted)
     );
     text += &classes(lines);
+    text += &interference(interfered);
     text += TAIL;
     text
+}
+
+fn interference(interfered: &[(String, Compared)]) -> String {
+    if interfered.is_empty() {
+        return String::new();
+    }
+    let mut text = INTERFERENCE.to_owned();
+    for (release, compared) in interfered {
+        text += &format!(
+            "| {release} | {} | {} | {} | **{}** |\n",
+            compared.queries,
+            compared.columns,
+            compared.idle,
+            compared.changed.len()
+        );
+    }
+    text + "\n"
 }
 
 fn percent(part: usize, whole: usize) -> String {

@@ -145,6 +145,12 @@ impl Server {
         }
     }
 
+    /// Returns the trees that the server prints of a query that Gatepost understands.
+    pub(crate) fn trees(&mut self, sql: &str) -> Option<Vec<String>> {
+        let (examined, trees) = self.examined(sql);
+        examined.ok().map(|_| trees)
+    }
+
     fn examined(&mut self, sql: &str) -> (Result<Examined, String>, Vec<String>) {
         let mut trees = Vec::new();
         let mut examiner = match Examiner::new(sql, self.version.major(), self.catalog.clone()) {

@@ -4,6 +4,7 @@ use testkit::postgres::{Cluster, Version};
 
 use super::claims::{Claims, Pick};
 use super::corpus::{self, Corpus};
+use super::interference;
 use super::judge::Tally;
 use super::server::Said;
 
@@ -32,6 +33,9 @@ fn sample(version: Version, seed: u64) {
     assert!(findings.refused.is_empty(), "not valid: {:#?}", findings.refused);
     let generated = ask(&cluster, &corpus::generated(seed, SAMPLE, version));
     assert!(generated.accepted * 10 > generated.asked * 8, "most are valid: {}", generated.accepted);
+    let compared = interference::compare(&cluster, seed, SAMPLE);
+    assert!(compared.changed.is_empty(), "depends on more than is said: {:#?}", compared.changed);
+    assert!(compared.idle > 0 && compared.columns > compared.queries, "columns were changed");
     assert!(generated.agreed > generated.accepted, "they touch something: {}", generated.agreed);
 }
 

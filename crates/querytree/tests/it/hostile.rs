@@ -87,6 +87,21 @@ fn what_is_not_of_the_version_is_refused() {
 }
 
 #[test]
+fn nodes_that_no_rewritten_tree_has_are_refused_wherever_they_stand() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/node_types.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let labels: Vec<_> = text.lines().filter_map(|line| line.split_once(" refused ")).collect();
+    assert!(labels.len() > 300);
+    for (_, label) in labels {
+        let node = format!("{{{label} :location 7}}");
+        refused(&select(&target(&node), "<>"));
+        refused(&select("<>", &format!("({node})")));
+        refused(&select(&target(ONE), "<>").replace(":limitCount <>", &format!(":limitCount {node}")));
+        refused(&node);
+    }
+}
+
+#[test]
 fn deep_nesting_is_read_or_refused_but_never_overflows() {
     let mut expression = ONE.to_owned();
     for _ in 0..2_000 {

@@ -190,6 +190,12 @@ impl Ways {
         self.0 & other.0 != 0
     }
 
+    /// Returns the set without the ways of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

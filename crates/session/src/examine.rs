@@ -366,7 +366,9 @@ impl Examined {
             told.output_to = Some(self.destination(QueryRole::CopyOut));
         }
         told.flags.reads_only = self.analysis.reads_only;
-        told.flags.has_where &= self.analysis.has_where;
+        // TRUNCATE never chooses rows, as policy sees it too.
+        told.flags.has_where &=
+            self.analysis.has_where && self.statement.command != sql::Command::TruncateTable;
         told.flags.changes_names = self.changes_names();
         let weighed = authorize::weigh(&self.analysis, bundle, asker);
         let inner = self.analysis.inner.as_ref().map(|inner| authorize::weigh(inner, bundle, asker));

@@ -1,5 +1,7 @@
 //! `gatepost docs-reference`: the reference pages, printed from what the program itself obeys.
 
+mod explanation;
+
 use std::fs;
 use std::path::Path;
 
@@ -18,8 +20,12 @@ pub(crate) fn run(dir: &Path) -> Result<Status, Failure> {
 }
 
 /// Returns each page with its file's name.
-pub(crate) fn pages() -> [(&'static str, String); 2] {
-    [("configuration.md", config::reference()), ("cli.md", command_line())]
+pub(crate) fn pages() -> [(&'static str, String); 3] {
+    [
+        ("configuration.md", config::reference()),
+        ("cli.md", command_line()),
+        ("explain.md", explanation::page()),
+    ]
 }
 
 fn command_line() -> String {

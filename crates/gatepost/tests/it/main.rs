@@ -8,6 +8,7 @@ mod audit_trail;
 mod cli;
 mod clients;
 mod edges;
+mod explain;
 mod extremes;
 mod flight;
 mod flow;

@@ -35,6 +35,21 @@ impl Use {
     }
 }
 
+impl Use {
+    /// What becomes of a value that reaches the query's result, in the words that policy decides by.
+    fn of_result(self, ways: Ways) -> Ways {
+        let way = match self {
+            Self::Query(QueryRole::CreateTableAs | QueryRole::View | QueryRole::MaterializedView) => {
+                Ways::COPY
+            }
+            Self::Query(_) => Ways::OUTPUT,
+            Self::Expression(ExpressionRole::CopyWhere) => Ways::FILTER,
+            Self::Expression(_) => Ways::COPY,
+        };
+        if ways.contains(Ways::OUTPUT) { ways.without(Ways::OUTPUT) | way } else { ways }
+    }
+}
+
 /// Adds everything that a tree names to what is wanted.
 pub(super) fn want(access: &Access, wanted: &mut Wanted) {
     fn note(wanted: &mut Wanted, source: &TreeSource) {
@@ -149,7 +164,7 @@ impl Teller<'_> {
             let each: &[i16] = if *number == 0 { &all } else { std::slice::from_ref(number) };
             for column in each {
                 let used = columns.entry(*column).or_default();
-                used.ways |= *ways;
+                used.ways |= asked.of_result(*ways);
                 used.whole |= *number == 0;
             }
         }

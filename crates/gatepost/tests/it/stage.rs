@@ -38,7 +38,8 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 
 /// Returns the cluster of a version: TLS and SCRAM for those who come by TCP.
 pub(crate) fn cluster(version: Version) -> &'static Cluster {
-    static CLUSTERS: [OnceLock<Cluster>; 3] = [const { OnceLock::new() }; 3];
+    static CLUSTERS: [OnceLock<Cluster>; Version::SUPPORTED.len()] =
+        [const { OnceLock::new() }; Version::SUPPORTED.len()];
     CLUSTERS[version as usize].get_or_init(|| cluster_with_shop(version, "shop_template"))
 }
 

@@ -60,11 +60,11 @@ pub enum Action {
     Prepare,
     /// DECLARE, FETCH, MOVE, CLOSE; the query is decided as well.
     Cursor,
-    /// LISTEN, UNLISTEN.
+    /// LISTEN.
     Listen,
     /// NOTIFY.
     Notify,
-    /// DISCARD.
+    /// DISCARD, UNLISTEN.
     Discard,
     /// SET ROLE, SET SESSION AUTHORIZATION.
     Impersonate,

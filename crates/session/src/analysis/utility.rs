@@ -493,10 +493,13 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
         | Effect::SetConstraints => Action::Transaction,
         Effect::Prepare { .. } | Effect::Execute { .. } | Effect::Deallocate(_) => Action::Prepare,
         Effect::Declare { .. } | Effect::Fetch { .. } | Effect::CloseCursor(_) => Action::Cursor,
-        Effect::DiscardAll | Effect::DiscardPlans | Effect::DiscardSequences | Effect::DiscardTemp => {
-            Action::Discard
-        }
-        Effect::Listen(_) | Effect::Unlisten(_) => Action::Listen,
+        // UNLISTEN is a part of DISCARD ALL, and what pools say before they lend a connection again.
+        Effect::DiscardAll
+        | Effect::DiscardPlans
+        | Effect::DiscardSequences
+        | Effect::DiscardTemp
+        | Effect::Unlisten(_) => Action::Discard,
+        Effect::Listen(_) => Action::Listen,
         Effect::Notify { .. } => Action::Notify,
         Effect::Anything => match statement.command {
             Command::Do => Action::Do,

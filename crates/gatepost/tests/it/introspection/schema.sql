@@ -82,7 +82,9 @@ CREATE TEXT SEARCH DICTIONARY sales.simply (TEMPLATE = pg_catalog.simple);
 
 CREATE FOREIGN DATA WRAPPER nowhere OPTIONS (mode 'none');
 CREATE SERVER elsewhere TYPE 't' VERSION '1' FOREIGN DATA WRAPPER nowhere OPTIONS (host 'example.com');
-CREATE FOREIGN TABLE sales.remote (id int OPTIONS (name 'key'), t text) SERVER elsewhere OPTIONS (file 'remote.csv');
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE sales.remote (id int, t text OPTIONS (force_not_null 'true')) SERVER files OPTIONS (filename '/remote.csv', format 'csv');
 CREATE USER MAPPING FOR PUBLIC SERVER elsewhere OPTIONS (password 'canary-mapping');
 CREATE PUBLICATION news FOR TABLE sales.clerks WITH (publish = 'insert');
 CREATE FUNCTION sales.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';

@@ -43,9 +43,11 @@ without_services() {
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -qq -y "$@"; }
 
 install_packages() {
-  local wanted=(ca-certificates gcc libc6-dev libclang-dev make mold openssl pgbouncer
+  local wanted=(ca-certificates gcc libc6-dev libclang-dev libpostgresql-jdbc-java make mold openssl pgbouncer
     postgresql-15 postgresql-client-15 procps python3 python3-venv) missing=() name
   command -v node >/dev/null || wanted+=(nodejs)
+  # A Java that runs a source file, for pgjdbc: that takes its compiler.
+  command -v javac >/dev/null || wanted+=(default-jdk-headless)
   for name in "${wanted[@]}"; do installed "$name" || missing+=("$name"); done
   [ ${#missing[@]} -gt 0 ] || return 0
 

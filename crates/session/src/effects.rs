@@ -69,6 +69,7 @@ impl Running {
             | Effect::SetTransaction { .. }
             | Effect::SetSnapshot
             | Effect::SetConstraints
+            | Effect::SetByCalls(_)
             | Effect::Execute { .. }
             | Effect::Fetch { .. }
             | Effect::Show(_)

@@ -100,6 +100,9 @@ pub enum Effect {
         /// What to.
         value: SetTo,
     },
+    /// A query of nothing but calls of a function `set_config` with these settings, in lower case; whether that is
+    /// PostgreSQL's own, the server knows.
+    SetByCalls(Vec<String>),
     /// RESET name
     Reset(String),
     /// RESET ALL

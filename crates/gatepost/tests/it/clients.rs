@@ -60,6 +60,7 @@ pub(crate) fn answer(mut command: Command) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
 }
 
-fn client(name: &str) -> PathBuf {
+/// Returns where a client's program is.
+pub(crate) fn client(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients").join(name)
 }

@@ -5,11 +5,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use testkit::postgres::{Cluster, Version};
+use testkit::process::tools;
 
-use crate::clients::{Environment, command};
+use crate::clients::{Environment, client, command};
 use crate::stage::{Gate, LOGIN, LOGIN_PASSWORD, Setup, Shop, cluster_with_shop};
+use crate::support::Ran;
 
 /// A server with a bit of everything in database `shop`, and a gateway in front of it.
 ///
@@ -77,19 +80,25 @@ fn say(version: Version, environment: &Environment, script: &Path) -> Vec<String
     text.split("#####\n").skip(1).map(str::to_owned).collect()
 }
 
+/// Has psql run each command past the gateway and through it.
+fn both(client: Version, pair: &Pair, commands: &[&str]) -> (Vec<String>, Vec<String>) {
+    let mut script = tempfile::NamedTempFile::new().unwrap();
+    for command in commands {
+        writeln!(script, "\\echo '#####'\n{command}").unwrap();
+    }
+    let run = |environment| say(client, environment, script.path());
+    let (direct, through) = (run(&pair.direct()), run(&pair.through()));
+    assert_eq!((direct.len(), through.len()), (commands.len(), commands.len()));
+    (direct, through)
+}
+
 #[track_caller]
 fn check_psql(client: Version, server: Version) {
     let pair = Pair::new(server);
     let commands: Vec<&str> =
         include_str!("introspection/psql.txt").lines().filter(|line| !line.starts_with('#')).collect();
     assert!(commands.len() > 250, "only {} commands", commands.len());
-    let mut script = tempfile::NamedTempFile::new().unwrap();
-    for command in &commands {
-        writeln!(script, "\\echo '#####'\n{command}").unwrap();
-    }
-    let run = |environment| say(client, environment, script.path());
-    let (direct, through) = (run(&pair.direct()), run(&pair.through()));
-    assert_eq!((direct.len(), through.len()), (commands.len(), commands.len()));
+    let (direct, through) = both(client, &pair, &commands);
     let mut wrong = String::new();
     for (command, (direct, through)) in commands.iter().zip(direct.iter().zip(&through)) {
         match HIDDEN.iter().find(|(hidden, _)| command.split(' ').next() == Some(hidden)) {
@@ -119,4 +128,101 @@ fn psql_15_looks_around_as_on_postgresql_18() {
 #[test]
 fn psql_17_looks_around_as_on_postgresql_18() {
     check_psql(Version::V17, Version::V18);
+}
+
+#[track_caller]
+fn check_queries(server: Version) {
+    let text = include_str!("introspection/queries.txt");
+    let queries: Vec<String> = text.trim().split("\n\n").skip(1).map(|query| format!("{query}\n;")).collect();
+    assert!(queries.len() > 100, "only {} queries", queries.len());
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    let (direct, through) = both(Version::V15, &Pair::new(server), &queries);
+    let mut wrong = String::new();
+    for (query, (direct, through)) in queries.iter().zip(direct.iter().zip(&through)) {
+        assert!(!direct.contains("ERROR"), "{query}\n{direct}");
+        if direct != through {
+            wrong += &format!("{query}\n--- direct\n{direct}\n--- through the gateway\n{through}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{server}:\n{wrong}");
+}
+
+#[test]
+fn what_drivers_mappers_and_analysts_ask_is_answered_as_by_postgresql_15() {
+    check_queries(Version::V15);
+}
+
+#[test]
+fn what_drivers_mappers_and_analysts_ask_is_answered_as_by_postgresql_18() {
+    check_queries(Version::V18);
+}
+
+/// Runs a client past the gateway and through it: it must say the same.
+#[track_caller]
+fn check_client(server: Version, client: impl Fn(&Environment) -> Command) {
+    let pair = Pair::new(server);
+    let run = |environment: &Environment| -> Ran { client(environment).output().unwrap().into() };
+    let direct = run(&pair.direct());
+    assert_eq!(direct.status, Some(0), "past the gateway: {direct:#?}");
+    assert!(direct.stdout.lines().count() > 20, "{direct:#?}");
+    let through = run(&pair.through());
+    assert_eq!(through.status, Some(0), "through the gateway: {}\n{}", through.stderr, through.stdout);
+    let (direct, through): (Vec<_>, Vec<_>) =
+        (direct.stdout.lines().collect(), through.stdout.lines().collect());
+    let first = direct.iter().zip(&through).position(|(direct, through)| direct != through);
+    assert_eq!(first.map(|at| (at, direct[at], through[at])), None);
+    assert_eq!(direct.len(), through.len());
+}
+
+fn python<'a>(case: &'a str) -> impl Fn(&Environment) -> Command + use<'a> {
+    move |environment| {
+        let mut command = command(&tools().join("venv/bin/python"), environment);
+        command.arg(client("look_around.py")).arg(case);
+        command
+    }
+}
+
+#[test]
+fn psycopg_learns_types_and_works_as_on_postgresql_18() {
+    check_client(Version::V18, python("psycopg"));
+}
+
+#[test]
+fn asyncpg_and_its_pool_learn_types_and_work_as_on_postgresql_15() {
+    check_client(Version::V15, python("asyncpg"));
+}
+
+#[test]
+fn sqlalchemy_inspects_reflects_and_works_as_on_postgresql_15() {
+    check_client(Version::V15, python("sqlalchemy"));
+}
+
+#[test]
+fn sqlalchemy_inspects_reflects_and_works_as_on_postgresql_18() {
+    check_client(Version::V18, python("sqlalchemy"));
+}
+
+#[test]
+fn django_inspects_and_works_as_on_postgresql_18() {
+    check_client(Version::V18, python("django"));
+}
+
+/// Debian's libpostgresql-jdbc-java.
+const PGJDBC: &str = "/usr/share/java/postgresql.jar";
+
+fn java(environment: &Environment) -> Command {
+    assert!(Path::new(PGJDBC).exists(), "{PGJDBC} is not there: run `make setup`");
+    let mut command = command(Path::new("/usr/bin/env"), environment);
+    command.args(["java", "-XX:TieredStopAtLevel=1", "-cp", PGJDBC]).arg(client("LookAround.java"));
+    command
+}
+
+#[test]
+fn pgjdbc_reads_metadata_and_works_as_on_postgresql_15() {
+    check_client(Version::V15, java);
+}
+
+#[test]
+fn pgjdbc_reads_metadata_and_works_as_on_postgresql_18() {
+    check_client(Version::V18, java);
 }

@@ -507,7 +507,20 @@ impl Builder<'_> {
             return;
         };
         let facts = facts::function_facts(oid, &function);
-        if !facts.builtin() || is_set_config(&function.name) {
+        if facts.builtin() && is_set_config(&function.name) {
+            if let Effect::SetByCalls(settings) = &self.analysis.effect
+                && settings.iter().all(|name| utility::is_ordinary_setting(name))
+            {
+                // The statement is nothing but this and SHOW, so it is SET.
+                self.analysis.unsettles |=
+                    !settings.iter().all(|name| crate::names::parameter_is_harmless(name));
+                self.analysis.computes_in_the_open = true;
+                self.touch(Action::Set, (Resource::Database, Vec::new()));
+                return;
+            }
+            self.analysis.unsettles = true;
+        }
+        if !facts.builtin() {
             // Its body may set what names mean.
             self.analysis.unsettles = true;
         }

@@ -511,9 +511,17 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
             Command::Checkpoint => Action::System,
             _ => return Ok(None),
         },
-        Effect::Define | Effect::CopyIn(_) | Effect::CopyOut(_) => return Ok(None),
+        // What the call is of, the tree says.
+        Effect::Define | Effect::CopyIn(_) | Effect::CopyOut(_) | Effect::SetByCalls(_) => return Ok(None),
     };
     Ok(Some(action))
+}
+
+/// Whether setting it by a call of `set_config` is no more than SET of it: the session's role and how text is read are.
+pub(super) fn is_ordinary_setting(name: &str) -> bool {
+    let special =
+        ["client_encoding", "standard_conforming_strings", "names", "role", "session_authorization"];
+    !special.contains(&name) && !name.starts_with(RESERVED_PREFIX)
 }
 
 fn keeps_text_readable(effect: &Effect) -> bool {

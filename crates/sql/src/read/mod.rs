@@ -16,6 +16,7 @@ mod options;
 mod query;
 mod rare;
 mod session;
+mod settings;
 mod store;
 mod table;
 mod transaction;
@@ -81,7 +82,11 @@ pub(crate) fn statement(source: Source<'_>, node: NodeEnum, inner: Inner) -> Sta
         Some(command) => {
             let sql = Sql::Slice { range: range.clone(), blank: None };
             reader.asks.push(Ask::Query { sql, role: QueryRole::Statement, parameters: Vec::new() });
-            (command, Effect::None)
+            let set = match &node {
+                NodeEnum::SelectStmt(stmt) => settings::set_by_calls(stmt),
+                _ => None,
+            };
+            (command, set.map_or(Effect::None, Effect::SetByCalls))
         }
         None => reader.counted(&node),
     };

@@ -66,7 +66,6 @@ pub fn column_reveals(relation: &QualifiedName, column: &str) -> Option<&'static
 /// `SELECT *` and the queries of tools go through without them.
 #[rustfmt::skip]
 const COLUMN_REVEALS: &[(&str, &str, &str)] = &[
-    ("pg_attribute",       "attmissingval",    "a value that rows of the table hold"),
     ("pg_sequences",       "last_value",       "last values of sequences"),
     ("pg_stat_activity",   "application_name", "what other sessions call themselves"),
     ("pg_stat_activity",   "client_addr",      "where other sessions come from"),

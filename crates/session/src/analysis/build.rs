@@ -126,6 +126,7 @@ pub(crate) fn build(
         lookup,
         missing: Missing::default(),
         boolean: false,
+        settings_only: false,
         routines_asked: &answers.routines_asked,
         index: BTreeMap::new(),
         analysis: match base {
@@ -149,6 +150,8 @@ pub(super) struct Builder<'a> {
     pub(super) routines_asked: &'a BTreeSet<String>,
     /// Something is evaluated only if something else is true.
     boolean: bool,
+    /// The query calls nothing but built-in functions and reads nothing but `pg_settings`.
+    settings_only: bool,
     /// Where a column's `select` stands among the touches.
     index: BTreeMap<(Oid, i16), usize>,
     pub(super) analysis: Analysis,
@@ -285,6 +288,7 @@ impl Builder<'_> {
             let Some(relation) = self.relation(touched.oid) else { continue };
             self.columns(touched, &relation, access, returned)?;
         }
+        self.settings_only = self.is_settings_only(access);
         for (oid, origin) in &access.functions {
             self.function(*oid, origin);
         }
@@ -309,6 +313,15 @@ impl Builder<'_> {
         analysis.row_locks |= access.row_locks;
         analysis.depends_on_literals |= !access.reg_constants.is_empty();
         if self.missing.is_empty() { Ok(()) } else { Err(Stop::Missing) }
+    }
+
+    fn is_settings_only(&self, access: &Access) -> bool {
+        let mut invoked = access.relations.iter().filter(|touched| touched.rights == Rights::Invoker);
+        let mut origins = access.functions.iter().chain(&access.operators);
+        invoked.all(|touched| {
+            let name = self.lookup.relation(touched.oid).map(|relation| &relation.name);
+            name.is_some_and(|name| name.schema == "pg_catalog" && name.name == "pg_settings")
+        }) && origins.all(|(oid, origin)| oid.is_builtin() || !origin.statement)
     }
 
     fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
@@ -508,7 +521,10 @@ impl Builder<'_> {
         };
         let facts = facts::function_facts(oid, &function);
         if facts.builtin() && is_set_config(&function.name) {
+            // SECURITY: one text of a shape may name another setting than the next, where it is compared with.
+            self.analysis.depends_on_literals = true;
             if let Effect::SetByCalls(settings) = &self.analysis.effect
+                && self.settings_only
                 && settings.iter().all(|name| utility::is_ordinary_setting(name))
             {
                 // The statement is nothing but this and SHOW, so it is SET.

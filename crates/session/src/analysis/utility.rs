@@ -6,7 +6,8 @@ use policy::{
     RelationKind, Resource, Volatility,
 };
 use sql::{
-    Ask, Class, Columns, Command, CopySource, Effect, Name, ObjectKind, RoutineKind, Statement, Touch,
+    Ask, Class, Columns, Command, CopySource, Effect, LockMode, Name, ObjectKind, RoutineKind, Statement,
+    Touch,
 };
 
 use super::build::{Builder, Stop};
@@ -357,6 +358,8 @@ fn relation_action(touch: Touch) -> Option<Action> {
         Touch::Update => Some(Action::Update),
         Touch::Delete => Some(Action::Delete),
         Touch::Truncate => Some(Action::Truncate),
+        // What every SELECT takes; PostgreSQL asks no more than SELECT for it either (`LockTableAclCheck`, lockcmds.c).
+        Touch::Lock(LockMode::AccessShare) => Some(Action::Select),
         Touch::Lock(_) => Some(Action::Lock),
         Touch::Reference => Some(Action::Filter),
         Touch::Publish => Some(Action::Copy),

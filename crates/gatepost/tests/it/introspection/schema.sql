@@ -97,6 +97,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA sales GRANT SELECT ON TABLES TO shop_app;
 GRANT USAGE ON SCHEMA sales TO shop_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sales TO shop_app;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA sales TO shop_app;
+GRANT SELECT ON SEQUENCE public.customers_id_seq, public.products_id_seq TO shop_app;
 GRANT SELECT (id), UPDATE (wage) ON sales.clerks TO shop_app;
 
 ANALYZE sales.clerks, sales.visits;

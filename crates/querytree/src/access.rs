@@ -40,6 +40,9 @@ pub struct Access {
     pub has_where: bool,
     /// Any FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE.
     pub row_locks: bool,
+    /// Any utility statement: of a query that is none itself, a NOTIFY that a rule adds or puts in its place
+    /// (`RuleActionStmt`, gram.y).
+    pub notifies: bool,
     /// Any INSERT, UPDATE, DELETE or MERGE inside WITH.
     pub modifies_in_cte: bool,
     /// Any sublink: `EXISTS (...)`, `IN (SELECT ...)`, `(SELECT ...)` as a value.

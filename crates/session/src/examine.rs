@@ -228,9 +228,12 @@ impl Examiner {
             if !self.inquiry.is_sent() && self.inquiry.ask(out).map_err(too_long)? {
                 return Ok(Progress::Asked);
             }
-            if let Some(error) = &self.syntax {
-                let why = format!("the server accepts it, but Gatepost's grammar does not: {error}");
-                return Err(Refusal::NotUnderstood(why));
+            if self.syntax.take().is_some() {
+                let job = Job::Simple(Origin::step(self.inquiry.text().to_owned(), 0));
+                let accepted = std::mem::replace(&mut self.inquiry, Inquiry::bare(job));
+                self.statement = Some(Statement::unread(accepted.text()));
+                self.inquiry = accepted.unread();
+                continue;
             }
             let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };
             match self.inquiry.build(&lookup, self.version, None, now) {
@@ -388,7 +391,7 @@ impl Examined {
 
     fn destination(&self, role: QueryRole) -> Destination {
         match role {
-            QueryRole::Statement => Destination::Client,
+            QueryRole::Statement | QueryRole::Unread => Destination::Client,
             QueryRole::CopyOut => match &self.analysis.effect {
                 Effect::CopyOut(format) if format.source != CopySource::Client => Destination::Server,
                 _ => Destination::Client,

@@ -140,7 +140,22 @@ impl Inquiry {
         Self { syntax: Some(error), ..Self::bare(job) }
     }
 
-    fn bare(job: Job) -> Self {
+    /// Asks for the tree of a text that the server has accepted and our grammar hasn't.
+    pub(crate) fn unread(self) -> Self {
+        let statement = Statement::unread(self.job.text());
+        let param_types = match &self.job {
+            Job::Parse { param_types, .. } => param_types.clone(),
+            Job::Simple(_) | Job::Refresh { .. } | Job::Bind(_) => Vec::new(),
+        };
+        Self { remember_as: None, ..Self::new(self.job, statement, &param_types) }
+    }
+
+    /// The text that it is about.
+    pub(crate) fn text(&self) -> &str {
+        self.job.text()
+    }
+
+    pub(crate) fn bare(job: Job) -> Self {
         Self {
             job,
             remember_as: None,
@@ -170,7 +185,9 @@ impl Inquiry {
 
     /// The whole statement is one query, so that the client's own Parse is the question.
     fn asks_itself(&self) -> bool {
-        let whole = |ask: &Ask| matches!(ask, Ask::Query { role: sql::QueryRole::Statement, .. });
+        let whole = |ask: &Ask| {
+            matches!(ask, Ask::Query { role: sql::QueryRole::Statement | sql::QueryRole::Unread, .. })
+        };
         matches!(self.job, Job::Parse { .. })
             && self.statement.as_ref().is_some_and(|s| matches!(s.asks.as_slice(), [ask] if whole(ask)))
     }
@@ -422,10 +439,9 @@ impl Running {
         if self.leaving.is_some() {
             return;
         }
-        if let Some(error) = &inquiry.syntax {
-            let why = format!("the server accepts it, but Gatepost's grammar does not: {error}");
-            self.waiting = Some(Waiting::Answer(inquiry));
-            return self.refuse_inquiry(Refusal::NotUnderstood(why), turn);
+        if inquiry.syntax.is_some() {
+            // The server accepts what our grammar doesn't: if it is a query, its tree says all that must be known.
+            return self.begin_inquiry(inquiry.unread(), turn);
         }
         if !inquiry.sent {
             self.waiting = Some(Waiting::Answer(inquiry));

@@ -149,6 +149,8 @@ pub enum Columns {
 pub enum QueryRole {
     /// The whole statement: its rows go to the client.
     Statement,
+    /// The whole text, which this crate's grammar doesn't read: only the server's tree says what it is. It may be no query.
+    Unread,
     /// EXPLAIN: its plan goes to the client.
     Explained {
         /// It runs too.

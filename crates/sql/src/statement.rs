@@ -28,6 +28,22 @@ pub struct Statement {
     pub takes_snapshot: bool,
 }
 
+impl Statement {
+    /// A text that [`parse`](crate::parse) can't read and the server can: a query, if the server's tree says so. Of what is
+    /// nested too deeply for this crate, or written for another version.
+    pub fn unread(text: &str) -> Self {
+        let sql = Sql::Slice { range: 0..text.len(), blank: None };
+        Self {
+            range: 0..text.len(),
+            command: Command::Select,
+            asks: vec![Ask::Query { sql, role: crate::QueryRole::Unread, parameters: Vec::new() }],
+            effect: Effect::None,
+            secrets: Vec::new(),
+            takes_snapshot: true,
+        }
+    }
+}
+
 /// A query text that can be sent to the server on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sql {

@@ -17,6 +17,7 @@ impl Analysis<'_> {
     /// Sums up what was found. Every cell is settled.
     pub(super) fn report(mut self) -> Result<Access, Unknown> {
         let commands: Vec<_> = self.queries.iter().map(|query| query.command).collect();
+        let notifies = commands.contains(&Command::Utility);
         let commands = commands.into_iter().filter(|command| *command != Command::Utility);
         let command = match commands.max() {
             Some(command) => command,
@@ -56,6 +57,7 @@ impl Analysis<'_> {
             output,
             side_outputs,
             view_columns,
+            notifies,
             has_where: !writes_unconditionally,
             row_locks,
             modifies_in_cte,

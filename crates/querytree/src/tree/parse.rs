@@ -293,6 +293,8 @@ impl<'a> Parser<'a> {
                 {
                     members.push(Value::Name { start: narrow(at + 1)?, end: narrow(at + atom.len() - 1)? });
                 }
+                // The DEFAULT of XMLNAMESPACES has no name (`ns_names` of TableFunc, nodes/primnodes.h).
+                Some((Token::Atom("<>"), _)) => members.push(Value::Null),
                 _ => return Err(self.unexpected("a name in quotes")),
             }
         }

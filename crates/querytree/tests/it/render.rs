@@ -23,6 +23,7 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
         side_outputs,
         view_columns,
         has_where,
+        notifies,
         row_locks,
         modifies_in_cte,
         has_sublinks,
@@ -34,6 +35,7 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
     let mut text = format!("{command:?}").to_lowercase();
     for (flag, is_set) in [
         ("whole", !has_where),
+        ("notifies", *notifies),
         ("locks", *row_locks),
         ("modifies in with", *modifies_in_cte),
         ("sublinks", *has_sublinks),

@@ -209,9 +209,17 @@ impl Builder<'_> {
     }
 
     fn query(&mut self, access: &Access, role: QueryRole) -> Result<(), Stop> {
+        if role == QueryRole::Unread {
+            if matches!(access.command, TreeCommand::Utility | TreeCommand::Nothing) {
+                let why = "the server accepts it, but Gatepost's grammar does not".to_owned();
+                return Err(Refusal::NotUnderstood(why).into());
+            }
+            self.analysis.command = Some(access_command(access));
+        }
         // SECURITY: what is kept elsewhere is read there without a mask, so it must be readable in the clear.
         let returned = match role {
             QueryRole::Statement
+            | QueryRole::Unread
             | QueryRole::Explained { .. }
             | QueryRole::CopyOut
             | QueryRole::Declare
@@ -231,7 +239,7 @@ impl Builder<'_> {
             || access.row_locks;
         let analysis = &mut self.analysis;
         match role {
-            QueryRole::Statement | QueryRole::CopyOut => {
+            QueryRole::Statement | QueryRole::Unread | QueryRole::CopyOut => {
                 analysis.results = results;
                 analysis.reads_only &= !writes;
             }
@@ -273,8 +281,15 @@ impl Builder<'_> {
 
     /// Adds everything that a query touches with the session's own rights.
     fn access(&mut self, access: &Access, returned: Action) -> Result<(), Stop> {
-        if access.command == TreeCommand::Utility {
-            return Err(Refusal::NotUnderstood("a rule turns it into a utility statement".to_owned()).into());
+        use sql::Command as C;
+        let reads = matches!(self.analysis.command, Some(C::Select | C::DeclareCursor | C::CreateView | C::SelectInto));
+        if access.command == TreeCommand::Utility && reads {
+            // SECURITY: a rule of a view holds no utility statement; then the server reads the text otherwise than we do.
+            return Err(Refusal::NotUnderstood("a query that is a utility statement".to_owned()).into());
+        }
+        if access.notifies {
+            self.touch(Action::Notify, (Resource::Database, Vec::new()));
+            self.analysis.reads_only = false;
         }
         if !access.current_of.is_empty() {
             // The cursor's query was decided when it was declared; the relation is touched in the tree.

@@ -38,6 +38,12 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    /// Adds the relations that the tree sees without naming them. Which of their columns it uses, its own words say.
+    pub(crate) fn see(&mut self, seen: Self) {
+        self.relations.extend(seen.relations);
+        self.aliases.extend(seen.aliases);
+    }
+
     /// The words of which each used column is one; `None`: any column may be used.
     pub(crate) fn columns(&self) -> Option<Vec<String>> {
         let relations = self.relations.iter().map(|(name, _)| name.name.as_str());

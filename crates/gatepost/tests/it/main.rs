@@ -14,6 +14,7 @@ mod flight;
 mod flow;
 mod introspection;
 mod journal;
+mod kinds;
 mod limits;
 mod policy;
 mod proof;

@@ -282,7 +282,10 @@ impl Builder<'_> {
     /// Adds everything that a query touches with the session's own rights.
     fn access(&mut self, access: &Access, returned: Action) -> Result<(), Stop> {
         use sql::Command as C;
-        let reads = matches!(self.analysis.command, Some(C::Select | C::DeclareCursor | C::CreateView | C::SelectInto));
+        let reads = matches!(
+            self.analysis.command,
+            Some(C::Select | C::DeclareCursor | C::CreateView | C::SelectInto)
+        );
         if access.command == TreeCommand::Utility && reads {
             // SECURITY: a rule of a view holds no utility statement; then the server reads the text otherwise than we do.
             return Err(Refusal::NotUnderstood("a query that is a utility statement".to_owned()).into());

@@ -7,15 +7,13 @@ use pg_query::NodeEnum;
 use super::Reader;
 use super::names::qualified;
 use crate::named::Way;
-use crate::tree::named;
 use crate::{Ask, Columns, Name, ObjectKind, RoutineKind, Touch};
 
 impl Reader<'_> {
     /// Asks about all that the trees name, and what they see, `from`, besides. The caller has marked the trees as read.
     pub(super) fn by_name(&mut self, trees: &[&NodeEnum], from: Option<&[NodeEnum]>) {
-        let seen: Vec<&NodeEnum> = from.unwrap_or_default().iter().collect();
-        let all: Vec<&NodeEnum> = trees.iter().copied().chain(seen).collect();
-        let named = named(&all);
+        let mut named = crate::tree::named(trees);
+        named.see(crate::tree::named(from.unwrap_or_default()));
         let words = named.columns();
         for (name, way) in &named.relations {
             let name = &self.placed(name.clone());

@@ -240,6 +240,9 @@ impl Examiner {
                 Some(Built::Done(analysis)) => {
                     return self.examined(Arc::from(analysis)).map(|it| Progress::Done(Box::new(it)));
                 }
+                Some(Built::Refused(Refusal::NotUnderstood(why))) => {
+                    return Err(self.inquiry.unread.take().unwrap_or(Refusal::NotUnderstood(why)));
+                }
                 Some(Built::Refused(refusal)) => return Err(refusal),
                 Some(Built::Missing(missing)) => {
                     let why = format!("the server names objects that its catalog doesn't have: {missing}");

@@ -110,6 +110,8 @@ pub(crate) struct Inquiry {
     rows: Vec<Row>,
     /// The client's Parse was carried out as a question.
     parsed: bool,
+    /// Our grammar doesn't read the text: why it is refused if the server's tree doesn't tell either.
+    pub(crate) unread: Option<Refusal>,
     /// Around the questions of a flight that may fail though the statement wouldn't.
     guard: Option<Guard>,
     /// An error of the flight is not the client's.
@@ -147,7 +149,8 @@ impl Inquiry {
             Job::Parse { param_types, .. } => param_types.clone(),
             Job::Simple(_) | Job::Refresh { .. } | Job::Bind(_) => Vec::new(),
         };
-        Self { remember_as: None, ..Self::new(self.job, statement, &param_types) }
+        let unread = self.syntax.as_ref().map(Refusal::of_grammar);
+        Self { remember_as: None, unread, ..Self::new(self.job, statement, &param_types) }
     }
 
     /// The text that it is about.
@@ -173,6 +176,7 @@ impl Inquiry {
             closes_left: 0,
             rows: Vec::new(),
             parsed: false,
+            unread: None,
             guard: None,
             retries: false,
             by_names: false,
@@ -489,6 +493,10 @@ impl Running {
                 }
             }
             Built::Refused(refusal) => {
+                let refusal = match (&inquiry.unread, refusal) {
+                    (Some(unread), Refusal::NotUnderstood(_)) => unread.clone(),
+                    (_, refusal) => refusal,
+                };
                 self.waiting = Some(Waiting::Answer(inquiry));
                 self.refuse_inquiry(refusal, turn);
             }

@@ -68,10 +68,16 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// Returns why a text isn't even put to the server, if it is over a limit.
     pub(crate) fn of_limit(error: &sql::SyntaxError) -> Option<Self> {
+        (error.sqlstate == "54000").then(|| Self::TooLarge(error.message.clone()))
+    }
+
+    /// Returns why a text can't be known that the server takes and our grammar doesn't.
+    pub(crate) fn of_grammar(error: &sql::SyntaxError) -> Self {
         match error.sqlstate {
-            "54000" => Some(Self::TooLarge(error.message.clone())),
-            "54001" => Some(Self::TooDeep(error.message.clone())),
-            _ => None,
+            "54001" => Self::TooDeep(error.message.clone()),
+            _ => Self::NotUnderstood(format!(
+                "the server accepts it, but Gatepost's grammar does not: {error}"
+            )),
         }
     }
 

@@ -13,6 +13,8 @@ use model::Oid;
 pub struct Access {
     /// The strongest command of all queries in the tree, those inside WITH and those made by rules included.
     pub command: Command,
+    /// The commands of the statement and of rules' queries, and whatever is not SELECT at any depth. Without utility statements.
+    pub commands: BTreeSet<Command>,
     /// One entry per relation and rights that it is touched with, ordered by both.
     pub relations: Vec<Relation>,
     /// Every function whose OID the tree names, with where it is called from.
@@ -202,6 +204,20 @@ impl Ways {
     /// Returns whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl Command {
+    /// Returns PostgreSQL's tag; `None` for what has none of its own.
+    pub const fn tag(self) -> Option<&'static str> {
+        match self {
+            Self::Select => Some("SELECT"),
+            Self::Insert => Some("INSERT"),
+            Self::Update => Some("UPDATE"),
+            Self::Merge => Some("MERGE"),
+            Self::Delete => Some("DELETE"),
+            Self::Nothing | Self::Utility => None,
+        }
     }
 }
 

@@ -75,30 +75,34 @@ impl Probe {
         &mut self,
         examiner: &mut Examiner,
     ) -> Result<Result<Examined, session::Refusal>, ProbeError> {
-        let mut asked = false;
-        let examined = loop {
+        use wire::backend::tag::READY_FOR_QUERY;
+        loop {
             let mut out = Outbox::default();
             match examiner.advance(std::time::Instant::now(), &mut out.upstream) {
-                Ok(Progress::Asked) => {
-                    asked = true;
-                    self.send(out.upstream.as_slice()).await?;
-                }
-                Ok(Progress::Done(examined)) => break Ok(*examined),
-                Err(refusal) => break Err(refusal),
+                Ok(Progress::Asked) => {}
+                Ok(Progress::Done(examined)) => return Ok(Ok(*examined)),
+                Err(refusal) => return Ok(Err(refusal)),
             }
-            if let Err(refusal) = self.answers(|tag, body| examiner.answer(tag, body)).await? {
-                break Err(refusal);
+            // The Sync in the same flight ends the questions' transaction, or what an error has left. No client waits for what they
+            // have locked, and it saves a round trip.
+            let mut flight = out.upstream.as_slice().to_vec();
+            wire::frontend::encode::sync(&mut flight);
+            self.send(&flight).await?;
+            let mut ready = false;
+            let answered = self
+                .answers(|tag, body| {
+                    ready |= tag == READY_FOR_QUERY;
+                    examiner.answer(tag, body)
+                })
+                .await?;
+            if !ready {
+                let over = |tag: u8, _: &[u8]| Ok::<_, ProbeError>(tag == READY_FOR_QUERY);
+                self.answers(over).await??;
             }
-        };
-        if !asked {
-            return Ok(examined);
+            if let Err(refusal) = answered {
+                return Ok(Err(refusal));
+            }
         }
-        // Ends the questions' transaction, or what an error has left.
-        let mut sync = Vec::new();
-        wire::frontend::encode::sync(&mut sync);
-        self.send(&sync).await?;
-        let over = |tag: u8, _: &[u8]| Ok(tag == wire::backend::tag::READY_FOR_QUERY);
-        self.answers(over).await?.map(|()| examined).or_else(|refusal| Ok(Err(refusal)))
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ProbeError> {

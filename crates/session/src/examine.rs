@@ -357,7 +357,8 @@ impl Examined {
     pub fn tell(&self, catalog: &Catalog, lore: &Lore, bundle: &Bundle, asker: Asker<'_>) -> Told {
         let lookup = Lookup { shared: Some(catalog), overlay: &self.overlay };
         let teller = Teller { lookup: &lookup, lore };
-        let mut told = Told { kinds: vec![self.statement.command.tag()], ..Told::default() };
+        let kinds = vec![self.statement.command.tag()];
+        let mut told = Told { commands: kinds.clone(), kinds, ..Told::default() };
         for (asked, access) in &self.accesses {
             teller.access(access, *asked, &mut told);
             if let Use::Query(role) = asked {
@@ -417,7 +418,8 @@ impl Told {
 
     /// What is told of a statement that a session would refuse as this says.
     pub fn refused(kind: Option<&'static str>, needs_session: bool, refusal: &Refusal) -> Self {
-        let kinds = kind.into_iter().collect();
+        let kinds: Vec<_> = kind.into_iter().collect();
+        let commands = kinds.clone();
         let error = refusal.error();
         let message = error.message().map(|text| String::from_utf8_lossy(text).into_owned());
         let message = message.unwrap_or_default();
@@ -435,7 +437,8 @@ impl Told {
                         message,
                         position: position.and_then(|text| text.parse().ok()),
                     };
-                    return Self { status: Status::Error, kinds, error: Some(error), ..Self::default() };
+                    let error = Some(error);
+                    return Self { status: Status::Error, kinds, commands, error, ..Self::default() };
                 }
             },
             _ if needs_session => UnknownCode::Session,
@@ -450,7 +453,7 @@ impl Told {
             _ => message,
         };
         let decision = told::Decision::refused(refusal);
-        Self { kinds, decision: Some(decision), ..Self::unknown(code, reason) }
+        Self { kinds, commands, decision: Some(decision), ..Self::unknown(code, reason) }
     }
 
     /// What is told of a statement whose names an earlier one of the same text may have changed.
@@ -461,6 +464,7 @@ impl Told {
         let refusal = Refusal::NotUnderstood(why.to_owned());
         Self {
             kinds: kind.into_iter().collect(),
+            commands: kind.into_iter().collect(),
             decision: Some(told::Decision::refused(&refusal)),
             ..Self::unknown(UnknownCode::Depends, why)
         }

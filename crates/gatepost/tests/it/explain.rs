@@ -201,7 +201,9 @@ fn short(answer: &Value, text: &mut String) {
     let set = |(name, value): (&String, &Value)| (*value == true).then(|| name.clone());
     let flags: Vec<_> = answer["flags"].as_object().unwrap().iter().filter_map(set).collect();
     let verdict = answer["decision"]["verdict"].as_str().unwrap_or("no decision");
-    writeln!(text, "{status}{why} {}; {}; {verdict}", words(&answer["kinds"]), flags.join(" ")).unwrap();
+    let (kinds, commands) = (words(&answer["kinds"]), words(&answer["commands"]));
+    let commands = if kinds == commands { String::new() } else { format!(" ({commands})") };
+    writeln!(text, "{status}{why} {kinds}{commands}; {}; {verdict}", flags.join(" ")).unwrap();
     for relation in answer["relations"].as_array().unwrap() {
         short_relation(relation, text);
     }

@@ -19,6 +19,10 @@ impl Analysis<'_> {
         let commands: Vec<_> = self.queries.iter().map(|query| query.command).collect();
         let notifies = commands.contains(&Command::Utility);
         let commands = commands.into_iter().filter(|command| *command != Command::Utility);
+        let counts = |query: &&crate::scope::Query<'_>| {
+            query.command != Command::Utility && (query.parent.is_none() || query.command != Command::Select)
+        };
+        let every = self.queries.iter().filter(counts).map(|query| query.command).collect();
         let command = match commands.max() {
             Some(command) => command,
             None if self.queries.is_empty() => Command::Nothing,
@@ -47,6 +51,7 @@ impl Analysis<'_> {
         } = self.facts;
         Ok(Access {
             command,
+            commands: every,
             relations: relations.into_values().collect(),
             functions,
             operators,

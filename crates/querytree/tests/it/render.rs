@@ -12,6 +12,7 @@ use crate::corpus::Corpus;
 pub(crate) fn access(access: &Access, names: &Corpus) -> String {
     let Access {
         command,
+        commands,
         relations,
         functions,
         operators,
@@ -32,6 +33,10 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
         current_of,
         reg_constants,
     } = access;
+    assert!(
+        matches!(*command, querytree::Command::Nothing | querytree::Command::Utility)
+            || commands.contains(command)
+    );
     let mut text = format!("{command:?}").to_lowercase();
     for (flag, is_set) in [
         ("whole", !has_where),

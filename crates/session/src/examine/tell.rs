@@ -90,6 +90,7 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// Tells what a query or expression touches, but not where its result goes.
     pub(super) fn access(&self, access: &Access, asked: Use, told: &mut Told) {
+        let is_query = matches!(asked, Use::Query(_));
         for touched in &access.relations {
             let relation = self.touched(touched, access, asked);
             told::add_relation(&mut told.relations, relation);
@@ -115,6 +116,11 @@ impl Teller<'_> {
             let sequence = told::Sequence { schema, name, oid: oid.0 };
             if !told.sequences.contains(&sequence) {
                 told.sequences.push(sequence);
+            }
+        }
+        for tag in access.commands.iter().filter_map(|command| command.tag()) {
+            if is_query && !told.commands.contains(&tag) {
+                told.commands.push(tag);
             }
         }
         let flags = &mut told.flags;

@@ -16,6 +16,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("error.message", "string", "as the server words it"),
     ("error.position", "number or null", "in characters of the text, from 1"),
     ("kinds", "array of string", "command tags, one for each statement; none of an empty text"),
+    ("commands", "array of string", "every command in it, each once: the kinds, then those of queries that it carries (EXPLAIN, COPY, PREPARE, ...), of WITH and of rules: a write that looks like a read has one here"),
     ("relations", "array of object", "one for each relation, role whose privileges are checked, and `checked`"),
     ("relations[].schema", "string or null", "`pg_temp` for a session's own temporary schema; null if the statement names none and the relation doesn't exist"),
     ("relations[].name", "string", "as in the catalog, without quotes"),

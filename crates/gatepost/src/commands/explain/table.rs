@@ -55,7 +55,7 @@ fn summary(told: &Told) -> String {
 }
 
 fn one(out: &mut Out, told: &Told) -> Result<(), Failure> {
-    let kinds = if told.kinds.is_empty() { "statement".to_owned() } else { told.kinds.join(", ") };
+    let kinds = if told.commands.is_empty() { "statement".to_owned() } else { told.commands.join(", ") };
     say(out, &format!("{kinds}: {}", summary(told)))?;
     let flags = flags(told);
     if told.status == Status::Understood && !flags.is_empty() {

@@ -315,3 +315,22 @@ fn what_is_closed_in_the_catalog_of_postgresql_15() {
 fn what_is_closed_in_the_catalog_of_postgresql_18() {
     check_catalog(Version::V18);
 }
+
+#[test]
+fn set_config_is_set_for_settings_that_are_written_out_and_ordinary() {
+    let queries = [
+        "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'geqo';",
+        // The same shape, another setting.
+        "SELECT set_config(name, 'none', false) FROM pg_settings WHERE name = 'role';",
+        "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name <> 'role';",
+        "SELECT set_config('geqo', 'on', false);",
+        "SELECT set_config('ROLE', 'none', false);",
+        "SELECT set_config('client_encoding', 'LATIN1', false);",
+        "SELECT set_config('app.x', ssn, false) FROM customers;",
+        "SELECT set_config('app.x', (SELECT city FROM customers LIMIT 1), false);",
+        "SELECT set_config('work_mem', '1MB', false), pg_sleep(0);",
+    ];
+    let said = say_all(Version::V15, &Pair::new(Version::V15).through(), &queries);
+    let allowed: Vec<bool> = said.iter().map(|said| !said.contains("permission denied")).collect();
+    assert_eq!(allowed, [true, false, false, true, false, false, false, false, false], "{said:#?}");
+}

@@ -8,7 +8,7 @@ use std::time::Instant;
 use testkit::scratch::Scratch;
 
 use super::contestant::Contestant;
-use super::scene::{NAME, program};
+use super::scene::{NAME, SCALE, program};
 
 /// How pgbench sends its queries (its `--protocol`).
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub(crate) const CLIENTS: [u32; 3] = [1, 8, 64];
 pub(crate) enum Workload {
     /// `pgbench --select-only`.
     Select { mode: Mode, clients: u32 },
+    /// One UPDATE of a row, committed for itself, prepared: its record must be on disk before it is forwarded.
+    Write { clients: u32 },
     /// A whole wide table, eight columns, by one client.
     Stream { table: &'static str },
     /// A new session for every transaction, by four clients.
@@ -59,6 +61,7 @@ impl Workload {
             .into_iter()
             .flat_map(|clients| Mode::ALL.map(|mode| Self::Select { mode, clients }))
             .collect();
+        all.extend(CLIENTS.map(|clients| Self::Write { clients }));
         all.extend(["wide", "wide_masked"].map(|table| Self::Stream { table }));
         all.push(Self::Connect);
         all
@@ -68,6 +71,8 @@ impl Workload {
         match self {
             Self::Select { mode, clients: 1 } => format!("{}, 1 client", mode.name()),
             Self::Select { mode, clients } => format!("{}, {clients} clients", mode.name()),
+            Self::Write { clients: 1 } => "writes, 1 client".into(),
+            Self::Write { clients } => format!("writes, {clients} clients"),
             Self::Stream { table: "wide" } => "stream, nothing masked".into(),
             Self::Stream { .. } => "stream, one column masked".into(),
             Self::Connect => "new sessions".into(),
@@ -76,11 +81,17 @@ impl Workload {
 
     pub(crate) fn run(self, contestant: &Contestant, seconds: u32) -> Outcome {
         match self {
-            Self::Select { mode, clients } => select(contestant, mode, clients, seconds),
+            Self::Select { mode, clients } => transactions(contestant, &["-S"], mode, clients, seconds),
+            Self::Write { clients } => {
+                let folder = Scratch::new("pgbench-script");
+                let script = folder.write("update.sql", update());
+                let script = script.display().to_string();
+                transactions(contestant, &["-f", &script], Mode::Prepared, clients, seconds)
+            }
             Self::Stream { table } => stream(contestant, table),
             Self::Connect => {
                 let (tps, transactions) =
-                    pgbench(contestant, &["-C", "-M", "simple", "-c", "4", "-j", "2"], seconds);
+                    pgbench(contestant, &["-S", "-C", "-M", "simple", "-c", "4", "-j", "2"], seconds);
                 Outcome {
                     figures: vec![("per second", tps)],
                     cpu_unit: "CPU us each",
@@ -91,9 +102,18 @@ impl Workload {
     }
 }
 
-fn select(contestant: &Contestant, mode: Mode, clients: u32, seconds: u32) -> Outcome {
+/// A row of its own for nearly every transaction, so that the disk and not a lock is what is waited for.
+fn update() -> String {
+    format!(
+        "\\set aid random(1, 100000 * {SCALE})\n\
+         UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
+    )
+}
+
+fn transactions(contestant: &Contestant, script: &[&str], mode: Mode, clients: u32, seconds: u32) -> Outcome {
     let (count, threads) = (clients.to_string(), clients.min(2).to_string());
     let mut arguments = vec!["-M", mode.name(), "-c", &count, "-j", &threads];
+    arguments.extend(script);
     // Single latencies only where there is no queue, and so where they mean something.
     let log = (clients == 1).then(|| Scratch::new("pgbench-log"));
     let prefix = log.as_ref().map(|log| format!("--log-prefix={}/log", log.path().display()));
@@ -108,10 +128,10 @@ fn select(contestant: &Contestant, mode: Mode, clients: u32, seconds: u32) -> Ou
     Outcome { figures, cpu_unit: "CPU us per transaction", cpu_scale: 1e6 / transactions }
 }
 
-/// Runs select-only pgbench and returns transactions per second, and how many there were.
+/// Runs pgbench and returns transactions per second, and how many there were.
 fn pgbench(contestant: &Contestant, arguments: &[&str], seconds: u32) -> (f64, f64) {
     let output = Command::new(program("pgbench"))
-        .args(["-n", "-S", "-U", NAME, "-h", &contestant.address.ip().to_string()])
+        .args(["-n", "-U", NAME, "-h", &contestant.address.ip().to_string()])
         .args(["-p", &contestant.address.port().to_string(), "-T", &seconds.to_string()])
         .args(arguments)
         .arg(NAME)
@@ -160,7 +180,7 @@ fn stream(contestant: &Contestant, table: &str) -> Outcome {
 /// Runs each kind of work once, so that nothing that follows is anybody's first.
 pub(crate) fn warm_up(contestant: &Contestant) {
     for mode in Mode::ALL {
-        pgbench(contestant, &["-M", mode.name(), "-c", "8", "-j", "2"], 1);
+        pgbench(contestant, &["-S", "-M", mode.name(), "-c", "8", "-j", "2"], 1);
     }
     for table in ["wide", "wide_masked"] {
         stream(contestant, table);

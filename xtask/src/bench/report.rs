@@ -60,6 +60,13 @@ fn select(out: &mut String, figures: &Figures, clients: u32) {
 }
 
 fn other(out: &mut String, figures: &Figures) {
+    out.push_str("## Writes (one UPDATE by its key, committed for itself, prepared)\n\n");
+    out.push_str(
+        "PostgreSQL waits for its own log (`fsync` and `synchronous_commit` on). Gatepost waits for its record to be on disk before it\n\
+         forwards: statements that wait at one time share an `fdatasync`.\n\n",
+    );
+    let kinds: Vec<String> = CLIENTS.map(|clients| Workload::Write { clients }.name()).into();
+    table(out, figures, &kinds, &["tps", "CPU us per transaction"]);
     out.push_str("## Streaming a wide table (8 columns, 1 KB a row, 200 MB)\n\n");
     let kinds = ["stream, nothing masked", "stream, one column masked"].map(String::from);
     table(out, figures, &kinds, &["MB/s", "CPU s per GB"]);
@@ -88,7 +95,8 @@ fn table(out: &mut String, figures: &Figures, kinds: &[String], columns: &[&str]
     out.push('\n');
     for kind in kinds {
         for name in NAMES {
-            let label = kind.split(", ").next().filter(|_| columns[0] == "tps").unwrap_or(kind);
+            let label = kind.split(", ").next().filter(|label| columns[0] == "tps" && *label != "writes");
+            let label = label.unwrap_or(kind);
             let _ = write!(out, "| {label} | {name} |");
             for column in columns {
                 let figure = format!("{kind}, {column}");

@@ -9,7 +9,7 @@ use testkit::scratch::Scratch;
 /// The database and the role that runs the load, which is no superuser.
 pub(crate) const NAME: &str = "bench";
 /// pgbench's scale: 100,000 accounts each. Fits into memory.
-const SCALE: &str = "10";
+pub(crate) const SCALE: &str = "10";
 /// Bytes of the answer to a query of a whole wide table, about.
 pub(crate) const WIDE_BYTES: u64 = 200_000_000;
 /// Of about 1,070 bytes on the wire.
@@ -30,6 +30,8 @@ impl Scene {
         let load_before = load.split(' ').next().unwrap_or_default().to_owned();
         eprintln!("bench: preparing PostgreSQL");
         let options = Options::default().setting("max_connections", "900").setting("shared_buffers", "1GB");
+        // Writes are compared too.
+        let options = options.setting("fsync", "on").setting("synchronous_commit", "on");
         let cluster = Cluster::start(Version::V15, options);
         cluster.psql(&format!("CREATE ROLE {NAME} LOGIN PASSWORD '{NAME}'"));
         // What the gateway's guide asks for: no query trees in the server's log.

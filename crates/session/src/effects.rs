@@ -30,7 +30,7 @@ impl Running {
             Effect::Deallocate(None) => self.statements.clear(op),
             Effect::Declare { name, hold, binary, .. } => {
                 if let Some(inner) = &judged.inner {
-                    let portal = Portal::declared(text, inner.clone(), *hold, *binary);
+                    let portal = Portal::declared(self, text, inner.clone(), *hold, *binary);
                     self.portals.put(op, name.as_bytes(), Arc::new(portal));
                 }
             }

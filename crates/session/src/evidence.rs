@@ -31,6 +31,13 @@ pub(crate) struct Executed<'a> {
 pub(crate) struct Parameters(Vec<(i16, Option<Vec<u8>>)>);
 
 impl Parameters {
+    /// How much memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        let value =
+            |value: &(i16, Option<Vec<u8>>)| size_of_val(value) + value.1.as_ref().map_or(0, Vec::len);
+        self.0.iter().map(value).sum()
+    }
+
     pub(crate) fn of(bind: &Bind<'_>) -> Self {
         let format = |i| bind.param_formats.of(i).unwrap_or(0);
         Self(
@@ -99,6 +106,7 @@ impl Running {
         let decided = authorize::permit(executed.judged).and_then(|allowed| {
             // What can't be masked is refused before it runs, not when its result is there.
             results::maskable(executed.judged, &self.database.settings)?;
+            self.has_room_for(&executed.judged.analysis.effect)?;
             Ok(allowed)
         });
         let ticket = self.record_statement(executed, decided.as_ref().err(), turn);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use model::Oid;
 use sql::names::truncate_key;
-use sql::{Class, Limits, Statement};
+use sql::{Class, Effect, Limits, Statement};
 use wire::frontend::{Bind, Close, Describe, Execute, Parse, Target};
 
 use crate::analysis::Analysis;
 use crate::authorize::{self, Judged};
 use crate::evidence::{Executed, Parameters};
 use crate::forward::RESERVED_PREFIX;
+use crate::held::{HELD_BYTES_MAX, Held};
 use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::names;
@@ -25,7 +26,7 @@ use crate::simple::Origin;
 
 /// A prepared statement, whether made by Parse or by PREPARE.
 pub(crate) struct Prepared {
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     pub(crate) param_types: Vec<Oid>,
     /// As of its last use; asked again when the policy changes.
     pub(crate) judged: Arc<Judged>,
@@ -33,17 +34,19 @@ pub(crate) struct Prepared {
     pub(crate) generation: u64,
     /// Made by PREPARE: the text is the whole PREPARE, so it can't be asked about again by itself.
     pub(crate) by_sql: bool,
+    held: Held,
 }
 
 impl Prepared {
     /// What PREPARE makes.
     pub(crate) fn declared(session: &Running, text: &str, judged: Arc<Judged>) -> Self {
         Self {
-            text: text.to_owned(),
+            text: text.into(),
             param_types: Vec::new(),
             judged,
             generation: session.names.generation(),
             by_sql: true,
+            held: session.holdings.hold(text.len()),
         }
     }
 
@@ -63,7 +66,7 @@ impl Prepared {
 
 /// A portal, whether made by Bind or by DECLARE.
 pub(crate) struct Portal {
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     pub(crate) judged: Arc<Judged>,
     /// Of names, when it was bound.
     pub(crate) generation: u64,
@@ -76,13 +79,20 @@ pub(crate) struct Portal {
     pub(crate) binary_cursor: bool,
     /// Outlives its transaction.
     pub(crate) hold: bool,
+    _held: Held,
 }
 
 impl Portal {
     /// What DECLARE makes.
-    pub(crate) fn declared(text: &str, judged: Arc<Judged>, hold: bool, binary: bool) -> Self {
+    pub(crate) fn declared(
+        session: &Running,
+        text: &str,
+        judged: Arc<Judged>,
+        hold: bool,
+        binary: bool,
+    ) -> Self {
         Self {
-            text: text.to_owned(),
+            text: text.into(),
             judged,
             generation: 0,
             bound: None,
@@ -90,6 +100,7 @@ impl Portal {
             formats: Vec::new(),
             binary_cursor: binary,
             hold,
+            _held: session.holdings.hold(text.len()),
         }
     }
 }
@@ -198,13 +209,33 @@ impl Running {
         if name.starts_with(RESERVED_PREFIX.as_bytes()) {
             return Err(Refusal::Reserved(shown(name)));
         }
+        self.has_room(count)
+    }
+
+    /// Checks that one more prepared statement or portal may be made where there are so many.
+    fn has_room(&self, count: usize) -> Result<(), Refusal> {
         let max = self.database.settings.limits.prepared_max;
         if count >= max {
             return Err(Refusal::TooLarge(format!(
                 "session has {max} prepared statements or portals already"
             )));
         }
+        if self.holdings.bytes() >= HELD_BYTES_MAX {
+            let max = HELD_BYTES_MAX >> 20;
+            return Err(Refusal::TooLarge(format!(
+                "session's prepared statements and portals have {max} MiB of texts and parameters already"
+            )));
+        }
         Ok(())
+    }
+
+    /// Checks that there is room for what the statement makes by SQL: PREPARE, DECLARE.
+    pub(crate) fn has_room_for(&self, effect: &Effect) -> Result<(), Refusal> {
+        match effect {
+            Effect::Prepare { .. } => self.has_room(self.statements.len()),
+            Effect::Declare { .. } => self.has_room(self.portals.len()),
+            _ => Ok(()),
+        }
     }
 
     /// Takes or refuses a Parse message whose statement has been decided.
@@ -223,7 +254,9 @@ impl Running {
             }
         };
         let generation = self.names.generation();
-        let prepared = Arc::new(Prepared { text, param_types, judged, generation, by_sql: false });
+        let held = self.holdings.hold(text.len() + size_of_val(param_types.as_slice()));
+        let text = text.into();
+        let prepared = Arc::new(Prepared { text, param_types, judged, generation, by_sql: false, held });
         if parsed {
             self.statements.put_now(&name, prepared);
             wire::backend::encode::parse_complete(&mut turn.out.client);
@@ -317,6 +350,7 @@ impl Running {
             judged: self.judge(new, turn.now),
             generation: self.names.generation(),
             by_sql: old.by_sql,
+            held: self.holdings.hold(old.held.bytes()),
         })
     }
 
@@ -354,6 +388,7 @@ impl Running {
                 return self.refuse_extended(refusal, None, turn);
             }
         };
+        let held = self.holdings.hold(prepared.text.len() + parameters.bytes());
         let made = Portal {
             text: prepared.text.clone(),
             judged,
@@ -363,6 +398,7 @@ impl Running {
             formats,
             binary_cursor: false,
             hold: false,
+            _held: held,
         };
         let op = self.next_op(OpKind::Bind);
         self.portals.put(op.number, &portal, Arc::new(made));

@@ -19,6 +19,7 @@ mod evidence;
 mod examine;
 mod extended;
 mod forward;
+mod held;
 mod input;
 mod inquiry;
 mod limits;

@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::extended::{Portal, Prepared};
 use crate::forward::{self, Housekeeping, InProgress};
+use crate::held::Holdings;
 use crate::input::Now;
 use crate::inquiry::Inquiry;
 use crate::names::Names;
@@ -65,6 +66,7 @@ pub(crate) struct Running {
     pub(crate) overlay_of: (u64, u64),
     pub(crate) ledger: Ledger,
     pub(crate) names: Names,
+    pub(crate) holdings: Holdings,
     pub(crate) statements: Namespace<Prepared>,
     pub(crate) portals: Namespace<Portal>,
     /// What has run in the open transaction that may have opened cursors which no statement shows.

@@ -17,6 +17,7 @@ use crate::authenticate::{self, Authenticating, Discovery, Failed};
 use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
+use crate::held::Holdings;
 use crate::input::{Credential, Input, Now, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
@@ -387,6 +388,7 @@ impl Session {
             overlay_of: (0, 0),
             ledger: std::mem::take(&mut self.opening.ledger),
             names: Names::default(),
+            holdings: Holdings::default(),
             statements: Namespace::default(),
             openers: Vec::new(),
             portals: Namespace::default(),

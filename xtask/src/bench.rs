@@ -1,5 +1,6 @@
 //! The comparison: the same work, done directly and through each thing that could stand between, in turns.
 
+mod catalog;
 mod contestant;
 mod figures;
 mod load;
@@ -68,6 +69,15 @@ pub(crate) fn run_shape() {
     println!("{section}");
     let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
     report::put_section(&mut report, shape::HEADING, &section);
+    std::fs::write(REPORT, report).expect("docs/benchmarks.md");
+}
+
+/// Measures only what a large catalog costs, and writes its section.
+pub(crate) fn run_catalog() {
+    let section = catalog::section();
+    println!("{section}");
+    let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
+    report::put_section(&mut report, catalog::HEADING, &section);
     std::fs::write(REPORT, report).expect("docs/benchmarks.md");
 }
 

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bench"] => bench::run(),
         ["bench", "shape"] => bench::run_shape(),
+        ["bench", "catalog"] => bench::run_catalog(),
         ["functions", "--check", ref addresses @ ..] => {
             if !functions::run(&functions::Errand::Check, addresses) {
                 return ExitCode::FAILURE;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("usage: cargo xtask bench          compare, and write docs/benchmarks.md");
             eprintln!("       cargo xtask bench shape    only what a known shape costs; writes its section");
+            eprintln!(
+                "       cargo xtask bench catalog  only what a large catalog costs; writes its section"
+            );
             eprintln!("       cargo xtask functions --check|--update [ADDRESS..]");
             eprintln!(
                 "                                   compare the reviewed functions with servers, and with those at the addresses"

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use session::{Catalog, CatalogError, Row};
+use foldhash::HashSet;
+use model::Oid;
+use session::{Catalog, CatalogError, Row, Since};
 
 use crate::upstream::{QueryError, QueryLimits, Upstream};
 
@@ -30,13 +32,17 @@ pub enum LoadError {
     /// The server's answer is no answer to what was asked.
     #[error("the server did not say what names mean for this login")]
     NameScope,
+    /// The server's answer is no list of OIDs.
+    #[error("the server did not list its objects")]
+    Oids,
 }
 
-/// Reads the catalog as of one moment. The connection must be outside a transaction, and is so again.
+/// Reads the catalog as of one moment. Of what has not changed since the snapshot `before`, nothing is read again. The connection must be
+/// outside a transaction, and is so again.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub async fn load(upstream: &mut Upstream) -> Result<Catalog, LoadError> {
+pub async fn load(upstream: &mut Upstream, before: Option<&Catalog>) -> Result<Catalog, LoadError> {
     // The client's own time limits are for its statements, not for this one.
     let transaction_timeout =
         if upstream.version_major >= 17 { "; SET LOCAL transaction_timeout TO 0" } else { "" };
@@ -45,14 +51,21 @@ pub async fn load(upstream: &mut Upstream) -> Result<Catalog, LoadError> {
          SET LOCAL lock_timeout TO 0{transaction_timeout}"
     );
     upstream.query(&begin).await?;
-    let mut catalog = Catalog::default();
+    let since_rows = upstream.query(Catalog::SINCE_QUERY).await?;
+    let (mut catalog, filters) = match before.and_then(|before| Some((before, before.since()?))) {
+        Some((before, since)) if schemas_stand(upstream, since).await? => {
+            (before.successor(), Filters::changed(since))
+        }
+        _ => (Catalog::default(), Filters::all()),
+    };
+    catalog.set_since(&since_rows)?;
     let mut relations = Batch::default();
-    let query = Catalog::relations_query(Catalog::SNAPSHOT_RELATIONS);
+    let query = Catalog::relations_query(&filters.relations);
     upstream.query_each(&query, LIMITS, |row| relations.add(row, &mut catalog)).await?;
     catalog.add_relations(&relations.rows)?;
     let mut functions = Vec::new();
     upstream
-        .query_each(&Catalog::functions_query("true"), LIMITS, |row| {
+        .query_each(&Catalog::functions_query(&filters.functions), LIMITS, |row| {
             take_in(&mut functions, row, |rows| catalog.add_functions(rows))
         })
         .await?;
@@ -64,8 +77,66 @@ pub async fn load(upstream: &mut Upstream) -> Result<Catalog, LoadError> {
         })
         .await?;
     catalog.add_operators(&operators)?;
+    let mut definitions = Vec::new();
+    upstream
+        .query_each(&Catalog::definitions_query(Catalog::SNAPSHOT_DEFINITIONS), LIMITS, |row| {
+            take_in(&mut definitions, row, |rows| catalog.add_definitions(rows))
+        })
+        .await?;
+    catalog.add_definitions(&definitions)?;
+    if before.is_some() {
+        let relations = oids(upstream, "pg_catalog.pg_class").await?;
+        let functions = oids(upstream, "pg_catalog.pg_proc").await?;
+        catalog.retain(&relations, &functions);
+    }
     upstream.query("COMMIT").await?;
     Ok(catalog)
+}
+
+/// Conditions on what is read.
+struct Filters {
+    relations: String,
+    functions: String,
+}
+
+impl Filters {
+    fn all() -> Self {
+        Self { relations: Catalog::SNAPSHOT_RELATIONS.to_owned(), functions: "true".to_owned() }
+    }
+
+    fn changed(since: Since) -> Self {
+        let newer = |table: &str, column: &str| {
+            format!("SELECT x.{column} FROM pg_catalog.{table} x WHERE {}", since.changed("x"))
+        };
+        let changed = [
+            newer("pg_class", "oid"),
+            newer("pg_attribute", "attrelid"),
+            newer("pg_inherits", "inhrelid"),
+            newer("pg_attrdef", "adrelid"),
+        ];
+        Self {
+            relations: format!("c.oid IN ({}) AND {}", changed.join(" UNION "), Catalog::SNAPSHOT_RELATIONS),
+            functions: since.changed("p"),
+        }
+    }
+}
+
+/// Whether no schema was made or renamed, which changes the names of all that is in it.
+async fn schemas_stand(upstream: &mut Upstream, since: Since) -> Result<bool, LoadError> {
+    let query = format!("SELECT n.oid FROM pg_catalog.pg_namespace n WHERE {} LIMIT 1", since.changed("n"));
+    Ok(upstream.query(&query).await?.is_empty())
+}
+
+/// What there is in a catalog.
+async fn oids(upstream: &mut Upstream, catalog: &str) -> Result<HashSet<Oid>, LoadError> {
+    let mut oids = HashSet::default();
+    let take = |row: Row| {
+        let oid = row.first().and_then(|oid| std::str::from_utf8(oid.as_deref()?).ok()?.parse().ok());
+        oids.insert(Oid(oid.ok_or(LoadError::Oids)?));
+        Ok::<(), LoadError>(())
+    };
+    upstream.query_each(&format!("SELECT x.oid FROM {catalog} x"), LIMITS, take).await?;
+    Ok(oids)
 }
 
 /// Rows of relations: those of one relation, which are neighbours, must be taken in together.

@@ -22,7 +22,7 @@ use crate::gateway::{Gateway, Served};
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
 use crate::upstream::{self, Target, Upstream};
-use crate::{catalog, secrets};
+use crate::{catalog, secrets, tags};
 
 /// What the background steps of a session need to know of it.
 #[derive(Clone, Debug)]
@@ -201,7 +201,8 @@ impl Facts {
         limit: Duration,
     ) -> Result<Connected, UpstreamFailure> {
         let mut upstream = log_in(&served.config, &served.target, &parameters, limit).await?;
-        let catalog = current_catalog(served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let catalog =
+            current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
         let name_scope = catalog::name_scope(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
         let cancel_key = cancel::new_key(self.version).map_err(|e| failed(e.to_string()))?;
         let handle = Arc::new(CancelHandle::new(self.session, served.target.clone(), &upstream));
@@ -256,18 +257,22 @@ pub(crate) async fn log_in(
 
 /// Returns the catalog's snapshot, taking a new one on this connection if the last is out of date.
 pub(crate) async fn current_catalog(
+    gateway: &Gateway,
     served: &Served,
     connection: &mut Upstream,
 ) -> Result<Arc<session::Catalog>, catalog::LoadError> {
-    if let Some(catalog) = served.database.catalog(Instant::now()) {
+    let current = || served.database.past().filter(|_| !served.database.catalog_is_due(Instant::now()));
+    if let Some(catalog) = current() {
         return Ok(catalog);
     }
     let _one = served.catalog.lock().await;
-    if let Some(catalog) = served.database.catalog(Instant::now()) {
+    if let Some(catalog) = current() {
         return Ok(catalog);
     }
     let (epoch, taken) = (served.database.epoch(), Instant::now());
-    let catalog = Arc::new(catalog::load(connection).await?);
-    served.database.set_catalog(catalog.clone(), epoch, taken);
+    let before = served.database.past();
+    let catalog = catalog::load(connection, before.as_deref()).await?;
+    let catalog = tags::keep(served, &served.bundle(), catalog, epoch, taken);
+    tags::watch(gateway, served, &catalog);
     Ok(catalog)
 }

@@ -1,6 +1,6 @@
 //! What all sessions of a gateway share: databases and their policies, issuers, the journal, orders.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(crate) struct Served {
     bundle: ArcSwap<Bundle>,
     /// At most one login at a time reads the catalog.
     pub(crate) catalog: tokio::sync::Mutex<()>,
+    /// What has been said of this database once and for all.
+    told: parking_lot::Mutex<HashSet<String>>,
 }
 
 impl Served {
@@ -49,7 +51,13 @@ impl Served {
             database: Arc::new(database),
             bundle: ArcSwap::from_pointee(bundle),
             catalog: tokio::sync::Mutex::new(()),
+            told: parking_lot::Mutex::default(),
         }
+    }
+
+    /// Whether it is the first time that this is to be said.
+    pub(crate) fn tell_once(&self, what: String) -> bool {
+        self.told.lock().insert(what)
     }
 
     /// Returns the bundle that decides now.

@@ -15,6 +15,7 @@ pub mod secrets;
 mod serve;
 mod shell;
 pub mod stream;
+mod tags;
 pub mod tls;
 pub mod upstream;
 

@@ -16,7 +16,7 @@ pub use explain::Explainer;
 pub use session::{Line, Status, Told, UnknownCode, search_path, told};
 
 use crate::upstream::{Target, Upstream};
-use crate::{catalog, connection};
+use crate::{catalog, connection, tags};
 
 /// To connect and log in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ impl Probe {
         let mut upstream = connection::log_in(database, &target, &[], CONNECT_TIMEOUT)
             .await
             .map_err(|failure| failed(failure.reason))?;
-        let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let catalog = catalog::load(&mut upstream, None).await.map_err(|e| failed(oidc::chain(&e)))?;
         Ok(Self { upstream, catalog: Arc::new(catalog) })
     }
 
@@ -198,11 +198,11 @@ pub enum TestError {
     NotRun(#[from] ProbeError),
 }
 
-/// Runs the tests of a bundle that give SQL.
+/// Runs the tests of a bundle that give SQL. Returns the catalog that they, and the bundle's tags, were seen to hold for.
 ///
 /// # Errors
 /// [`TestError`].
-pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(), TestError> {
+pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<Arc<Catalog>, TestError> {
     let statements: Vec<&str> = bundle.sql_tests().iter().map(policy::SqlTest::sql).collect();
     let mut probe = Probe::open(database).await?;
     let missing = tags_without_column(&probe.catalog, bundle);
@@ -224,7 +224,7 @@ pub async fn run_tests(database: &config::Database, bundle: &Bundle) -> Result<(
         analyses.next().unwrap_or_else(|| Err("the database was not asked about it".to_owned()))
     });
     if failures.is_empty() {
-        return Ok(());
+        return Ok(probe.catalog);
     }
     Err(TestError::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
@@ -316,7 +316,7 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
             "PostgreSQL {version} is not one that Gatepost can read; it reads 14 to 18"
         )));
     }
-    let catalog = catalog::load(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+    let catalog = catalog::load(&mut upstream, None).await.map_err(|e| failed(oidc::chain(&e)))?;
     if let Ok(bundle) = policy::load(&database.policy, &database.name) {
         let missing = tags_without_column(&catalog, &bundle);
         if !missing.is_empty() {
@@ -338,12 +338,7 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
     })
 }
 
-/// Lists the patterns in a bundle's `[tags]` that match no column: mistakes, or columns that have gone.
-pub(crate) fn tags_without_column(catalog: &Catalog, bundle: &Bundle) -> Vec<String> {
-    let missing = bundle.tag_patterns().iter().filter(|pattern| {
-        !catalog
-            .relations()
-            .any(|(_, relation)| relation.columns.iter().any(|c| pattern.matches(&relation.name, &c.name)))
-    });
-    missing.map(ToString::to_string).collect()
+/// Lists the patterns in a bundle's `[tags]` that match no column.
+fn tags_without_column(catalog: &Catalog, bundle: &Bundle) -> Vec<String> {
+    tags::without_column(catalog, bundle).map(ToString::to_string).collect()
 }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use audit::Event;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::gateway::{Gateway, Served};
-use crate::probe;
+use crate::{probe, tags};
 
 /// How long files must be quiet: editors and Kubernetes write several.
 const QUIET: Duration = Duration::from_millis(200);
@@ -66,9 +66,11 @@ async fn one(gateway: &Gateway, served: &Served) {
         return;
     }
     // SECURITY: a bundle whose tests can't be run is as good as one whose tests fail.
-    if let Err(why) = probe::run_tests(&served.config, &bundle).await {
-        return refuse(gateway, name, &oidc::chain(&why));
-    }
+    let (epoch, taken) = (served.database.epoch(), Instant::now());
+    let catalog = match probe::run_tests(&served.config, &bundle).await {
+        Ok(catalog) => catalog,
+        Err(why) => return refuse(gateway, name, &oidc::chain(&why)),
+    };
     let hash = hex::encode(bundle.hash());
     let event =
         Event::PolicyLoaded { database: name, bundle: bundle.name(), version: bundle.version(), hash: &hash };
@@ -77,6 +79,8 @@ async fn one(gateway: &Gateway, served: &Served) {
         return;
     }
     tracing::info!(database = name, version = bundle.version(), hash, "policy is in force");
+    // Before the bundle: what its tags name is what these names stand for now, whatever becomes of the names.
+    tags::keep(served, &bundle, Arc::unwrap_or_clone(catalog), epoch, taken);
     served.replace(bundle);
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use audit::Event;
 use journal::Journal;
@@ -86,10 +86,12 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
     for database in &config.databases {
         let bundle = load(database, &journal)?;
         // Its upstream may be down, which keeps no other database from being served.
-        match probe::run_tests(database, &bundle).await {
-            Ok(()) => {}
+        let taken = Instant::now();
+        let catalog = match probe::run_tests(database, &bundle).await {
+            Ok(catalog) => Some(catalog),
             Err(error @ probe::TestError::NotRun(_)) => {
                 tracing::warn!(database = database.name, reason = oidc::chain(&error), "policy");
+                None
             }
             Err(error @ (probe::TestError::Failed(_) | probe::TestError::NoColumn(_))) => {
                 let reason = error.to_string();
@@ -100,9 +102,12 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
                 journal.write()?;
                 return Err(ServeError::Policy(database.name.clone(), reason));
             }
-        }
+        };
         let target = Arc::new(Target::new(&database.upstream)?);
         let shared = Database::new(settings(&config, database, &keys));
+        if let Some(catalog) = catalog {
+            shared.set_catalog(catalog, shared.epoch(), taken);
+        }
         let served = Served::new(database.clone(), target, shared, bundle);
         databases.insert(database.name.clone(), Arc::new(served));
     }

@@ -4,6 +4,7 @@
 
 mod build;
 mod facts;
+mod lineage;
 mod total;
 mod utility;
 
@@ -19,7 +20,7 @@ pub(crate) use build::{Answers, Built, build, names_query, reach_query};
 pub(crate) use facts::{Kind, Lookup, Missing, function_facts, relation_facts};
 pub(crate) use utility::resolved;
 
-use crate::catalog::Relation;
+use crate::catalog::{ColumnName, Relation};
 use crate::refuse::Refusal;
 
 /// A column of a result.
@@ -39,8 +40,8 @@ pub(crate) struct OutputColumn {
 #[derive(Clone, Debug)]
 pub(crate) struct Quotable {
     pub(crate) relation: Arc<Relation>,
-    /// Whose columns' tags are those of its columns of the same name.
-    pub(crate) ancestors: Vec<QualifiedName>,
+    /// Whose tags its columns carry as well.
+    pub(crate) others: Vec<(i16, ColumnName)>,
     /// `None`: whole rows, as a failing constraint's DETAIL and a trigger's `NEW` have them.
     pub(crate) columns: Option<Vec<i16>>,
 }

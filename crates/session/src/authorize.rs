@@ -325,12 +325,14 @@ pub(crate) fn asked(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
 /// Seeing the tagged columns that errors and notices may quote without being named in the statement.
 fn quotable(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
     let mut touches = Vec::new();
-    for Quotable { relation, ancestors, columns } in &analysis.quotable {
+    for Quotable { relation, others, columns } in &analysis.quotable {
         let Some(facts) = analysis::relation_facts(relation) else { continue };
         let quoted = |number| columns.as_ref().is_none_or(|columns| columns.contains(&number));
         for column in relation.columns.iter().filter(|column| quoted(column.number)) {
-            let names = std::iter::once(&relation.name).chain(ancestors);
-            let tags = names.flat_map(|name| bundle.tags(name, &column.name));
+            let others = others.iter().filter(|(number, _)| *number == column.number);
+            let others = others.map(|(_, (relation, name))| (relation, name.as_str()));
+            let names = std::iter::once((&relation.name, &*column.name)).chain(others);
+            let tags = names.flat_map(|(relation, name)| bundle.tags(relation, name));
             let tags: BTreeSet<String> = tags.map(|tag| tag.as_str().to_owned()).collect();
             if !tags.is_empty() {
                 let (relation, column) = (relation.name.clone(), column.name.to_string());

@@ -1,8 +1,12 @@
 //! What object identifiers are called: a snapshot of a database's catalog, and a session's own additions to it.
 //!
-//! Knows how rows of the catalog queries become facts. Does not run the queries and decides nothing.
+//! Knows what is remembered of objects. `queries` asks for it and reads the answers; it is run elsewhere. Decides nothing.
 
-use std::collections::HashMap;
+mod queries;
+
+pub(crate) use queries::{number, string as text};
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -14,8 +18,8 @@ use policy::Language;
 pub struct Column {
     /// `pg_attribute.attnum`; system columns are negative and are not listed.
     pub number: i16,
-    /// `pg_attribute.attname`.
-    pub name: Box<str>,
+    /// `pg_attribute.attname`; columns of one name share it.
+    pub name: Arc<str>,
     /// `pg_attribute.atttypid`.
     pub type_oid: Oid,
     /// `pg_attribute.atttypmod`.
@@ -27,6 +31,8 @@ pub struct Column {
 /// A table, view, sequence or other relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
+    /// `pg_class.oid`.
+    pub oid: Oid,
     /// Schema and name; temporary schemas read `pg_temp`.
     pub name: QualifiedName,
     /// `pg_class.relkind`.
@@ -37,6 +43,8 @@ pub struct Relation {
     pub columns: Box<[Column]>,
     /// What it is a partition of or inherits from (`pg_inherits.inhparent`): tags of a parent's columns are its own too.
     pub parents: Box<[Oid]>,
+    /// Generated columns, and the columns of the same row that each is made of (0: all of them).
+    pub generated: Box<[(i16, Box<[i16]>)]>,
 }
 
 impl Relation {
@@ -74,13 +82,35 @@ pub struct Function {
     pub arguments: Box<str>,
 }
 
+/// A column by its names, as a bundle tags it.
+pub type ColumnName = (QualifiedName, String);
+
 /// A snapshot of one database's catalog. Shared by its sessions, never changed in place.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     relations: HashMap<Oid, Arc<Relation>, RandomState>,
     functions: HashMap<Oid, Arc<Function>, RandomState>,
     operators: HashMap<Oid, Oid, RandomState>,
+    /// Stored query trees of materialized views, and of the views that they are made of (`pg_rewrite.ev_action`).
+    definitions: HashMap<Oid, Arc<str>, RandomState>,
+    domains: HashMap<Oid, Arc<Checks>, RandomState>,
+    /// What tagged columns were called in snapshots before this one, where they are called otherwise now.
+    former: HashMap<(Oid, i16), Box<[ColumnName]>, RandomState>,
+    /// Each name once.
+    names: HashSet<Arc<str>, RandomState>,
+    since: Option<Since>,
 }
+
+/// What is called, and which other domains are checked, where a value is made one of a domain (`pg_constraint.conbin`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    pub(crate) functions: Box<[Oid]>,
+    pub(crate) domains: Box<[Oid]>,
+}
+
+/// Up to where the server's history is in a snapshot (`pg_snapshot_xmin`): what was committed before it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(u32);
 
 /// One row of a catalog query's answer: text values, `None` for NULL.
 pub type Row = Vec<Option<Vec<u8>>>;
@@ -91,127 +121,6 @@ pub type Row = Vec<Option<Vec<u8>>>;
 pub struct CatalogError(pub(crate) &'static str);
 
 impl Catalog {
-    /// Lists relations with their columns. The filter is a condition on `c` (pg_class).
-    pub fn relations_query(filter: &str) -> String {
-        format!(
-            "SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text, \
-             a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated::pg_catalog.text, \
-             (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.text, ',') FROM pg_catalog.pg_inherits i \
-             WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid) \
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-             LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
-             AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
-             WHERE {filter} ORDER BY c.oid, a.attnum"
-        )
-    }
-
-    /// Lists functions. The filter is a condition on `p` (pg_proc).
-    pub fn functions_query(filter: &str) -> String {
-        format!(
-            "SELECT p.oid, n.nspname, p.proname, p.provolatile::pg_catalog.text, p.prosecdef, l.lanname, \
-             CASE WHEN p.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid THEN \
-             (SELECT pg_catalog.string_agg(t.typname::pg_catalog.text, ',' ORDER BY a.n) \
-             FROM ROWS FROM (pg_catalog.unnest(p.proargtypes::pg_catalog.oid[])) WITH ORDINALITY a(t, n) \
-             JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.t) END \
-             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace \
-             JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
-             WHERE {filter}"
-        )
-    }
-
-    /// Lists which function each operator calls. The filter is a condition on `o` (pg_operator).
-    pub fn operators_query(filter: &str) -> String {
-        format!("SELECT o.oid, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o WHERE {filter}")
-    }
-
-    /// The filter of [`Self::relations_query`] for a whole snapshot: everything but indexes, TOAST and other
-    /// sessions' temporary relations.
-    pub const SNAPSHOT_RELATIONS: &str =
-        "c.relkind IN ('r','v','m','f','p','S','c') AND c.relpersistence OPERATOR(pg_catalog.<>) 't'";
-
-    /// Adds the answer to [`Self::relations_query`].
-    ///
-    /// # Errors
-    /// [`CatalogError`]: the server's fault; the rows have another shape.
-    pub fn add_relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        let mut current: Option<(Oid, Relation, Vec<Column>)> = None;
-        for row in rows {
-            let [oid, schema, name, kind, persistence, attnum, attname, type_oid, typmod, generated, parents] =
-                row.as_slice()
-            else {
-                return Err(CatalogError("a relation's row has not eleven values"));
-            };
-            let oid = Oid(number(oid)?);
-            if current.as_ref().is_none_or(|(known, ..)| *known != oid) {
-                self.keep(current.take());
-                let temporary = text(persistence)? == "t";
-                let schema = if temporary { "pg_temp".to_owned() } else { text(schema)? };
-                let kind = *text(kind)?.as_bytes().first().ok_or(CatalogError("empty relkind"))?;
-                let name = QualifiedName { schema, name: text(name)? };
-                current = Some((
-                    oid,
-                    Relation { name, kind, temporary, columns: Box::default(), parents: oids(parents)? },
-                    Vec::new(),
-                ));
-            }
-            if let (Some((_, _, columns)), true) = (current.as_mut(), attnum.is_some()) {
-                columns.push(Column {
-                    number: number(attnum)?,
-                    name: text(attname)?.into(),
-                    type_oid: Oid(number(type_oid)?),
-                    typmod: number(typmod)?,
-                    generated: !text(generated)?.is_empty(),
-                });
-            }
-        }
-        self.keep(current);
-        Ok(())
-    }
-
-    fn keep(&mut self, relation: Option<(Oid, Relation, Vec<Column>)>) {
-        if let Some((oid, mut relation, columns)) = relation {
-            relation.columns = columns.into();
-            self.relations.insert(oid, Arc::new(relation));
-        }
-    }
-
-    /// Adds the answer to [`Self::functions_query`].
-    ///
-    /// # Errors
-    /// [`CatalogError`]: the server's fault; the rows have another shape.
-    pub fn add_functions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
-            let [oid, schema, name, volatility, security_definer, language, arguments] = row.as_slice()
-            else {
-                return Err(CatalogError("a function's row has not seven values"));
-            };
-            let function = Function {
-                name: QualifiedName { schema: text(schema)?, name: text(name)? },
-                volatility: *text(volatility)?.as_bytes().first().ok_or(CatalogError("empty provolatile"))?,
-                security_definer: text(security_definer)? == "t",
-                language: Language::from_lanname(&text(language)?),
-                // None for no arguments.
-                arguments: if arguments.is_some() { text(arguments)?.into() } else { Box::default() },
-            };
-            self.functions.insert(Oid(number(oid)?), Arc::new(function));
-        }
-        Ok(())
-    }
-
-    /// Adds the answer to [`Self::operators_query`].
-    ///
-    /// # Errors
-    /// [`CatalogError`]: the server's fault; the rows have another shape.
-    pub fn add_operators(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
-            let [oid, function] = row.as_slice() else {
-                return Err(CatalogError("an operator's row has not two values"));
-            };
-            self.operators.insert(Oid(number(oid)?), Oid(number(function)?));
-        }
-        Ok(())
-    }
-
     /// Returns the relation with that OID.
     pub fn relation(&self, oid: Oid) -> Option<&Arc<Relation>> {
         self.relations.get(&oid)
@@ -227,6 +136,16 @@ impl Catalog {
         self.operators.get(&oid).copied()
     }
 
+    /// Returns the stored query tree of a materialized view, or of a view that one is made of.
+    pub fn definition(&self, oid: Oid) -> Option<&Arc<str>> {
+        self.definitions.get(&oid)
+    }
+
+    /// Returns what the constraints of a domain call; nothing for any other type.
+    pub fn checks(&self, type_oid: Oid) -> Option<&Arc<Checks>> {
+        self.domains.get(&type_oid)
+    }
+
     /// Iterates over all functions, in no order.
     pub fn functions(&self) -> impl Iterator<Item = (Oid, &Arc<Function>)> {
         self.functions.iter().map(|(oid, function)| (*oid, function))
@@ -236,21 +155,116 @@ impl Catalog {
     pub fn relations(&self) -> impl Iterator<Item = (Oid, &Arc<Relation>)> {
         self.relations.iter().map(|(oid, relation)| (*oid, relation))
     }
+
+    /// Iterates over the columns that are called otherwise than a bundle's tags call them: what they are called there, and now.
+    pub fn renamed(&self) -> impl Iterator<Item = (&ColumnName, ColumnName)> {
+        self.former
+            .iter()
+            .filter_map(|((oid, number), names)| {
+                let relation = self.relation(*oid)?;
+                let now = (relation.name.clone(), relation.column_name(*number)?.to_owned());
+                Some(names.iter().map(move |name| (name, now.clone())))
+            })
+            .flatten()
+    }
+
+    /// Returns what a column is or was called in this snapshot and those before it, if not as it is called `now`.
+    pub(crate) fn other_names(&self, oid: Oid, number: i16, now: (&QualifiedName, &str)) -> Vec<ColumnName> {
+        let mut names: Vec<ColumnName> =
+            self.former.get(&(oid, number)).map(|names| names.to_vec()).unwrap_or_default();
+        if let Some((relation, name)) = self.relation(oid).and_then(|r| Some((r, r.column_name(number)?)))
+            && (&relation.name, name) != now
+        {
+            names.push((relation.name.clone(), name.to_owned()));
+        }
+        names
+    }
+
+    /// Takes over from the snapshot before this one what tagged columns were called. `tags` says which tags a name has: of
+    /// several former names with the same tags the first is enough.
+    pub fn succeed<T: PartialEq>(&mut self, before: &Self, tags: impl Fn(&QualifiedName, &str) -> Vec<T>) {
+        let mut former = HashMap::default();
+        let mut take = |oid: Oid, relation: &Relation, number: i16, names: Vec<ColumnName>| {
+            let Some(now) = relation.column_name(number) else { return };
+            let mut has = tags(&relation.name, now);
+            let mut kept: Vec<ColumnName> = Vec::new();
+            for (relation, name) in names {
+                let more: Vec<T> =
+                    tags(&relation, &name).into_iter().filter(|tag| !has.contains(tag)).collect();
+                if !more.is_empty() {
+                    has.extend(more);
+                    kept.push((relation, name));
+                }
+            }
+            if !kept.is_empty() {
+                former.insert((oid, number), kept.into_boxed_slice());
+            }
+        };
+        for (oid, relation) in &self.relations {
+            let Some(known) = before.relations.get(oid) else { continue };
+            let same = Arc::ptr_eq(known, relation) || known == relation;
+            if same && before.former.is_empty() {
+                continue;
+            }
+            for column in &relation.columns {
+                let before_it = before.former.contains_key(&(*oid, column.number));
+                if same && !before_it {
+                    continue;
+                }
+                let now = (&relation.name, &*column.name);
+                let names = before.other_names(*oid, column.number, now);
+                if !names.is_empty() {
+                    take(*oid, relation, column.number, names);
+                }
+            }
+        }
+        self.former = former;
+    }
+
+    /// Takes over everything of another that this doesn't know, or knows otherwise; temporary relations not.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let lasting = other.relations.iter().filter(|(_, relation)| !relation.temporary);
+        self.relations.extend(lasting.map(|(oid, relation)| (*oid, relation.clone())));
+        self.functions.extend(other.functions.iter().map(|(oid, function)| (*oid, function.clone())));
+        self.operators.extend(&other.operators);
+        self.definitions.extend(other.definitions.iter().map(|(oid, tree)| (*oid, tree.clone())));
+        self.domains.extend(other.domains.iter().map(|(oid, checks)| (*oid, checks.clone())));
+    }
+
+    /// Returns whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.relations.is_empty()
+            && self.functions.is_empty()
+            && self.operators.is_empty()
+            && self.definitions.is_empty()
+            && self.domains.is_empty()
+    }
+
+    /// Returns up to where the server's history is in it; `None` if it is no whole snapshot.
+    pub fn since(&self) -> Option<Since> {
+        self.since
+    }
+
+    /// Begins the snapshot after this one: what has not changed is taken over.
+    pub fn successor(&self) -> Self {
+        Self { since: None, ..self.clone() }
+    }
+
+    /// Forgets what isn't there any more. `relations` and `functions` are the OIDs of all that is.
+    pub fn retain(&mut self, relations: &HashSet<Oid, RandomState>, functions: &HashSet<Oid, RandomState>) {
+        self.relations.retain(|oid, _| relations.contains(oid));
+        self.definitions.retain(|oid, _| relations.contains(oid));
+        self.functions.retain(|oid, _| functions.contains(oid));
+    }
 }
 
-pub(crate) fn text(value: &Option<Vec<u8>>) -> Result<String, CatalogError> {
-    let value = value.as_ref().ok_or(CatalogError("an unexpected NULL"))?;
-    String::from_utf8(value.clone()).map_err(|_| CatalogError("a name isn't UTF-8"))
-}
-
-fn oids(value: &Option<Vec<u8>>) -> Result<Box<[Oid]>, CatalogError> {
-    let Some(value) = value else { return Ok(Box::default()) };
-    let list = std::str::from_utf8(value).map_err(|_| CatalogError("a list of OIDs can't be read"))?;
-    list.split(',')
-        .map(|oid| oid.parse().map(Oid).map_err(|_| CatalogError("a list of OIDs can't be read")))
-        .collect()
-}
-
-pub(crate) fn number<N: std::str::FromStr>(value: &Option<Vec<u8>>) -> Result<N, CatalogError> {
-    text(value)?.parse().map_err(|_| CatalogError("a number can't be read"))
+impl Since {
+    /// Returns a condition on a row of the catalog: whether it may have come after a snapshot. `row` is the row's alias.
+    pub fn changed(self, row: &str) -> String {
+        // The age of a permanent transaction ID, which rows of initdb have, is the greatest there is (xid_age, xid.c).
+        format!(
+            "pg_catalog.age({row}.xmin) OPERATOR(pg_catalog.<=) pg_catalog.age('{}'::pg_catalog.xid)",
+            self.0
+        )
+    }
 }

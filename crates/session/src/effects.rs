@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sql::Effect;
 
 use crate::authorize::{Judged, Quotes};
+use crate::catalog::Catalog;
 use crate::extended::{Portal, Prepared};
 use crate::names;
 use crate::namespace::OpNumber;
@@ -113,6 +114,9 @@ impl Running {
         }
         self.quotes = Quotes::Nothing;
         self.openers.clear();
+        if std::mem::take(&mut self.overlay_private) {
+            self.overlay = Catalog::default();
+        }
         self.names.idle();
         self.portals.retain(|portal| portal.hold);
     }

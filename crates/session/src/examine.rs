@@ -235,7 +235,8 @@ impl Examiner {
                 self.inquiry = accepted.unread();
                 continue;
             }
-            let lookup = Lookup { shared: Some(&self.catalog), overlay: &self.overlay };
+            let lookup =
+                Lookup { shared: Some(&self.catalog), overlay: &self.overlay, past: Some(&self.catalog) };
             match self.inquiry.build(&lookup, self.version, None, now) {
                 Some(Built::Done(analysis)) => {
                     return self.examined(Arc::from(analysis)).map(|it| Progress::Done(Box::new(it)));
@@ -339,7 +340,7 @@ impl Examined {
 
     /// Returns the queries that would give names to what has none yet.
     pub fn lacks(&self, catalog: &Catalog, lore: &Lore) -> Vec<(About, String)> {
-        let lookup = Lookup { shared: Some(catalog), overlay: &self.overlay };
+        let lookup = Lookup { shared: Some(catalog), overlay: &self.overlay, past: Some(catalog) };
         let mut wanted = Wanted::default();
         for (_, access) in &self.accesses {
             tell::want(access, &mut wanted);
@@ -355,7 +356,7 @@ impl Examined {
 
     /// Tells what it touches and what the policy says of it.
     pub fn tell(&self, catalog: &Catalog, lore: &Lore, bundle: &Bundle, asker: Asker<'_>) -> Told {
-        let lookup = Lookup { shared: Some(catalog), overlay: &self.overlay };
+        let lookup = Lookup { shared: Some(catalog), overlay: &self.overlay, past: Some(catalog) };
         let teller = Teller { lookup: &lookup, lore };
         let kinds = vec![self.statement.command.tag()];
         let mut told = Told { commands: kinds.clone(), kinds, ..Told::default() };

@@ -14,6 +14,7 @@ use crate::analysis::{self, Analysis, Answers, Built, Missing};
 use crate::catalog::{Catalog, Row};
 use crate::extended::{Binding, Prepared};
 use crate::forward::{self, Guard, Housekeeping, Question};
+use crate::names::fresh;
 use crate::ops::{Bracket, HiddenKind, Op, OpKind};
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn, Waiting};
@@ -84,6 +85,8 @@ enum Slot {
     Relations,
     Functions,
     Operators,
+    Definitions,
+    Domains,
     /// The whole text, only to learn what the server says of it.
     Syntax,
 }
@@ -125,9 +128,9 @@ pub(crate) struct Inquiry {
     epoch: u64,
 }
 
-/// How many times the server is asked about what its own answers name; then the catalog is changing faster than it
-/// can be read.
-const ROUNDS_MAX: u8 = 6;
+/// How many times the server is asked about what its own answers name, such as partitions of partitions; then the catalog is
+/// changing faster than it can be read.
+const ROUNDS_MAX: u8 = 12;
 
 impl Inquiry {
     pub(crate) fn new(job: Job, statement: Statement, param_types: &[Oid]) -> Self {
@@ -254,6 +257,8 @@ impl Inquiry {
                             | Slot::Relations
                             | Slot::Functions
                             | Slot::Operators
+                            | Slot::Definitions
+                            | Slot::Domains
                     )
                 ) {
                     let row = DataRow::parse(body).map_err(|e| e.to_string())?;
@@ -285,6 +290,8 @@ impl Inquiry {
                     Some(Slot::Relations) => overlay.add_relations(&rows),
                     Some(Slot::Functions) => overlay.add_functions(&rows),
                     Some(Slot::Operators) => overlay.add_operators(&rows),
+                    Some(Slot::Definitions) => overlay.add_definitions(&rows),
+                    Some(Slot::Domains) => overlay.add_domains(&rows),
                     Some(Slot::Own | Slot::Tree { .. } | Slot::Syntax) | None => Ok(()),
                 };
                 kept.map_err(|e| e.to_string())?;
@@ -337,6 +344,7 @@ impl Running {
 
     /// Sends the next flight of the inquiry that waits, or concludes it if nothing is left to ask.
     pub(crate) fn send_inquiry(&mut self, turn: &mut Turn<'_>) {
+        let private = !self.settled();
         let Some(Waiting::Answer(inquiry)) = &mut self.waiting else { return };
         if inquiry.sent {
             return;
@@ -345,9 +353,11 @@ impl Running {
             inquiry.generation = self.names.generation();
             inquiry.epoch = self.database.epoch();
             let of = (inquiry.generation, inquiry.epoch);
-            if self.overlay_of != of {
+            if self.overlay_of != of || !fresh(self.overlay_since, turn.now.monotonic) {
                 self.overlay_of = of;
+                self.overlay_since = turn.now.monotonic;
                 self.overlay = Catalog::default();
+                self.overlay_private = private;
             }
         }
         let retries = !inquiry.by_names
@@ -460,7 +470,9 @@ impl Running {
             None => None,
         };
         let shared = self.names.shared().then(|| self.database.catalog(turn.now.monotonic)).flatten();
-        let lookup = analysis::Lookup { shared: shared.as_deref(), overlay: &self.overlay };
+        let past = self.database.past();
+        let lookup =
+            analysis::Lookup { shared: shared.as_deref(), overlay: &self.overlay, past: past.as_deref() };
         let Some(built) = inquiry.build(&lookup, self.version, bound.as_deref(), turn.now.monotonic) else {
             return;
         };
@@ -469,6 +481,10 @@ impl Running {
                 built.learnt(turn.now.monotonic, inquiry.epoch);
                 let current =
                     inquiry.generation == self.names.generation() && inquiry.epoch == self.database.epoch();
+                self.overlay_private |= !self.settled();
+                if current && !self.overlay_private {
+                    self.database.promote(&self.overlay, inquiry.epoch, self.overlay_since);
+                }
                 let analysis = Arc::new(*built);
                 if !inquiry.replanned && inquiry.job.means_something_else(&analysis) {
                     inquiry.replan = true;
@@ -501,6 +517,11 @@ impl Running {
                 self.refuse_inquiry(refusal, turn);
             }
         }
+    }
+
+    /// Whether what was asked is what every session would be answered: no transaction is open but the questions' own.
+    fn settled(&self) -> bool {
+        self.names.shared() && self.status == Status::Idle && !self.pipeline_open && self.ops.is_empty()
     }
 
     /// Ends the transaction that the questions have begun, where the client has none open: from PostgreSQL 18 on an Execute
@@ -577,6 +598,8 @@ fn ask_next(inquiry: &mut Inquiry, out: &mut forward::UpstreamBytes) -> Result<u
                 analysis::Kind::Relation => Slot::Relations,
                 analysis::Kind::Function => Slot::Functions,
                 analysis::Kind::Operator => Slot::Operators,
+                analysis::Kind::Definition => Slot::Definitions,
+                analysis::Kind::Domain => Slot::Domains,
             });
             questions.push(Question::Rows(text));
         }

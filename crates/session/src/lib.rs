@@ -41,7 +41,7 @@ mod upstream;
 
 pub use authenticate::Discovery;
 pub use authorize::{Asker, Judged, Permit, Read, Write};
-pub use catalog::{Catalog, CatalogError, Column, Function, Relation, Row};
+pub use catalog::{Catalog, CatalogError, Column, ColumnName, Function, Relation, Row, Since};
 pub use effect::{Effect, Keep, Outbox};
 pub use examine::{
     About, Examined, Examiner, Line, Lore, Progress, Status, Step, Text, Told, UnknownCode, search_path, told,

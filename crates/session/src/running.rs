@@ -64,6 +64,10 @@ pub(crate) struct Running {
     pub(crate) overlay: Catalog,
     /// Generation of names and epoch that the overlay belongs to.
     pub(crate) overlay_of: (u64, u64),
+    /// When it was begun: what is in it is no older.
+    pub(crate) overlay_since: Instant,
+    /// Something in it was asked within a transaction, which may see another catalog than other sessions do.
+    pub(crate) overlay_private: bool,
     pub(crate) ledger: Ledger,
     pub(crate) names: Names,
     pub(crate) holdings: Holdings,

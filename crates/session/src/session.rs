@@ -372,7 +372,6 @@ impl Session {
         self.append(event, out);
         encode::ready_for_query(&mut out.client, TransactionStatus::Idle);
         let form = IdentityForm(credential.verified.identity()).render();
-        let _ = now;
         let running = Running {
             id: self.opening.id,
             expires: credential.expires,
@@ -386,6 +385,8 @@ impl Session {
             catalog,
             overlay: Catalog::default(),
             overlay_of: (0, 0),
+            overlay_since: now.monotonic,
+            overlay_private: false,
             ledger: std::mem::take(&mut self.opening.ledger),
             names: Names::default(),
             holdings: Holdings::default(),

@@ -54,6 +54,8 @@ pub struct Database {
     /// What was configured.
     pub settings: Settings,
     catalog: Mutex<Option<Snapshot>>,
+    // What sessions were told of single objects since the snapshot has gone out of date.
+    recent: Mutex<Option<Snapshot>>,
     // INVARIANT: only grows; an answer learnt under another epoch is not used.
     epoch: AtomicU64,
     analyses: Memo<Analysis>,
@@ -64,6 +66,12 @@ struct Snapshot {
     catalog: Arc<Catalog>,
     epoch: u64,
     taken: Instant,
+}
+
+impl Snapshot {
+    fn is_current(&self, epoch: u64, now: Instant) -> bool {
+        self.epoch == epoch && now.saturating_duration_since(self.taken) < SNAPSHOT_AGE_MAX
+    }
 }
 
 /// How old a snapshot may be: bounds how long a rename that did not pass through this gateway can go unnoticed.
@@ -80,6 +88,7 @@ impl Database {
         Self {
             settings,
             catalog: Mutex::new(None),
+            recent: Mutex::new(None),
             epoch: AtomicU64::new(1),
             analyses: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
             judgements: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
@@ -96,13 +105,24 @@ impl Database {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Returns the snapshot if it is young and nothing is known to have changed since it was taken.
+    /// Returns the snapshot if it is young and nothing is known to have changed since it was taken; else what other sessions have
+    /// asked since then.
     pub fn catalog(&self, now: Instant) -> Option<Arc<Catalog>> {
-        let snapshot = self.catalog.lock();
-        snapshot
-            .as_ref()
-            .filter(|s| s.epoch == self.epoch() && now.saturating_duration_since(s.taken) < SNAPSHOT_AGE_MAX)
-            .map(|s| s.catalog.clone())
+        let epoch = self.epoch();
+        let current = |snapshot: &Mutex<Option<Snapshot>>| {
+            snapshot.lock().as_ref().filter(|s| s.is_current(epoch, now)).map(|s| s.catalog.clone())
+        };
+        current(&self.catalog).or_else(|| current(&self.recent))
+    }
+
+    /// Returns whether a new snapshot is due.
+    pub fn catalog_is_due(&self, now: Instant) -> bool {
+        !self.catalog.lock().as_ref().is_some_and(|s| s.is_current(self.epoch(), now))
+    }
+
+    /// Returns the last snapshot, however old: what was called so then.
+    pub fn past(&self) -> Option<Arc<Catalog>> {
+        self.catalog.lock().as_ref().map(|s| s.catalog.clone())
     }
 
     /// Keeps a snapshot that was begun at `taken`, when the epoch was `epoch`.
@@ -110,6 +130,26 @@ impl Database {
         let mut current = self.catalog.lock();
         if current.as_ref().is_none_or(|known| (known.epoch, known.taken) <= (epoch, taken)) {
             *current = Some(Snapshot { catalog, epoch, taken });
+        }
+    }
+
+    /// Keeps what a session has asked, in that epoch and since that time, outside of any transaction, for all sessions.
+    pub(crate) fn promote(&self, asked: &Catalog, epoch: u64, since: Instant) {
+        if asked.is_empty() || epoch != self.epoch() {
+            return;
+        }
+        let mut recent = self.recent.lock();
+        match recent.as_mut().filter(|known| known.is_current(epoch, since)) {
+            Some(known) => {
+                Arc::make_mut(&mut known.catalog).merge(asked);
+                // INVARIANT: as old as the oldest answer in it.
+                known.taken = known.taken.min(since);
+            }
+            None => {
+                let mut catalog = Catalog::default();
+                catalog.merge(asked);
+                *recent = Some(Snapshot { catalog: Arc::new(catalog), epoch, taken: since });
+            }
         }
     }
 

@@ -339,10 +339,16 @@ impl Running {
         description: RowDescription<'_>,
     ) -> Result<Result<Rows, Refusal>, Contradiction> {
         let tagged = |relation, column| {
-            let known = self.overlay.relation(relation).or_else(|| self.catalog.relation(relation));
-            known
-                .and_then(|r| Some((r, r.column_name(column)?)))
-                .is_some_and(|(relation, column)| !self.bundle.tags(&relation.name, column).is_empty())
+            let Some(known) = self.overlay.relation(relation).or_else(|| self.catalog.relation(relation))
+            else {
+                return false;
+            };
+            let Some(name) = known.column_name(column) else { return false };
+            let past = self.database.past();
+            let others =
+                past.map(|past| past.other_names(relation, column, (&known.name, name))).unwrap_or_default();
+            let tagged = |(relation, name): (&_, &str)| !self.bundle.tags(relation, name).is_empty();
+            tagged((&known.name, name)) || others.iter().any(|(relation, name)| tagged((relation, name)))
         };
         Rows::described(judged, description, tagged, &self.database.settings)
     }

@@ -16,6 +16,7 @@ mod introspection;
 mod journal;
 mod kinds;
 mod limits;
+mod names;
 mod policy;
 mod proof;
 mod reference;

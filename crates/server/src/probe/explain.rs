@@ -245,7 +245,7 @@ impl Link {
         if self.learnt.elapsed() < NAMES_AGE_MAX {
             return Ok(());
         }
-        self.probe.catalog = Arc::new(catalog::load(&mut self.probe.upstream).await?);
+        self.probe.catalog = Arc::new(catalog::load(&mut self.probe.upstream, None).await?);
         self.lore = lore(&mut self.probe, Lore::default(), Lore::queries()).await?;
         self.learnt = Instant::now();
         Ok(())

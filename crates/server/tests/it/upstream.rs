@@ -232,7 +232,7 @@ async fn the_catalog_is_read_whole_whatever_the_search_path_is() {
         let path = [("search_path".to_owned(), "evil, pg_catalog".to_owned())];
         let user = Secret::new("postgres".to_owned());
         let mut upstream = login(&over_socket(&cluster), &user, None, &path, LIMIT).await.unwrap();
-        let loaded = catalog::load(&mut upstream).await.unwrap();
+        let loaded = catalog::load(&mut upstream, None).await.unwrap();
         let relation = |name: &str| {
             loaded.relations().find(|(_, relation)| relation.name.to_string() == name).map(|(_, r)| r.clone())
         };
@@ -277,7 +277,7 @@ async fn the_client_s_time_limits_are_not_the_catalog_s() {
         let process_id = upstream.process_id;
         let mut holder = cluster.connect("postgres");
         holder.rows("BEGIN; LOCK TABLE pg_catalog.pg_operator IN ACCESS EXCLUSIVE MODE");
-        let loading = tokio::spawn(async move { catalog::load(&mut upstream).await.map(|_| upstream) });
+        let loading = tokio::spawn(async move { catalog::load(&mut upstream, None).await.map(|_| upstream) });
         let waited = format!(
             "SELECT count(*) FROM pg_locks WHERE pid = {process_id} AND NOT granted \
              AND waitstart < clock_timestamp() - interval '400 ms'"

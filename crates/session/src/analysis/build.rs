@@ -127,8 +127,10 @@ pub(crate) fn build(
         missing: Missing::default(),
         boolean: false,
         settings_only: false,
+        version,
         routines_asked: &answers.routines_asked,
         index: BTreeMap::new(),
+        computed: BTreeSet::new(),
         analysis: match base {
             Some(base) => Analysis { session_bound: true, ..base.clone() },
             None => Analysis::bare(Some(statement.command), now),
@@ -137,7 +139,7 @@ pub(crate) fn build(
     builder.analysis.command = Some(statement.command);
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
-    match builder.statement(statement, answers, version) {
+    match builder.statement(statement, answers) {
         Ok(()) if builder.missing.is_empty() => Built::Done(Box::new(builder.finish(statement))),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
         Err(Stop::Refused(refusal)) => Built::Refused(refusal),
@@ -147,6 +149,7 @@ pub(crate) fn build(
 pub(super) struct Builder<'a> {
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) missing: Missing,
+    pub(super) version: ServerVersion,
     pub(super) routines_asked: &'a BTreeSet<String>,
     /// Something is evaluated only if something else is true.
     boolean: bool,
@@ -154,26 +157,23 @@ pub(super) struct Builder<'a> {
     settings_only: bool,
     /// Where a column's `select` stands among the touches.
     index: BTreeMap<(Oid, i16), usize>,
+    /// Columns whose value is another than that of the columns whose tags they carry.
+    computed: BTreeSet<(Oid, i16)>,
     pub(super) analysis: Analysis,
 }
 
 impl Builder<'_> {
-    fn statement(
-        &mut self,
-        statement: &Statement,
-        answers: &Answers,
-        version: ServerVersion,
-    ) -> Result<(), Stop> {
+    fn statement(&mut self, statement: &Statement, answers: &Answers) -> Result<(), Stop> {
         let names = utility::Names::read(&answers.names)?;
         let mut relation = 0;
         for (i, ask) in statement.asks.iter().enumerate() {
             match ask {
                 Ask::Query { role, .. } => {
-                    let access = self.tree(i, answers, version)?;
+                    let access = self.tree(i, answers)?;
                     self.query(&access, *role)?;
                 }
                 Ask::Expression { role, .. } => {
-                    let access = self.tree(i, answers, version)?;
+                    let access = self.tree(i, answers)?;
                     self.expression(&access, *role)?;
                 }
                 Ask::Relation { .. } => {
@@ -187,7 +187,7 @@ impl Builder<'_> {
         self.command(statement)
     }
 
-    fn tree(&mut self, ask: usize, answers: &Answers, version: ServerVersion) -> Result<Access, Stop> {
+    fn tree(&mut self, ask: usize, answers: &Answers) -> Result<Access, Stop> {
         if answers.too_large.contains(&ask) {
             return Err(
                 Refusal::TooLarge("statement's query tree is over this gateway's limit".to_owned()).into()
@@ -198,7 +198,7 @@ impl Builder<'_> {
                 let nodes = total::nodes(tree);
                 self.analysis.computes_in_the_open |= !nodes.plain;
                 self.boolean |= nodes.boolean;
-                querytree::read(tree, version)
+                querytree::read(tree, self.version)
                     .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into())
             }
             Some(_) => {
@@ -298,7 +298,7 @@ impl Builder<'_> {
             // The cursor's query was decided when it was declared; the relation is touched in the tree.
             self.analysis.session_bound = true;
         }
-        self.quotables(access);
+        self.quotables(access)?;
         for touched in &access.relations {
             if touched.rights != Rights::Invoker {
                 continue;
@@ -319,6 +319,9 @@ impl Builder<'_> {
                     }
                 }
             }
+        }
+        for (oid, origin) in access.domains.iter().chain(&access.casts_via_io) {
+            self.domain(*oid, origin);
         }
         let untold = access.has_sublinks
             || (self.boolean && access.functions.contains_key(&total::TEXTCAT))
@@ -342,7 +345,7 @@ impl Builder<'_> {
         }) && origins.all(|(oid, origin)| oid.is_builtin() || !origin.statement)
     }
 
-    fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
+    pub(super) fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
         let known = self.lookup.relation(oid).cloned();
         if known.is_none() {
             self.missing.0.insert((Kind::Relation, oid));
@@ -351,7 +354,7 @@ impl Builder<'_> {
     }
 
     /// Notes what errors and notices may quote though the statement doesn't name it, with whomsoever's rights it is read.
-    fn quotables(&mut self, access: &Access) {
+    fn quotables(&mut self, access: &Access) -> Result<(), Stop> {
         let writes = |touched: &Touched| touched.insert || touched.update || touched.delete;
         // Of a view that is written the trigger has what the view shows.
         let all = access.relations.iter().any(|touched| touched.relkind == b'v' && writes(touched));
@@ -365,16 +368,26 @@ impl Builder<'_> {
             if columns.as_ref().is_none_or(|columns| !columns.is_empty())
                 && let Some(relation) = self.relation(touched.oid)
             {
-                self.quotable(&relation, columns);
+                self.quotable(&relation, columns)?;
             }
         }
+        Ok(())
     }
 
-    pub(super) fn quotable(&mut self, relation: &std::sync::Arc<Relation>, columns: Option<Vec<i16>>) {
-        let mut ancestors = Vec::new();
-        self.ancestors(relation, "", &mut ancestors);
-        let ancestors = ancestors.into_iter().map(|(name, _)| name).collect();
-        self.analysis.quotable.push(Quotable { relation: relation.clone(), ancestors, columns });
+    pub(super) fn quotable(
+        &mut self,
+        relation: &std::sync::Arc<Relation>,
+        columns: Option<Vec<i16>>,
+    ) -> Result<(), Stop> {
+        let mut others = Vec::new();
+        for column in &relation.columns {
+            if columns.as_ref().is_none_or(|columns| columns.contains(&column.number)) {
+                let lineage = self.lineage(relation.oid, column.number, &[])?;
+                others.extend(lineage.names.into_iter().map(|name| (column.number, name)));
+            }
+        }
+        self.analysis.quotable.push(Quotable { relation: relation.clone(), others, columns });
+        Ok(())
     }
 
     fn columns(
@@ -450,35 +463,13 @@ impl Builder<'_> {
             self.missing.0.insert((Kind::Relation, oid));
             return Err(Stop::Missing);
         };
-        let mut inherits = Vec::new();
-        for source in access.view_columns.get(&(oid, number)).into_iter().flatten() {
-            let Some(base) = self.relation(source.relation) else { continue };
-            if source.column == 0 {
-                inherits.extend(base.columns.iter().map(|c| (base.name.clone(), c.name.to_string())));
-            } else if let Some(column) = base.column_name(source.column) {
-                inherits.push((base.name.clone(), column.to_owned()));
-            } else {
-                self.missing.0.insert((Kind::Relation, source.relation));
-            }
+        let sources = access.view_columns.get(&(oid, number)).map(Vec::as_slice).unwrap_or_default();
+        let resource = self.column_resource(relation, name)?;
+        let lineage = self.lineage(oid, number, sources)?;
+        if lineage.computed {
+            self.computed.insert((oid, number));
         }
-        self.ancestors(relation, name, &mut inherits);
-        Ok((self.column_resource(relation, name)?, inherits))
-    }
-
-    /// Adds the columns of that name in what the relation is a partition or a child of.
-    pub(super) fn ancestors(
-        &mut self,
-        relation: &Relation,
-        column: &str,
-        inherits: &mut Vec<(QualifiedName, String)>,
-    ) {
-        let mut next = relation.parents.to_vec();
-        let mut seen = BTreeSet::new();
-        while let Some(oid) = next.pop() {
-            let Some(parent) = self.relation(oid).filter(|_| seen.insert(oid)) else { continue };
-            inherits.push((parent.name.clone(), column.to_owned()));
-            next.extend_from_slice(&parent.parents);
-        }
+        Ok((resource, lineage.names))
     }
 
     pub(super) fn relation_resource(&self, relation: &Relation) -> Result<Resource, Stop> {
@@ -568,6 +559,29 @@ impl Builder<'_> {
         }
     }
 
+    /// What the constraints of a domain call is called by the statement that makes a value one of it.
+    fn domain(&mut self, oid: Oid, origin: &Origin) {
+        if !origin.statement {
+            return;
+        }
+        let mut next = vec![oid];
+        let mut seen = BTreeSet::new();
+        while let Some(oid) = next.pop() {
+            // The server's own have constraints that only compare.
+            if oid.is_builtin() || !seen.insert(oid) {
+                continue;
+            }
+            let Some(checks) = self.lookup.checks(oid).cloned() else {
+                self.missing.0.insert((Kind::Domain, oid));
+                continue;
+            };
+            for function in &checks.functions {
+                self.function(*function, origin);
+            }
+            next.extend(checks.domains.iter());
+        }
+    }
+
     fn results(&mut self, access: &Access) -> Result<Results, Stop> {
         if !access.side_outputs.is_empty() {
             return Ok(Results::Unknown);
@@ -597,8 +611,7 @@ impl Builder<'_> {
                     sources.extend(all.into_iter().map(|at| (at, false)));
                 } else if let Some(at) = self.index.get(&(source.relation, source.column)) {
                     // A view's column is no more the very value than its definition lets it be.
-                    let defined = access.view_columns.get(&(source.relation, source.column));
-                    let computed = defined.is_some_and(|sources| sources.iter().any(|source| !source.bare));
+                    let computed = self.computed.contains(&(source.relation, source.column));
                     sources.push((*at, source.bare && !computed));
                 } else {
                     let what = "a result column depends on a column that no relation is said to give";
@@ -619,9 +632,8 @@ impl Builder<'_> {
         let columns = relation.columns.iter().filter(|c| source.column == 0 || c.number == source.column);
         for column in columns {
             let resource = self.column_resource(&relation, &column.name)?;
-            let mut inherits = Vec::new();
-            self.ancestors(&relation, &column.name, &mut inherits);
-            touched.push(self.touch(Action::Select, (resource, inherits)));
+            let lineage = self.lineage(source.relation, column.number, &[])?;
+            touched.push(self.touch(Action::Select, (resource, lineage.names)));
         }
         Ok(touched)
     }
@@ -642,13 +654,12 @@ impl Builder<'_> {
         };
         for column in wanted {
             let resource = self.column_resource(relation, &column.name)?;
-            let mut inherits = Vec::new();
-            self.ancestors(relation, &column.name, &mut inherits);
-            let at = self.touch(Action::Select, (resource, inherits));
+            let lineage = self.lineage(oid, column.number, &[])?;
+            let at = self.touch(Action::Select, (resource, lineage.names));
             columns.push(OutputColumn {
                 type_oid: column.type_oid,
                 typmod: column.typmod,
-                sources: vec![(at, true)],
+                sources: vec![(at, !lineage.computed)],
                 origins: vec![(oid, column.number)],
             });
         }

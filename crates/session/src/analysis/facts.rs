@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use model::Oid;
+use model::{Oid, QualifiedName};
 use policy::{
     Declared, FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Volatility,
 };
 
-use crate::catalog::{Catalog, Function, Relation};
+use crate::catalog::{Catalog, Checks, ColumnName, Function, Relation};
 
 /// Where names are looked up.
 pub(crate) struct Lookup<'a> {
@@ -17,6 +17,8 @@ pub(crate) struct Lookup<'a> {
     pub(crate) shared: Option<&'a Catalog>,
     /// What the session has asked about itself.
     pub(crate) overlay: &'a Catalog,
+    /// The last whole snapshot, however old: only for what columns were called.
+    pub(crate) past: Option<&'a Catalog>,
 }
 
 impl Lookup<'_> {
@@ -30,6 +32,19 @@ impl Lookup<'_> {
 
     pub(crate) fn operator(&self, oid: Oid) -> Option<Oid> {
         self.overlay.operator_function(oid).or_else(|| self.shared?.operator_function(oid))
+    }
+
+    pub(crate) fn definition(&self, oid: Oid) -> Option<&Arc<str>> {
+        self.overlay.definition(oid).or_else(|| self.shared?.definition(oid))
+    }
+
+    pub(crate) fn checks(&self, type_oid: Oid) -> Option<&Arc<Checks>> {
+        self.overlay.checks(type_oid).or_else(|| self.shared?.checks(type_oid))
+    }
+
+    /// What a column was called in the last whole snapshot and those before it, if not as it is called `now`.
+    pub(crate) fn other_names(&self, oid: Oid, number: i16, now: (&QualifiedName, &str)) -> Vec<ColumnName> {
+        self.past.map(|past| past.other_names(oid, number, now)).unwrap_or_default()
     }
 
     /// Every function of that name, in that schema or, without one, in any.
@@ -50,6 +65,10 @@ pub(crate) enum Kind {
     Relation,
     Function,
     Operator,
+    /// The stored tree of a view or materialized view.
+    Definition,
+    /// What the constraints of a type call, if it is a domain.
+    Domain,
 }
 
 /// OIDs, and names of routines, that no catalog at hand knows.
@@ -81,6 +100,10 @@ impl Missing {
             list(Kind::Relation).map(|l| (Kind::Relation, Catalog::relations_query(&filter("c", l)))),
             list(Kind::Function).map(|l| (Kind::Function, Catalog::functions_query(&filter("p", l)))),
             list(Kind::Operator).map(|l| (Kind::Operator, Catalog::operators_query(&filter("o", l)))),
+            list(Kind::Definition).map(|l| (Kind::Definition, Catalog::definitions_query(&filter("c", l)))),
+            list(Kind::Domain).map(|l| (Kind::Domain, Catalog::domains_query(&filter("t", l)))),
+            list(Kind::Definition)
+                .map(|l| (Kind::Relation, Catalog::relations_query(&Catalog::made_of(&filter("c", l))))),
         ]
         .into_iter()
         .flatten()

@@ -139,7 +139,7 @@ impl Builder<'_> {
         };
         if !matches!(touch, Touch::Select | Touch::Use | Touch::Like) {
             // Keys that are there twice, rows that a new constraint fails for, values that a new type doesn't take.
-            self.quotable(&relation, None);
+            self.quotable(&relation, None)?;
         }
         let chosen = match columns {
             Columns::All => None,
@@ -161,7 +161,10 @@ impl Builder<'_> {
                 }
                 for column in all {
                     let resource = self.column_resource(&relation, &column)?;
-                    self.add(action, resource)?;
+                    let number = relation.columns.iter().find(|c| *c.name == *column).map(|c| c.number);
+                    let lineage = number.map(|number| self.lineage(oid, number, &[])).transpose()?;
+                    let names = lineage.map(|lineage| lineage.names).unwrap_or_default();
+                    self.touch(action, (resource, names));
                 }
                 Ok(())
             }
@@ -186,17 +189,15 @@ impl Builder<'_> {
         chosen: Option<&[String]>,
     ) -> Result<(), Stop> {
         let wanted = |name: &str| chosen.is_none_or(|names| names.iter().any(|n| n == name));
-        let columns: Vec<String> =
-            relation.columns.iter().map(|c| c.name.to_string()).filter(|name| wanted(name)).collect();
+        let columns: Vec<_> = relation.columns.iter().filter(|column| wanted(&column.name)).collect();
         if columns.is_empty() {
             let resource = self.relation_resource(relation)?;
             return self.add(Action::Copy, resource);
         }
         for column in columns {
-            let resource = self.column_resource(relation, &column)?;
-            let mut inherits = Vec::new();
-            self.ancestors(relation, &column, &mut inherits);
-            self.touch(Action::Copy, (resource, inherits));
+            let resource = self.column_resource(relation, &column.name)?;
+            let lineage = self.lineage(relation.oid, column.number, &[])?;
+            self.touch(Action::Copy, (resource, lineage.names));
         }
         Ok(())
     }

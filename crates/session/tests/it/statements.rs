@@ -207,7 +207,7 @@ pub(crate) fn tree(text: &str) -> Option<&'static str> {
 
 /// Recorded rows of the catalog query of that name whose first value passes.
 pub(crate) fn catalog_rows(name: &str, wanted: impl Fn(u32) -> bool) -> Vec<Row> {
-    let columns = if name == "relations" { 11 } else { 7 };
+    let columns = if name == "relations" { 12 } else { 7 };
     include_str!("testdata/catalog.txt")
         .split("=== ")
         .filter_map(|part| part.split_once('\n'))

@@ -8,6 +8,7 @@ mod generate;
 mod inner;
 mod interference;
 mod judge;
+mod kept;
 mod regression;
 mod report;
 mod server;
@@ -20,7 +21,6 @@ use std::sync::{Arc, OnceLock};
 use policy::Bundle;
 use testkit::postgres::Version;
 
-use judge::Tally;
 use report::Line;
 
 /// What is run; from the command line.
@@ -33,12 +33,14 @@ struct Options {
     /// Files of the regression suite; empty: all.
     files: Vec<String>,
     writes_report: bool,
+    /// Only to print the generated queries, as `gatepost policy explain --batch` takes them.
+    prints: bool,
 }
 
 const CORPORA: [&str; 5] = ["spider", "analytics", "generated", "interference", "regression"];
 
 pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,interference,regression] \
-     [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files test_setup,join] [--no-report]";
+     [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files test_setup,join] [--no-report] [--print]";
 
 impl Options {
     fn read(arguments: &[&str]) -> Option<Self> {
@@ -49,11 +51,16 @@ impl Options {
             seed: 1,
             files: Vec::new(),
             writes_report: true,
+            prints: false,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             if *argument == "--no-report" {
                 options.writes_report = false;
+                continue;
+            }
+            if *argument == "--print" {
+                options.prints = true;
                 continue;
             }
             let value = *arguments.next()?;
@@ -101,38 +108,71 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if options.prints {
+        for version in &options.versions {
+            corpus::print(&corpus::generated(options.seed, options.queries, *version));
+        }
+        return ExitCode::SUCCESS;
+    }
     // What is missing is said before the hours of work, not after them.
     let spider = options.wants("spider").then(corpus::spider);
-    let mut files = if options.wants("regression") { regression::files() } else { Vec::new() };
-    files.retain(|file| options.files.is_empty() || options.files.contains(file));
-    let (mut lines, mut interfered) = (Vec::new(), Vec::new());
+    let all = if options.wants("regression") { regression::files() } else { Vec::new() };
+    let wanted = |file: &&String| options.files.is_empty() || options.files.contains(file);
+    let files: Vec<String> = all.iter().filter(wanted).cloned().collect();
     for version in &options.versions {
         let cluster = corpus::cluster(*version);
+        let major = version.major();
         let release = cluster.psql("SHOW server_version");
         let release = release.split_whitespace().next().unwrap_or_default();
-        let mut add = |corpus: &str, tally: Tally| lines.push(Line::new(corpus, release, tally));
+        let line = |corpus: &str, seed, tally| Line {
+            corpus: corpus.to_owned(),
+            release: release.to_owned(),
+            seed,
+            tally,
+        };
         let analytics = options.wants("analytics").then(corpus::analytics);
         let generated = || corpus::generated(options.seed, options.queries, *version);
         let generated = options.wants("generated").then(generated);
         for corpus in [spider.as_ref(), analytics.as_ref(), generated.as_ref()].into_iter().flatten() {
             eprintln!("oracle: {version}: {}, {} queries", corpus.name, corpus.queries.len());
-            add(corpus.name, corpus::ask(&cluster, corpus));
+            let seed = (corpus.name == "Generated").then_some(options.seed);
+            let line = line(corpus.name, seed, corpus::ask(&cluster, corpus));
+            kept::keep(major, &corpus.name.to_lowercase(), &line);
         }
         if options.wants("interference") {
             eprintln!("oracle: {version}: interference, {} queries", options.queries / 4);
-            interfered.push((
-                release.to_owned(),
-                interference::compare(&cluster, options.seed, options.queries / 4),
-            ));
+            kept::keep_compared(
+                major,
+                release,
+                &interference::compare(&cluster, options.seed, options.queries / 4),
+            );
         }
         // The suite is of one version; its library fits no other's servers.
         if options.wants("regression") && *version == regression::VERSION {
-            let replayed = regression::replay(&cluster, &files);
-            add("Regression SQL", replayed.queries);
-            add("Regression SQL, other statements", replayed.utilities);
+            regression::replay(&cluster, &files, |replayed, done| {
+                let share = if done == all.len() {
+                    String::new()
+                } else {
+                    format!(", {done} of {} files", all.len())
+                };
+                let queries = line(&format!("Regression SQL{share}"), None, replayed.queries.clone());
+                kept::keep(major, "regression", &queries);
+                let others = format!("Regression SQL, other statements{share}");
+                kept::keep(major, "utilities", &line(&others, None, replayed.utilities.clone()));
+            });
         }
     }
-    let report = report::write(&lines, &interfered, options.seed);
+    conclude(&options)
+}
+
+/// Reports on everything that was run, now or before.
+fn conclude(options: &Options) -> ExitCode {
+    let majors = || Version::SUPPORTED.into_iter().map(Version::major);
+    let kinds = ["spider", "analytics", "generated", "regression", "utilities"];
+    let lines: Vec<Line> =
+        kinds.iter().flat_map(|kind| majors().filter_map(|major| kept::kept(major, kind))).collect();
+    let interfered: Vec<_> = majors().filter_map(kept::kept_compared).collect();
+    let report = report::write(&lines, &interfered);
     println!("{report}");
     if options.writes_report {
         std::fs::write(corpus::repository("docs/exactness.md"), report).expect("docs/exactness.md");

@@ -80,6 +80,13 @@ pub(crate) fn generated(seed: u64, count: u64, version: Version) -> Corpus {
     }
 }
 
+/// Prints queries as `gatepost policy explain --batch` takes them.
+pub(crate) fn print(corpus: &Corpus) {
+    for Query { name, search_path, sql } in &corpus.queries {
+        println!("{}", serde_json::json!({ "id": name, "search_path": search_path, "sql": sql }));
+    }
+}
+
 /// Splits a file of queries: each after a line `-- name`.
 fn named_queries(text: &str, search_path: &str) -> Vec<Query> {
     let parts = text.split("\n-- ").skip(1);

@@ -214,15 +214,18 @@ fn read(
 
 /// Runs a query after all these columns were written, with their own values or with others.
 fn answer(server: &mut Server, query: &str, subjects: &[&Subject], others: bool) -> Vec<Message> {
-    let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for subject in subjects {
-        let value = if others { subject.other } else { subject.column };
-        tables.entry(subject.table).or_default().push(format!("{} = {value}", subject.column));
-    }
-    let updates: String =
-        tables.iter().map(|(table, sets)| format!("UPDATE {table} SET {}; ", sets.join(", "))).collect();
+    let updates = |others: bool| -> String {
+        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for subject in subjects {
+            let value = if others { subject.other } else { subject.column };
+            tables.entry(subject.table).or_default().push(format!("{} = {value}", subject.column));
+        }
+        tables.iter().map(|(table, sets)| format!("UPDATE {table} SET {}; ", sets.join(", "))).collect()
+    };
+    // Both are written, so that the tables are as large, which plans depend on.
+    let (gone, updates) = (updates(!others), updates(others));
     let made = server.raw.query(&format!(
-        "BEGIN; {updates}SET LOCAL ROLE gatepost_oracle_all; SET LOCAL statement_timeout TO '3s'"
+        "BEGIN; SAVEPOINT before; {gone}ROLLBACK TO before; {updates}SET LOCAL ROLE gatepost_oracle_all; SET LOCAL statement_timeout TO '3s'"
     ));
     assert!(made.iter().all(|message| message.tag != tag::ERROR_RESPONSE), "{made:?} of {updates}");
     let answer = server.raw.query(query);

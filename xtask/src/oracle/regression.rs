@@ -56,8 +56,8 @@ pub(crate) fn files() -> Vec<String> {
     tests.flat_map(|line| line.split_whitespace().map(str::to_owned)).collect()
 }
 
-/// Replays files, in order.
-pub(crate) fn replay(cluster: &Cluster, files: &[String]) -> Replayed {
+/// Replays files, in order; says after each what was found so far.
+pub(crate) fn replay(cluster: &Cluster, files: &[String], mut so_far: impl FnMut(&Replayed, usize)) {
     let mut setup = make_database(cluster);
     setup.load_catalog(&format!("c.{OF_SERVER}"), &format!("p.{OF_SERVER}"));
     let catalog = setup.catalog();
@@ -78,12 +78,13 @@ pub(crate) fn replay(cluster: &Cluster, files: &[String]) -> Replayed {
                 scope.spawn(move || serve(client, cluster, catalog, &report));
             }
         });
-        for file in files {
+        for (done, file) in files.iter().enumerate() {
             eprintln!("oracle: {} {file}", cluster.version());
             psql(port, file, results.path());
             for seen in reports.try_iter() {
                 replayed.add(seen);
             }
+            so_far(&replayed, done + 1);
             let tally = &replayed.queries;
             eprintln!(
                 "oracle: {} accepted; {} under, {} over, {} unknown; {} other statements unknown",
@@ -98,7 +99,6 @@ pub(crate) fn replay(cluster: &Cluster, files: &[String]) -> Replayed {
         // Wakes the listener, which then finds that it is over.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
     });
-    replayed
 }
 
 impl Replayed {

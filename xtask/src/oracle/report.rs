@@ -5,8 +5,10 @@ use super::judge::Tally;
 
 /// What became of one corpus on one server.
 pub(crate) struct Line {
-    corpus: String,
-    release: String,
+    pub(crate) corpus: String,
+    pub(crate) release: String,
+    /// Of what is generated.
+    pub(crate) seed: Option<u64>,
     pub(crate) tally: Tally,
 }
 
@@ -57,10 +59,6 @@ statements* are its utility statements that the server carried out: what is coun
 ";
 
 impl Line {
-    pub(crate) fn new(corpus: &str, release: &str, tally: Tally) -> Self {
-        Self { corpus: corpus.to_owned(), release: release.to_owned(), tally }
-    }
-
     /// Shows each finding with its query.
     pub(crate) fn show_findings(&self) {
         let tally = &self.tally;
@@ -73,15 +71,15 @@ impl Line {
 }
 
 /// Writes the report.
-pub(crate) fn write(lines: &[Line], interfered: &[(String, Compared)], seed: u64) -> String {
+pub(crate) fn write(lines: &[Line], interfered: &[(String, Compared)]) -> String {
     let mut text = HEAD.to_owned();
-    text += &format!("Seed {seed}.\n\n");
     text += "| corpus | PostgreSQL | queries | accepted | agreed | untouched | dropped | inlined | over | **under** | unknown | over + unknown |\n";
     text += "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
-    for Line { corpus, release, tally } in lines {
+    for Line { corpus, release, seed, tally } in lines {
+        let seed = seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
         let share = percent(tally.over.len() + tally.unknown.len(), tally.accepted);
         text += &format!(
-            "| {corpus} | {release} | {} | {} | {} | {} | {} | {} | {} | **{}** | {} | {share} |\n",
+            "| {corpus}{seed} | {release} | {} | {} | {} | {} | {} | {} | {} | **{}** | {} | {share} |\n",
             tally.asked,
             tally.accepted,
             tally.agreed,

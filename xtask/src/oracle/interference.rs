@@ -1,7 +1,7 @@
 //! The stronger question: if other values stand in the columns that a query is not said to depend on, does it still say the same?
 //!
-//! Each generated query is run twice in the same state but for those values: rows, their order, errors, everything must be equal. Columns
-//! that are only named (`idle`) count as not depended on.
+//! Each generated query is run twice in the same state but for those values: rows, errors, everything but the order of rows must be
+//! equal. Columns that are only named (`idle`) count as not depended on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -214,22 +214,21 @@ fn read(
 
 /// Runs a query after all these columns were written, with their own values or with others.
 fn answer(server: &mut Server, query: &str, subjects: &[&Subject], others: bool) -> Vec<Message> {
-    let updates = |others: bool| -> String {
-        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for subject in subjects {
-            let value = if others { subject.other } else { subject.column };
-            tables.entry(subject.table).or_default().push(format!("{} = {value}", subject.column));
-        }
-        tables.iter().map(|(table, sets)| format!("UPDATE {table} SET {}; ", sets.join(", "))).collect()
-    };
-    // Both are written, so that the tables are as large, which plans depend on.
-    let (gone, updates) = (updates(!others), updates(others));
+    let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for subject in subjects {
+        let value = if others { subject.other } else { subject.column };
+        tables.entry(subject.table).or_default().push(format!("{} = {value}", subject.column));
+    }
+    let updates: String =
+        tables.iter().map(|(table, sets)| format!("UPDATE {table} SET {}; ", sets.join(", "))).collect();
     let made = server.raw.query(&format!(
-        "BEGIN; SAVEPOINT before; {gone}ROLLBACK TO before; {updates}SET LOCAL ROLE gatepost_oracle_all; SET LOCAL statement_timeout TO '3s'"
+        "BEGIN; {updates}SET LOCAL ROLE gatepost_oracle_all; SET LOCAL statement_timeout TO '3s'"
     ));
     assert!(made.iter().all(|message| message.tag != tag::ERROR_RESPONSE), "{made:?} of {updates}");
-    let answer = server.raw.query(query);
+    let mut answer = server.raw.query(query);
     server.raw.query("ROLLBACK");
+    // Longer values make larger tables, and these other plans, which bring rows in another order.
+    answer.sort_by(|one, other| (one.tag, &one.body).cmp(&(other.tag, &other.body)));
     answer
 }
 

@@ -42,8 +42,8 @@ const INTERFERENCE: &str = "\
 ## Non-interference
 
 The stronger question, of lineage: generated queries are run twice, in the same state but for the values of all columns of their tables that
-Gatepost says they don't depend on (those that they only name, `idle`, included; NULLs come and go). The whole answer must be the same:
-columns, rows, their order, errors.
+Gatepost says they don't depend on (those that they only name, `idle`, included; NULLs come and go). The whole answer must be the same
+but for the order of its rows: columns, rows, errors.
 
 | PostgreSQL | queries run | columns changed | of them idle | **answers that changed** |
 |---|--:|--:|--:|--:|
@@ -131,7 +131,16 @@ fn percent(part: usize, whole: usize) -> String {
 }
 
 /// Why each class is there: part of what is said, and what that means.
-const MEANINGS: &[(&str, &str)] = &[];
+const MEANINGS: &[(&str, &str)] = &[
+    (
+        "is ambiguous",
+        "a condition of CREATE TABLE ... INHERITS on a column that the parent has too: Gatepost's question about it names the column twice",
+    ),
+    (
+        "does not exist",
+        "CREATE TABLE whose partition key uses the row type of the table itself, which isn't there yet",
+    ),
+];
 
 fn classes(lines: &[Line]) -> String {
     let mut rows = String::new();

@@ -20,7 +20,8 @@ What Gatepost says that a query touches, against what PostgreSQL checks. Written
 PostgreSQL's verdict does not come from trees: two roles of a throwaway server, one that may read and write everything, one that
 may do nothing, run `EXPLAIN` of each query, which checks privileges as the query itself would.
 
-- Granted exactly what Gatepost names, the second role must be let through: else something is **under-reported**. Every
+- Granted exactly what Gatepost names, the second role must be let through: else something is **under-reported**. What
+  row-level-security policies read is among it: Gatepost reports it, though its own policy is not asked about it. Every
   column of every relation of the database, catalogs included, is protected at once, and INSERT, UPDATE, DELETE and EXECUTE as well.
 - Granted everything but one of the things that Gatepost names, it must be refused (42501): else that one is over-reported.
 

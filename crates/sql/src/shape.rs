@@ -171,14 +171,14 @@ enum Mark {
 impl Mark {
     fn of(bytes: &[u8]) -> Self {
         match bytes {
-            b"," => Self::Comma,
-            b"(" => Self::Opens,
-            b")" => Self::Closes,
-            b"[" => Self::Subscript,
-            b"]" => Self::SubscriptEnd,
-            b";" => Self::Semicolon,
-            b"." => Self::Dot,
-            b"::" => Self::Cast,
+            [b','] => Self::Comma,
+            [b'('] => Self::Opens,
+            [b')'] => Self::Closes,
+            [b'['] => Self::Subscript,
+            [b']'] => Self::SubscriptEnd,
+            [b';'] => Self::Semicolon,
+            [b'.'] => Self::Dot,
+            [b':', b':'] => Self::Cast,
             _ => Self::Other,
         }
     }
@@ -455,12 +455,13 @@ impl Writer<'_> {
 /// The type that an integer of this size gets, before a sign or after (`make_const`); none at the two edges, where the
 /// sign decides.
 fn integer_class(digits: &[u8]) -> Option<u8> {
-    let mut value = 0_u128;
+    let mut value = 0_u64;
     for digit in digits {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value.saturating_mul(10).saturating_add(u128::from(digit - b'0'));
+        // What doesn't fit is larger than the last edge, and so is the largest value.
+        value = value.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     }
     match value {
         0..=0x7fff_ffff => Some(b'4'),

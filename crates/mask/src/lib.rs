@@ -12,9 +12,11 @@ mod key;
 mod masker;
 mod network;
 mod number;
+mod outputs;
 mod text;
 mod types;
 
 pub use key::{Key, KeyTooShort};
 pub use masker::{CannotMask, Masker, Outcome, fits};
+pub use outputs::is_output;
 pub use types::{ColumnType, Format};

@@ -51,6 +51,8 @@ pub struct Judged {
     pub(crate) quotes: Quotes,
     /// It returns a plan, in whose estimates there is something of values that the identity may not see.
     pub(crate) hides_sizes: bool,
+    /// Columns that it writes and the identity sees masked, and how.
+    pub(crate) written: Vec<(String, Mask)>,
     pub(crate) verdict: AuditVerdict,
     pub(crate) decision: audit::Fragment,
     /// Of the statement that this one prepares or declares.
@@ -202,6 +204,7 @@ pub(crate) struct Weighed {
     pub(crate) masks: Vec<Option<Mask>>,
     masked: bool,
     quotes: Quotes,
+    written: Vec<(String, Mask)>,
 }
 
 /// What errors and notices of a statement may show of what the identity may not see.
@@ -252,6 +255,7 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
     } else {
         Quotes::Nothing
     };
+    let written = written(&asked.touches, bundle, &decide);
     let told = told(analysis, &asked, &decision, &seen, &decide);
     let parts =
         asked.touches.iter().zip(&decision.parts).chain(told.iter().map(|(touch, part)| (touch, part)));
@@ -263,7 +267,7 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
         let why = "a rule gives it results of its own, and it reads masked columns";
         unmaskable.then(|| Refusal::NotUnderstood(why.to_owned()))
     });
-    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, quotes }
+    Weighed { touches: asked.touches, decision, told, refusal, masks, masked, quotes, written }
 }
 
 /// Asks the policy about an analysed statement, for a session.
@@ -277,7 +281,7 @@ pub(crate) fn judge(
     let inner =
         analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
     let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
-    let Weighed { touches, decision, refusal, masks, masked, quotes, told: _ } =
+    let Weighed { touches, decision, refusal, masks, masked, quotes, written, told: _ } =
         weigh(&analysis, bundle, asker);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
@@ -303,6 +307,7 @@ pub(crate) fn judge(
         refusal,
         masks: if masking { masks } else { Vec::new() },
         quotes: if masking { quotes } else { Quotes::Nothing },
+        written,
         hides_sizes: masking && quotes == Quotes::Values && analysis.plans,
         verdict,
         decision: fragment,
@@ -320,6 +325,31 @@ fn is_opaque(refusal: &Refusal) -> bool {
 /// Returns what policy is asked about a statement.
 pub(crate) fn asked(analysis: &Analysis, bundle: &Bundle) -> Vec<Touch> {
     Asked::new(analysis, bundle).touches
+}
+
+/// Which columns are written that can be seen only masked, and how they are.
+fn written(
+    touches: &[Touch],
+    bundle: &Bundle,
+    decide: &impl Fn(&[Touch]) -> Decision,
+) -> Vec<(String, Mask)> {
+    let writes =
+        |touch: &&Touch| matches!(touch.action, Action::Insert | Action::Update) && is_tagged(touch, bundle);
+    let seen: Vec<Touch> = touches
+        .iter()
+        .filter(writes)
+        .map(|touch| Touch { action: Action::Select, ..touch.clone() })
+        .collect();
+    if seen.is_empty() {
+        return Vec::new();
+    }
+    let masks = seen.iter().zip(decide(&seen).parts).filter_map(|(touch, part)| match &touch.resource {
+        Resource::Column { relation, column, .. } => {
+            Some((format!("{relation}.{column}"), part.verdict.mask()?.clone()))
+        }
+        _ => None,
+    });
+    masks.collect()
 }
 
 /// Seeing the tagged columns that errors and notices may quote without being named in the statement.

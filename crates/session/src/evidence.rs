@@ -107,6 +107,9 @@ impl Running {
             // What can't be masked is refused before it runs, not when its result is there.
             results::maskable(executed.judged, &self.database.settings)?;
             self.has_room_for(&executed.judged.analysis.effect)?;
+            if self.database.settings.enforce {
+                self.written_back(executed)?;
+            }
             Ok(allowed)
         });
         let ticket = self.record_statement(executed, decided.as_ref().err(), turn);
@@ -126,6 +129,18 @@ impl Running {
             failed: false,
         };
         Ok((allowed, run))
+    }
+
+    /// Refuses what would store masked values as if they were data.
+    fn written_back(&self, executed: &Executed<'_>) -> Result<(), Refusal> {
+        let masks = &executed.judged.written;
+        if !masks.is_empty() && executed.judged.analysis.copies_in() {
+            let what = "COPY FROM into a masked column: what is stored could be masked values, and can't be looked at on its way";
+            return Err(Refusal::Unmaskable(what.to_owned()));
+        }
+        let parameters = executed.parameters.into_iter().flat_map(|parameters| &parameters.0);
+        let parameters = parameters.filter_map(|(_, value)| value.as_deref());
+        self.shown.check_statement(masks, executed.text, parameters)
     }
 
     /// Records a statement that is refused before it could be executed.

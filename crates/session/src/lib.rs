@@ -35,6 +35,7 @@ mod running;
 mod script;
 mod session;
 mod shared;
+mod shown;
 mod simple;
 mod startup;
 mod upstream;

@@ -36,6 +36,13 @@ pub enum Refusal {
     Unrecorded(String),
     /// A masked column can't be masked where it appears.
     Unmaskable(String),
+    /// A value that is to be stored is what a mask makes of values.
+    WrittenBack {
+        /// The masked column that the statement writes.
+        column: String,
+        /// The kind of its mask.
+        mask: &'static str,
+    },
     /// The result isn't what the analysis said.
     Incident(String),
     /// The server would not even parse it.
@@ -118,6 +125,11 @@ impl Refusal {
             }
             Self::Unmaskable(what) => error(s::INSUFFICIENT_PRIVILEGE, format!("statement refused: {what}"))
                 .hint("Leave the masked column out, or ask for it in text format."),
+            Self::WrittenBack { column, mask } => error(
+                s::INSUFFICIENT_PRIVILEGE,
+                format!("statement refused: a masked value would be stored; column {column} is masked by \"{mask}\""),
+            )
+            .hint("What you were shown is not the value. Leave the column out, or write a value that you know."),
             Self::Incident(what) => error(
                 s::INSUFFICIENT_PRIVILEGE,
                 format!("result withheld: it is not what the statement was decided as: {what}"),

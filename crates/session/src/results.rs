@@ -10,6 +10,7 @@ use crate::authorize::Judged;
 use crate::extended::Portal;
 use crate::refuse::Refusal;
 use crate::shared::Settings;
+use crate::shown::Shown;
 
 /// What becomes of the rows of one execution.
 pub(crate) enum Rows {
@@ -162,7 +163,12 @@ pub(crate) fn maskable(judged: &Judged, settings: &Settings) -> Result<(), Refus
 }
 
 /// Rewrites a DataRow into `out`.
-pub(crate) fn mask_row(body: &[u8], maskers: &[Option<Masker>], out: &mut Vec<u8>) -> Result<(), String> {
+pub(crate) fn mask_row(
+    body: &[u8],
+    maskers: &[Option<Masker>],
+    shown: &mut Shown,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     let row = DataRow::parse(body).map_err(|error| error.to_string())?;
     if row.len() != maskers.len() {
         return Err(format!("a row has {} values instead of {}", row.len(), maskers.len()));
@@ -181,7 +187,10 @@ pub(crate) fn mask_row(body: &[u8], maskers: &[Option<Masker>], out: &mut Vec<u8
                         out.truncate(at + 4);
                         -1
                     }
-                    mask::Outcome::Value => i32::try_from(out.len() - at - 4).map_err(|e| e.to_string())?,
+                    mask::Outcome::Value => {
+                        shown.note(out.get(at + 4..).unwrap_or_default());
+                        i32::try_from(out.len() - at - 4).map_err(|e| e.to_string())?
+                    }
                 };
                 patch(out, at, length)?;
             }

@@ -26,6 +26,7 @@ use crate::record::{Ledger, Receipt, Ticket};
 use crate::refuse::{self, Refusal};
 use crate::script::Script;
 use crate::shared::Database;
+use crate::shown::Shown;
 
 /// What one call of `handle` works with.
 pub(crate) struct Turn<'a> {
@@ -91,6 +92,8 @@ pub(crate) struct Running {
     pub(crate) copy_broken: Option<InProgress>,
     pub(crate) copy_out: Option<Box<mask::copy::CopyMasker>>,
     pub(crate) status: Status,
+    /// Masked values that this session was shown.
+    pub(crate) shown: Shown,
     /// What errors and notices of all that has run in the transaction that is open, or that will, may quote: its deferred
     /// work can fail as late as at the commit.
     pub(crate) quotes: Quotes,

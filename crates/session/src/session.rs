@@ -25,6 +25,7 @@ use crate::record::Ledger;
 use crate::refuse;
 use crate::running::{Running, Turn, Waiting};
 use crate::shared::Database;
+use crate::shown::Shown;
 use crate::startup::{self, Parameters};
 
 /// What a session starts with.
@@ -405,6 +406,7 @@ impl Session {
             copy_broken: None,
             copy_out: None,
             status: TransactionStatus::Idle,
+            shown: Shown::default(),
             quotes: Quotes::Nothing,
             text_unsafe: None,
             client_in: Vec::new(),

@@ -253,7 +253,9 @@ impl Running {
                 match &run.rows {
                     Rows::Plain => return Ok(Pass::On),
                     Rows::Masked(maskers) => {
-                        if let Err(what) = results::mask_row(body, maskers, &mut turn.out.client) {
+                        if let Err(what) =
+                            results::mask_row(body, maskers, &mut self.shown, &mut turn.out.client)
+                        {
                             turn.out.client.truncate(before);
                             return self.contradicted(&Contradiction(what), turn);
                         }

@@ -12,6 +12,7 @@ mod command;
 mod copy;
 mod effect;
 mod grammar;
+mod literals;
 mod named;
 pub mod names;
 mod parse;
@@ -28,6 +29,7 @@ pub use ask::{
 pub use command::{Class, Command};
 pub use copy::{CopyFormat, CopySource, CopyText, CopyWhich, ForceQuote};
 pub use effect::{Effect, Inside, SetTo};
+pub use literals::literals;
 pub use parse::{parse, parse_by_names};
 pub use statement::{Limits, Sql, Statement, Strings, SyntaxError};
 

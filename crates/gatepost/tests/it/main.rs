@@ -28,3 +28,4 @@ mod transparency;
 mod traps;
 mod twins;
 mod upstream;
+mod written_back;

@@ -125,7 +125,7 @@ pub(crate) fn build(
     let mut builder = Builder {
         lookup,
         missing: Missing::default(),
-        boolean: false,
+        conditional: false,
         settings_only: false,
         version,
         routines_asked: &answers.routines_asked,
@@ -152,7 +152,7 @@ pub(super) struct Builder<'a> {
     pub(super) version: ServerVersion,
     pub(super) routines_asked: &'a BTreeSet<String>,
     /// Something is evaluated only if something else is true.
-    boolean: bool,
+    conditional: bool,
     /// The query calls nothing but built-in functions and reads nothing but `pg_settings`.
     settings_only: bool,
     /// Where a column's `select` stands among the touches.
@@ -197,7 +197,7 @@ impl Builder<'_> {
             Some([tree]) => {
                 let nodes = total::nodes(tree);
                 self.analysis.computes_in_the_open |= !nodes.plain;
-                self.boolean |= nodes.boolean;
+                self.conditional |= nodes.conditional;
                 querytree::read(tree, self.version)
                     .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into())
             }
@@ -324,7 +324,7 @@ impl Builder<'_> {
             self.domain(*oid, origin);
         }
         let untold = access.has_sublinks
-            || (self.boolean && access.functions.contains_key(&total::TEXTCAT))
+            || (self.conditional && total::GROWING.iter().any(|oid| access.functions.contains_key(oid)))
             || !access.domains.is_empty()
             || !access.compared_types.is_empty()
             || access.casts_via_io.keys().any(|ty| !total::is_text(*ty));

@@ -94,17 +94,27 @@ const TOTAL: &[&str] = &[
 /// `int8(int2)`. Others of these names can fail.
 const TOTAL_OVERLOADS: [Oid; 5] = [Oid(1317), Oid(1318), Oid(481), Oid(313), Oid(754)];
 
-/// Labels of the nodes (outfuncs.c) that evaluate all that they have, whatever the values, and can't fail themselves. So no
-/// CASE, COALESCE, NULLIF, AND or OR, no sub-select in an expression, no array, row, JSON or XML constructor.
+/// Labels of the nodes (outfuncs.c) that can't fail themselves. So no sub-select in an expression, no array, row, JSON or XML
+/// constructor.
 const PLAIN: &[&str] = &[
     "AGGREF",
     "ALIAS",
+    "BOOLEANTEST",
+    "BOOLEXPR",
+    "CASE",
+    "CASEEXPR",
+    "CASETESTEXPR",
+    "CASEWHEN",
+    "COALESCE",
+    "COALESCEEXPR",
     "COLLATEEXPR",
     "COMMONTABLEEXPR",
     "CONST",
+    "DISTINCTEXPR",
     "FROMEXPR",
     "FUNCEXPR",
     "JOINEXPR",
+    "NULLIFEXPR",
     "NULLTEST",
     "OPEXPR",
     "PARAM",
@@ -117,28 +127,33 @@ const PLAIN: &[&str] = &[
     "SORTGROUPCLAUSE",
     "TARGETENTRY",
     "VAR",
+    "WHEN",
     "WINDOWCLAUSE",
     "WINDOWFUNC",
 ];
 
+/// Those of them that evaluate some of what they have depending on the rest: CASE and COALESCE under both their labels, AND, OR.
+const CONDITIONAL: [&str; 5] = ["BOOLEXPR", "CASE", "CASEEXPR", "COALESCE", "COALESCEEXPR"];
+
 /// What kinds of nodes a tree has.
 pub(super) struct Nodes {
-    /// None but plain ones, AND and OR.
+    /// None but plain ones.
     pub(super) plain: bool,
-    /// AND or OR.
-    pub(super) boolean: bool,
+    /// Something is evaluated, or not, depending on something else.
+    pub(super) conditional: bool,
 }
 
 /// Looks at a tree as the server prints it.
 pub(super) fn nodes(tree: &str) -> Nodes {
     let labels = labels(tree);
-    let boolean = labels.contains("BOOLEXPR");
-    let plain = labels.iter().all(|label| PLAIN.binary_search(label).is_ok() || *label == "BOOLEXPR");
-    Nodes { plain, boolean }
+    let plain = labels.iter().all(|label| PLAIN.binary_search(label).is_ok());
+    let conditional = CONDITIONAL.iter().any(|label| labels.contains(label));
+    Nodes { plain, conditional }
 }
 
-/// `textcat` (`||`; pg_proc.dat). It can fail for want of memory, so under AND or OR it tells whether it was reached.
-pub(super) const TEXTCAT: Oid = Oid(1258);
+/// `textcat` (`||`), `quote_ident`, `quote_literal` (pg_proc.dat): they make text longer, and so can fail for want of memory. Where that depends on
+/// whether they are reached, it tells.
+pub(super) const GROWING: [Oid; 4] = [Oid(1258), Oid(1282), Oid(1283), Oid(1285)];
 
 /// Returns the labels of all nodes. In a tree an identifier's own braces are escaped (`outToken`, outfuncs.c).
 fn labels(tree: &str) -> BTreeSet<&str> {
@@ -184,14 +199,24 @@ mod tests {
     }
 
     #[test]
-    fn what_evaluates_conditionally_is_not_plain() {
+    fn what_can_fail_is_not_plain_and_what_chooses_is_told() {
         assert!(PLAIN.is_sorted());
-        let plain = |tree| nodes(tree).plain;
-        assert!(plain(
-            "({QUERY :targetList ({TARGETENTRY :expr {FUNCEXPR :args ({VAR :varno 1})} :resname a\\{CASE})})"
-        ));
-        assert!(!plain("({QUERY :targetList ({TARGETENTRY :expr {CASEEXPR :args <>}})})"));
-        assert!(nodes("({QUERY {BOOLEXPR {OPEXPR :opfuncid 1258 :opresulttype 25}}})").boolean);
+        let read = |tree: &str| (nodes(tree).plain, nodes(tree).conditional);
+        let escaped =
+            "({QUERY :targetList ({TARGETENTRY :expr {FUNCEXPR :args ({VAR :varno 1})} :resname a\\{CASE})})";
+        assert_eq!(read(escaped), (true, false));
+        for label in ["CASE", "CASEEXPR", "COALESCE", "COALESCEEXPR", "BOOLEXPR"] {
+            assert_eq!(
+                read(&format!("({{QUERY :targetList ({{{label} :args <>}})}})")),
+                (true, true),
+                "{label}"
+            );
+        }
+        for label in
+            ["SUBLINK", "ARRAYEXPR", "ARRAY", "ROWEXPR", "XMLEXPR", "COERCETODOMAIN", "COERCEVIAIO", "NEWER"]
+        {
+            assert!(!nodes(&format!("({{QUERY {{{label} :opfuncid 1258}}}})")).plain, "{label}");
+        }
     }
 
     #[test]

@@ -35,7 +35,8 @@ BEGIN
 END $$;
 
 -- "opaque": functions in SQL are not inlined. Otherwise:
--- Grants gatepost_oracle_none exactly this on the relations named, and nobody but their owners anything else. Of each relation:
+-- Grants gatepost_oracle_none exactly this on the relations named, and everybody nothing; other roles keep what they have, since views
+-- and policies may rely on it. Of each relation:
 -- schema, name; "table": privileges on the whole; "columns": privileges by column; "all": a privilege on every column but those in
 -- "but"; "any": privileges on the first or the last column only (as "pick" says), for checks that any column satisfies.
 CREATE FUNCTION gatepost_oracle.grant_only(relations jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -73,12 +74,14 @@ BEGIN
             END IF;
         END IF;
         UPDATE pg_catalog.pg_class c
-        SET relacl = ARRAY[(owner || '=arwdDxt/' || owner)::aclitem]
+        SET relacl = (SELECT coalesce(array_agg(i), '{}')
+                      FROM unnest(coalesce(c.relacl, acldefault('r', c.relowner))) i WHERE i::text !~ '^(gatepost_oracle_none)?=')
             || CASE WHEN whole <> '' THEN ARRAY[('gatepost_oracle_none=' || whole || '/' || owner)::aclitem]
                ELSE '{}' END
         WHERE c.oid = relation;
         UPDATE pg_catalog.pg_attribute a
-        SET attacl = CASE WHEN w.granted <> '' THEN
+        SET attacl = (SELECT array_agg(i) FROM unnest(a.attacl) i WHERE i::text !~ '^(gatepost_oracle_none)?=')
+            || CASE WHEN w.granted <> '' THEN
             ARRAY[('gatepost_oracle_none=' || w.granted || '/' || owner)::aclitem] END
         FROM (SELECT b.attnum,
                      coalesce(item -> 'columns' ->> b.attname, '')

@@ -2,9 +2,12 @@
 //!
 //! Knows `querytree`, `sql` and `policy`'s words; decides nothing.
 
+mod answers;
 mod build;
+mod calls;
 mod facts;
 mod lineage;
+mod results;
 mod total;
 mod utility;
 
@@ -16,7 +19,8 @@ use policy::{Action, Resource, Touch};
 use sql::{Command, CopyFormat, CopySource, Effect};
 use wire::error::ErrorFields;
 
-pub(crate) use build::{Answers, Built, build, names_query, reach_query};
+pub(crate) use answers::{Answers, names_query, reach_query};
+pub(crate) use build::{Built, build};
 pub(crate) use facts::{Kind, Lookup, Missing, function_facts, relation_facts};
 pub(crate) use utility::resolved;
 

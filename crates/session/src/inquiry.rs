@@ -305,7 +305,7 @@ impl Inquiry {
 
     /// Returns the tree that the server printed for an ask.
     pub(crate) fn tree(&self, ask: usize) -> Option<&str> {
-        self.answers.tree(ask)
+        self.answers.tree(ask).ok()
     }
 
     /// Returns what the relations that the statement names were resolved to, in the order of its asks.

@@ -4,52 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use model::{Oid, QualifiedName};
-use policy::{Action, FunctionClass, Resource, Touch};
-use querytree::{
-    Access, Command as TreeCommand, Origin, Relation as Touched, Rights, ServerVersion, Source, Ways,
-};
+use policy::{Action, Resource, Touch};
+use querytree::{Access, Command as TreeCommand, Relation as Touched, Rights, ServerVersion, Ways};
 use sql::{Ask, Effect, ExpressionRole, QueryRole, Statement};
 
+use super::answers::Answers;
 use super::facts::{self, Kind, Lookup, Missing};
-use super::{Analysis, OutputColumn, Quotable, Results, total, utility};
-use crate::catalog::{Relation, Row};
+use super::{Analysis, Quotable, Results, total, utility};
+use crate::catalog::Relation;
 use crate::refuse::Refusal;
-
-/// What the server answered to a statement's asks.
-#[derive(Default)]
-pub(crate) struct Answers {
-    trees: BTreeMap<usize, Vec<String>>,
-    too_large: BTreeSet<usize>,
-    /// Names of routines that the server was asked for.
-    pub(crate) routines_asked: BTreeSet<String>,
-    /// One row per relation asked for: index, OID or NULL, current schema.
-    pub(crate) names: Vec<Row>,
-    /// What names lead to besides: `r` and the OID of a relation behind a view, `p` and that of a function.
-    pub(crate) reached: Vec<Row>,
-}
-
-impl Answers {
-    pub(crate) fn add_tree(&mut self, ask: usize, tree: String) {
-        self.trees.entry(ask).or_default().push(tree);
-    }
-
-    /// Returns the tree of an ask, if there is exactly one.
-    pub(crate) fn tree(&self, ask: usize) -> Option<&str> {
-        match self.trees.get(&ask).map(Vec::as_slice) {
-            Some([tree]) => Some(tree),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn too_large(&mut self, ask: usize) {
-        self.too_large.insert(ask);
-    }
-
-    /// Bytes of all trees that have come.
-    pub(crate) fn tree_bytes(&self) -> usize {
-        self.trees.values().flatten().map(String::len).sum()
-    }
-}
 
 /// What building came to.
 pub(crate) enum Built {
@@ -69,48 +32,6 @@ impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
-}
-
-/// Returns the query that resolves the relations that a statement names and no tree tells of.
-pub(crate) fn names_query(statement: &Statement) -> Option<String> {
-    let mut names = Vec::new();
-    let mut wanted = false;
-    for ask in &statement.asks {
-        match ask {
-            Ask::Relation { name, .. } => {
-                names.push((name.schema.as_deref(), name.name.as_str()));
-                wanted = true;
-            }
-            Ask::New { .. }
-            | Ask::Schema { name: None, .. }
-            | Ask::Routine { name: sql::Name { schema: None, .. }, .. } => wanted = true,
-            _ => {}
-        }
-    }
-    if wanted && names.is_empty() {
-        // Only the creation schema is of interest.
-        names.push((None, ""));
-    }
-    wanted.then(|| crate::forward::resolve_names_query(&names))
-}
-
-/// Returns the query that tells what the names of a statement that is read by its names lead to.
-pub(crate) fn reach_query(statement: &Statement) -> Option<String> {
-    let mut relations = Vec::new();
-    let mut operators = Vec::new();
-    for ask in &statement.asks {
-        match ask {
-            Ask::Relation { name, touch: sql::Touch::Copy, .. } => {
-                relations.push((name.schema.as_deref(), name.name.as_str()));
-            }
-            Ask::Object { kind: sql::ObjectKind::Operator, name, touch: sql::Touch::Execute, .. } => {
-                operators.extend(name.last().map(String::as_str));
-            }
-            _ => {}
-        }
-    }
-    (!relations.is_empty() || !operators.is_empty())
-        .then(|| crate::forward::reach_query(&relations, &operators))
 }
 
 /// Makes an analysis of a statement's answers. `base` is that of the statement or cursor that it runs, if it does.
@@ -154,11 +75,11 @@ pub(super) struct Builder<'a> {
     /// Something is evaluated only if something else is true.
     conditional: bool,
     /// The query calls nothing but built-in functions and reads nothing but `pg_settings`.
-    settings_only: bool,
+    pub(super) settings_only: bool,
     /// Where a column's `select` stands among the touches.
-    index: BTreeMap<(Oid, i16), usize>,
+    pub(super) index: BTreeMap<(Oid, i16), usize>,
     /// Columns whose value is another than that of the columns whose tags they carry.
-    computed: BTreeSet<(Oid, i16)>,
+    pub(super) computed: BTreeSet<(Oid, i16)>,
     pub(super) analysis: Analysis,
 }
 
@@ -188,24 +109,12 @@ impl Builder<'_> {
     }
 
     fn tree(&mut self, ask: usize, answers: &Answers) -> Result<Access, Stop> {
-        if answers.too_large.contains(&ask) {
-            return Err(
-                Refusal::TooLarge("statement's query tree is over this gateway's limit".to_owned()).into()
-            );
-        }
-        match answers.trees.get(&ask).map(Vec::as_slice) {
-            Some([tree]) => {
-                let nodes = total::nodes(tree);
-                self.analysis.computes_in_the_open |= !nodes.plain;
-                self.conditional |= nodes.conditional;
-                querytree::read(tree, self.version)
-                    .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into())
-            }
-            Some(_) => {
-                Err(Refusal::NotUnderstood("the server printed more than one query tree".to_owned()).into())
-            }
-            None => Err(Refusal::NotUnderstood("the server printed no query tree".to_owned()).into()),
-        }
+        let tree = answers.tree(ask)?;
+        let nodes = total::nodes(tree);
+        self.analysis.computes_in_the_open |= !nodes.plain;
+        self.conditional |= nodes.conditional;
+        querytree::read(tree, self.version)
+            .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()).into())
     }
 
     fn query(&mut self, access: &Access, role: QueryRole) -> Result<(), Stop> {
@@ -334,15 +243,6 @@ impl Builder<'_> {
         analysis.row_locks |= access.row_locks;
         analysis.depends_on_literals |= !access.reg_constants.is_empty();
         if self.missing.is_empty() { Ok(()) } else { Err(Stop::Missing) }
-    }
-
-    fn is_settings_only(&self, access: &Access) -> bool {
-        let mut invoked = access.relations.iter().filter(|touched| touched.rights == Rights::Invoker);
-        let mut origins = access.functions.iter().chain(&access.operators);
-        invoked.all(|touched| {
-            let name = self.lookup.relation(touched.oid).map(|relation| &relation.name);
-            name.is_some_and(|name| name.schema == "pg_catalog" && name.name == "pg_settings")
-        }) && origins.all(|(oid, origin)| oid.is_builtin() || !origin.statement)
     }
 
     pub(super) fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
@@ -517,160 +417,6 @@ impl Builder<'_> {
         }
     }
 
-    fn function(&mut self, oid: Oid, origin: &Origin) {
-        if origin.statement {
-            self.called(oid);
-        }
-    }
-
-    pub(super) fn called(&mut self, oid: Oid) {
-        let Some(function) = self.lookup.function(oid).cloned() else {
-            self.missing.0.insert((Kind::Function, oid));
-            return;
-        };
-        let facts = facts::function_facts(oid, &function);
-        if facts.builtin() && is_set_config(&function.name) {
-            // SECURITY: one text of a shape may name another setting than the next, where it is compared with.
-            self.analysis.depends_on_literals = true;
-            if let Effect::SetByCalls(settings) = &self.analysis.effect
-                && self.settings_only
-                && settings.iter().all(|name| utility::is_ordinary_setting(name))
-            {
-                // The statement is nothing but this and SHOW, so it is SET.
-                self.analysis.unsettles |=
-                    !settings.iter().all(|name| crate::names::parameter_is_harmless(name));
-                self.analysis.computes_in_the_open = true;
-                self.touch(Action::Set, (Resource::Database, Vec::new()));
-                return;
-            }
-            self.analysis.unsettles = true;
-        }
-        if !facts.builtin() {
-            // Its body may set what names mean.
-            self.analysis.unsettles = true;
-        }
-        self.analysis.computes_in_the_open |= !total::is_total(oid, &function.name);
-        self.analysis.tells_elsewhere |= facts.class().acts();
-        if facts.class() != FunctionClass::Harmless {
-            self.touch(
-                Action::Execute,
-                (Resource::Function { name: function.name.clone(), facts }, Vec::new()),
-            );
-        }
-    }
-
-    /// What the constraints of a domain call is called by the statement that makes a value one of it.
-    fn domain(&mut self, oid: Oid, origin: &Origin) {
-        if !origin.statement {
-            return;
-        }
-        let mut next = vec![oid];
-        let mut seen = BTreeSet::new();
-        while let Some(oid) = next.pop() {
-            // The server's own have constraints that only compare.
-            if oid.is_builtin() || !seen.insert(oid) {
-                continue;
-            }
-            let Some(checks) = self.lookup.checks(oid).cloned() else {
-                self.missing.0.insert((Kind::Domain, oid));
-                continue;
-            };
-            for function in &checks.functions {
-                self.function(*function, origin);
-            }
-            next.extend(checks.domains.iter());
-        }
-    }
-
-    fn results(&mut self, access: &Access) -> Result<Results, Stop> {
-        if !access.side_outputs.is_empty() {
-            return Ok(Results::Unknown);
-        }
-        let mut columns = Vec::with_capacity(access.output.len());
-        for output in &access.output {
-            let mut sources = Vec::new();
-            let mut origins = Vec::new();
-            for source in &output.sources {
-                if source.bare {
-                    origins.push((source.relation, source.column));
-                }
-                if source.rights != Rights::Invoker {
-                    // Below a view, whose column is here too and has its tags; else a rule's own text, read as the
-                    // statement's.
-                    if !below_a_view(source, output, access) {
-                        sources.extend(self.told_by_rule(source)?.into_iter().map(|at| (at, false)));
-                    }
-                    continue;
-                }
-                if source.column == 0 {
-                    let all: Vec<usize> = self
-                        .index
-                        .range((source.relation, i16::MIN)..=(source.relation, i16::MAX))
-                        .map(|(_, at)| *at)
-                        .collect();
-                    sources.extend(all.into_iter().map(|at| (at, false)));
-                } else if let Some(at) = self.index.get(&(source.relation, source.column)) {
-                    // A view's column is no more the very value than its definition lets it be.
-                    let computed = self.computed.contains(&(source.relation, source.column));
-                    sources.push((*at, source.bare && !computed));
-                } else {
-                    let what = "a result column depends on a column that no relation is said to give";
-                    return Err(Refusal::NotUnderstood(what.to_owned()).into());
-                }
-            }
-            sources.sort_unstable();
-            sources.dedup();
-            columns.push(OutputColumn { type_oid: output.type_oid, typmod: output.typmod, sources, origins });
-        }
-        Ok(Results::Columns(columns))
-    }
-
-    /// Touches a column, or a whole row, that a rule returns though the statement doesn't name it.
-    fn told_by_rule(&mut self, source: &Source) -> Result<Vec<usize>, Stop> {
-        let Some(relation) = self.relation(source.relation) else { return Err(Stop::Missing) };
-        let mut touched = Vec::new();
-        let columns = relation.columns.iter().filter(|c| source.column == 0 || c.number == source.column);
-        for column in columns {
-            let resource = self.column_resource(&relation, &column.name)?;
-            let lineage = self.lineage(source.relation, column.number, &[])?;
-            touched.push(self.touch(Action::Select, (resource, lineage.names)));
-        }
-        Ok(touched)
-    }
-
-    /// COPY of a table: its columns are the result.
-    pub(super) fn copied_columns(
-        &mut self,
-        oid: Oid,
-        relation: &Relation,
-        chosen: Option<&[String]>,
-    ) -> Result<(), Stop> {
-        let mut columns = Vec::new();
-        let wanted: Vec<&crate::catalog::Column> = match chosen {
-            None => relation.columns.iter().filter(|c| !c.generated).collect(),
-            Some(names) => {
-                names.iter().filter_map(|n| relation.columns.iter().find(|c| *c.name == **n)).collect()
-            }
-        };
-        for column in wanted {
-            let resource = self.column_resource(relation, &column.name)?;
-            let lineage = self.lineage(oid, column.number, &[])?;
-            let at = self.touch(Action::Select, (resource, lineage.names));
-            columns.push(OutputColumn {
-                type_oid: column.type_oid,
-                typmod: column.typmod,
-                sources: vec![(at, !lineage.computed)],
-                origins: vec![(oid, column.number)],
-            });
-        }
-        if columns.is_empty() {
-            let resource = self.relation_resource(relation)?;
-            self.touch(Action::Select, (resource, Vec::new()));
-        }
-        self.analysis.results = Results::Columns(columns);
-        Ok(())
-    }
-
     fn finish(self, statement: &Statement) -> Analysis {
         let mut analysis = self.analysis;
         let secret = !statement.secrets.is_empty();
@@ -683,20 +429,6 @@ impl Builder<'_> {
 
 /// A resource, and the columns whose tags it inherits.
 pub(super) type Inheriting = (Resource, Vec<(QualifiedName, String)>);
-
-/// Whether it flows into the result by way of a view's column that the statement names.
-fn below_a_view(source: &Source, output: &querytree::Output, access: &Access) -> bool {
-    output.sources.iter().filter(|other| other.rights == Rights::Invoker).any(|other| {
-        let below = access.view_columns.get(&(other.relation, other.column));
-        below.is_some_and(|below| {
-            below.iter().any(|known| (known.relation, known.column) == (source.relation, source.column))
-        }) || other.column == 0
-    })
-}
-
-fn is_set_config(name: &QualifiedName) -> bool {
-    name.schema == "pg_catalog" && name.name == "set_config"
-}
 
 fn access_command(access: &Access) -> sql::Command {
     match access.command {

@@ -1,6 +1,6 @@
 //! The parts of a statement's record that are the same for many: what was decided, and for whom. Knows no policy.
 
-use crate::json::{Fragment, object};
+use crate::json::{Fragment, Object, object};
 
 /// How a statement touches one object.
 #[derive(Clone, Debug)]
@@ -72,14 +72,25 @@ impl Decision<'_> {
 pub struct IdentityForm<'a>(pub &'a model::Identity);
 
 impl IdentityForm<'_> {
-    /// Renders issuer, subject, groups and token id.
+    /// Renders issuer, subject, groups and token id, and for whom it acts if it acts for somebody.
     pub fn render(&self) -> Fragment {
-        let model::Identity { issuer, subject, name: _, groups, attributes: _, token_id } = self.0;
+        let model::Identity { issuer, subject, name: _, groups, attributes: _, token_id, on_behalf_of } =
+            self.0;
         Fragment::build(|o| {
             o.text("issuer", issuer);
             o.text("subject", subject);
             o.texts("groups", groups);
             o.text_or_null("token_id", token_id.as_deref());
+            if let Some(party) = on_behalf_of {
+                behalf(o, party);
+            }
         })
     }
+}
+
+/// Writes the member `on_behalf_of`; an identity that acts for nobody has none.
+pub(crate) fn behalf(o: &mut Object<'_>, party: &model::Party) {
+    o.object("on_behalf_of", |o| {
+        o.text("issuer", &party.issuer).text("subject", &party.subject);
+    });
 }

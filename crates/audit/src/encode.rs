@@ -3,6 +3,7 @@
 use model::Identity;
 use sha2::{Digest, Sha256};
 
+use crate::decision::behalf;
 use crate::event::{
     Code, Completion, Durability, Event, Outcome, Parameter, Protocol, SessionStarted, Statement,
 };
@@ -123,7 +124,7 @@ impl SessionStarted<'_> {
         let Self { session, client, identity, method, user, database, application_name, backend_pid, .. } =
             self;
         let Self { bundle, bundle_version, bundle_hash, expires_at, .. } = self;
-        let Identity { issuer, subject, name, groups, attributes, token_id } = identity;
+        let Identity { issuer, subject, name, groups, attributes, token_id, on_behalf_of } = identity;
         o.session(*session)
             .plain("client", client)
             .object("identity", |o| {
@@ -133,6 +134,9 @@ impl SessionStarted<'_> {
                     .text_or_null("token_id", token_id.as_deref())
                     .text_or_null("name", name.as_deref())
                     .map("attributes", attributes);
+                if let Some(party) = on_behalf_of {
+                    behalf(o, party);
+                }
             })
             .text("method", method)
             .text("user", user)

@@ -183,6 +183,7 @@ pub(crate) fn identity(claims: &Value, rules: &IssuerRules) -> Result<Identity, 
         groups: groups(claims, rules)?,
         attributes,
         token_id,
+        on_behalf_of: None,
     })
 }
 

@@ -19,6 +19,24 @@ pub struct Identity {
     pub attributes: BTreeMap<String, String>,
     /// `jti`, where the token has one.
     pub token_id: Option<String>,
+    /// For whom it acts, where the credential says so (RFC 8693, section 4.1): this identity is then the actor.
+    pub on_behalf_of: Option<Party>,
+}
+
+/// Somebody named by a credential beside the one who presents it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Party {
+    /// The name of the `[[issuer]]` in the configuration.
+    pub issuer: String,
+    /// Unique within the issuer.
+    pub subject: String,
+}
+
+impl fmt::Display for Party {
+    /// Writes `issuer:subject`, as for an [`Identity`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.issuer, self.subject)
+    }
 }
 
 impl fmt::Display for Identity {

@@ -8,7 +8,7 @@ mod mask;
 mod name;
 mod secret;
 
-pub use identity::{Identity, Method};
+pub use identity::{Identity, Method, Party};
 pub use ids::{ClientAddr, Oid, SessionId};
 pub use mask::Mask;
 pub use name::{QualifiedName, quote_identifier, quote_literal};

@@ -19,10 +19,11 @@ use wire::startup::{ProtocolVersion, Startup};
 use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
 use crate::cancel::{self, CancelHandle, Registration};
 use crate::gateway::{Gateway, Served};
+use crate::login::{Login, failed, log_in};
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
-use crate::upstream::{self, Target, Upstream};
-use crate::{catalog, secrets, tags};
+use crate::upstream::Upstream;
+use crate::{catalog, tags};
 
 /// What the background steps of a session need to know of it.
 #[derive(Clone, Debug)]
@@ -179,14 +180,9 @@ impl Facts {
     }
 
     /// Logs in upstream; runs beside the session.
-    pub(crate) async fn connect(
-        self,
-        gateway: Arc<Gateway>,
-        served: Arc<Served>,
-        parameters: Vec<(String, String)>,
-    ) -> Step {
+    pub(crate) async fn connect(self, gateway: Arc<Gateway>, served: Arc<Served>, login: Login) -> Step {
         let limit = gateway.config.limits.connect_timeout;
-        let connected = tokio::time::timeout(limit, self.login(&gateway, &served, parameters, limit)).await;
+        let connected = tokio::time::timeout(limit, self.login(&gateway, &served, &login, limit)).await;
         Step::Connected(match connected {
             Ok(connected) => connected.map(Box::new),
             Err(_) => Err(failed(format!("no connection within {limit:?}"))),
@@ -197,10 +193,10 @@ impl Facts {
         &self,
         gateway: &Gateway,
         served: &Served,
-        parameters: Vec<(String, String)>,
+        login: &Login,
         limit: Duration,
     ) -> Result<Connected, UpstreamFailure> {
-        let mut upstream = log_in(&served.config, &served.target, &parameters, limit).await?;
+        let mut upstream = log_in(&served.config, &served.target, login, limit).await?;
         let catalog =
             current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
         let name_scope = catalog::name_scope(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
@@ -227,32 +223,6 @@ pub(crate) struct Connected {
     pub(crate) early: Vec<u8>,
     pub(crate) handle: Arc<CancelHandle>,
     pub(crate) registration: Registration,
-}
-
-fn failed(reason: String) -> UpstreamFailure {
-    UpstreamFailure { reason, sqlstate: None }
-}
-
-/// Logs in with the credential that the configuration refers to; it is fetched now and wiped when this returns.
-pub(crate) async fn log_in(
-    database: &config::Database,
-    target: &Target,
-    parameters: &[(String, String)],
-    limit: Duration,
-) -> Result<Upstream, UpstreamFailure> {
-    let config::Login::Static { user, password } = &database.login;
-    let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
-    let user = secrets::resolve(user).await.map_err(secret)?;
-    let password = match password {
-        Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
-        None => None,
-    };
-    upstream::login(target, &user, password.as_ref(), parameters, limit).await.map_err(|error| {
-        UpstreamFailure {
-            reason: error.reason(),
-            sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
-        }
-    })
 }
 
 /// Returns the catalog's snapshot, taking a new one on this connection if the last is out of date.

@@ -15,8 +15,9 @@ use wire::frame;
 pub use explain::Explainer;
 pub use session::{Line, Status, Told, UnknownCode, search_path, told};
 
+use crate::login::{self, Login};
 use crate::upstream::{Target, Upstream};
-use crate::{catalog, connection, tags};
+use crate::{catalog, tags};
 
 /// To connect and log in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ impl Probe {
     pub async fn open(database: &config::Database) -> Result<Self, ProbeError> {
         let failed = |why: String| ProbeError::Connect(database.name.clone(), why);
         let target = Target::new(&database.upstream).map_err(|e| failed(oidc::chain(&e)))?;
-        let mut upstream = connection::log_in(database, &target, &[], CONNECT_TIMEOUT)
+        let mut upstream = login::log_in(database, &target, &Login::default(), CONNECT_TIMEOUT)
             .await
             .map_err(|failure| failed(failure.reason))?;
         let catalog = catalog::load(&mut upstream, None).await.map_err(|e| failed(oidc::chain(&e)))?;
@@ -279,7 +280,7 @@ impl Reach {
 async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
     let failed = |why: String| ProbeError::Connect(database.name.clone(), why);
     let target = Target::new(&database.upstream).map_err(|e| failed(oidc::chain(&e)))?;
-    let mut upstream = connection::log_in(database, &target, &[], CONNECT_TIMEOUT)
+    let mut upstream = login::log_in(database, &target, &Login::default(), CONNECT_TIMEOUT)
         .await
         .map_err(|failure| failed(failure.reason))?;
     let version = upstream.version_major;

@@ -21,6 +21,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::cancel::{CancelHandle, Registration};
 use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
+use crate::login::Login;
 use crate::stream::{ClientStream, UpstreamStream};
 
 /// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
@@ -187,12 +188,12 @@ impl Shell {
                         self.step =
                             Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
                     }
-                    Effect::Connect { parameters } => {
+                    Effect::Connect { parameters, identity, expires_at: _ } => {
                         if let Some(served) = &self.served {
                             self.step = Some(Box::pin(self.context.clone().connect(
                                 self.gateway.clone(),
                                 served.clone(),
-                                parameters,
+                                Login { parameters, identity: Some(identity) },
                             )));
                         }
                     }

@@ -1,7 +1,9 @@
 //! Everything that a session may ask of its shell, and the bytes that it wants sent.
 
+use std::time::SystemTime;
+
 use audit::Encoded;
-use model::{Method, Secret};
+use model::{Identity, Method, Secret};
 
 use crate::forward::UpstreamBytes;
 use crate::record::Ticket;
@@ -19,6 +21,10 @@ pub enum Effect {
     Connect {
         /// Run-time parameters from the client that passed the allow-list.
         parameters: Vec<(String, String)>,
+        /// For whom: the server may be told, and the role made for it.
+        identity: Box<Identity>,
+        /// When the credential ends, and with it whatever is made for the session.
+        expires_at: SystemTime,
     },
     /// Append to the journal, in order, and answer with `Input::Written`, and `Durable` if asked, for the ticket.
     AppendAudit {

@@ -267,7 +267,9 @@ impl Session {
             return self.fail(Failed { error, reason: Some(text) }, out);
         }
         let parameters = std::mem::take(&mut self.opening.parameters.upstream);
-        out.effects.push(Effect::Connect { parameters });
+        let identity = Box::new(credential.verified.identity().clone());
+        let expires_at = credential.verified.expires_at();
+        out.effects.push(Effect::Connect { parameters, identity, expires_at });
         self.stage = Stage::Connecting(credential);
     }
 

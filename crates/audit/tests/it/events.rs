@@ -21,6 +21,7 @@ pub(crate) fn identity() -> Identity {
         groups: BTreeSet::from(["support".into(), "\u{1b}[2Jadmins".into()]),
         attributes: BTreeMap::from([("te\"am".into(), "blue\r".into())]),
         token_id: Some("jti-1".into()),
+        on_behalf_of: None,
     }
 }
 

@@ -85,6 +85,7 @@ fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Re
         groups: groups.into_iter().filter(|group| !group.is_empty()).collect(),
         attributes: attributes.iter().map(pair).collect::<Result<BTreeMap<_, _>, _>>()?,
         token_id: None,
+        on_behalf_of: None,
     })
 }
 

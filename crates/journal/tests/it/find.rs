@@ -27,6 +27,7 @@ fn who(session: u128, subject: &str) -> Who {
         groups: ["support".to_owned()].into(),
         attributes: [].into(),
         token_id: None,
+        on_behalf_of: None,
     };
     Who(SessionId(session), IdentityForm(&identity).render())
 }

@@ -224,6 +224,7 @@ impl<'s> Draft<'_, '_, 's> {
                     .collect(),
                 attributes,
                 token_id: None,
+                on_behalf_of: None,
             },
             application_name: self.text(entries, "application").unwrap_or("test").to_owned(),
             client_address,

@@ -328,6 +328,7 @@ mod tests {
                     groups: groups.iter().map(|group| (*group).to_owned()).collect(),
                     attributes: BTreeMap::new(),
                     token_id: None,
+                    on_behalf_of: None,
                 };
                 let request = request::Request {
                     identity: &identity,

@@ -50,6 +50,7 @@ pub(crate) fn identity(groups: &[&str]) -> Identity {
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         attributes: std::collections::BTreeMap::new(),
         token_id: None,
+        on_behalf_of: None,
     }
 }
 

@@ -1,0 +1,76 @@
+//! Who the gateway is upstream: one login for each session, by the kind that the configuration says. Knows no protocol.
+
+use std::time::Duration;
+
+use model::Identity;
+use session::UpstreamFailure;
+
+use crate::secrets;
+use crate::upstream::{self, Target, Upstream};
+
+/// What is known of the session that a login is for. The default is the gateway itself.
+#[derive(Default)]
+pub(crate) struct Login {
+    /// Run-time parameters for the startup packet.
+    pub(crate) parameters: Vec<(String, String)>,
+    /// For whom; `None` for the gateway's own questions.
+    pub(crate) identity: Option<Box<Identity>>,
+}
+
+/// The server takes no longer StartupMessage, in bytes (`MAX_STARTUP_PACKET_LENGTH`, libpq/pqcomm.h); less what else is in it.
+const SETTINGS_BYTES_MAX: usize = 6_000;
+
+impl Login {
+    /// Returns what goes into the StartupMessage: the client's parameters, and who it is as settings that row-level security can
+    /// use. What is set there, RESET ALL and DISCARD ALL set again.
+    pub(crate) fn startup(&self) -> Vec<(String, String)> {
+        let mut parameters = self.parameters.clone();
+        let Some(identity) = &self.identity else { return parameters };
+        let behalf = identity.on_behalf_of.as_ref().map(ToString::to_string).unwrap_or_default();
+        let groups = serde_json::Value::from_iter(identity.groups.iter().map(String::as_str)).to_string();
+        let mut left = SETTINGS_BYTES_MAX;
+        for (name, value) in [
+            ("gatepost.identity", identity.to_string()),
+            ("gatepost.issuer", identity.issuer.clone()),
+            ("gatepost.subject", identity.subject.clone()),
+            ("gatepost.on_behalf_of", behalf),
+            ("gatepost.groups", groups),
+        ] {
+            // SECURITY: a list that was cut would say something else; one that isn't there lets no rule hold.
+            match left.checked_sub(name.len() + value.len() + 2) {
+                Some(rest) => {
+                    left = rest;
+                    parameters.push((name.to_owned(), value));
+                }
+                None => tracing::warn!(%identity, name, "too long to be told to the database"),
+            }
+        }
+        parameters
+    }
+}
+
+pub(crate) fn failed(reason: String) -> UpstreamFailure {
+    UpstreamFailure { reason, sqlstate: None }
+}
+
+/// Logs in with the credential that the configuration refers to; it is fetched now and wiped when this returns.
+pub(crate) async fn log_in(
+    database: &config::Database,
+    target: &Target,
+    login: &Login,
+    limit: Duration,
+) -> Result<Upstream, UpstreamFailure> {
+    let config::Login::Static { user, password } = &database.login;
+    let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
+    let user = secrets::resolve(user).await.map_err(secret)?;
+    let password = match password {
+        Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
+        None => None,
+    };
+    upstream::login(target, &user, password.as_ref(), &login.startup(), limit).await.map_err(|error| {
+        UpstreamFailure {
+            reason: error.reason(),
+            sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
+        }
+    })
+}

@@ -123,7 +123,7 @@ impl SessionStarted<'_> {
     fn fields<'o, 'b>(&self, o: &'o mut Object<'b>) -> &'o mut Object<'b> {
         let Self { session, client, identity, method, user, database, application_name, backend_pid, .. } =
             self;
-        let Self { bundle, bundle_version, bundle_hash, expires_at, .. } = self;
+        let Self { bundle, bundle_version, bundle_hash, expires_at, prior_actors, .. } = self;
         let Identity { issuer, subject, name, groups, attributes, token_id, on_behalf_of } = identity;
         o.session(*session)
             .plain("client", client)
@@ -146,7 +146,15 @@ impl SessionStarted<'_> {
             .text("bundle", bundle)
             .text("bundle_version", bundle_version)
             .text("bundle_hash", bundle_hash)
-            .plain_or_null("expires_at", *expires_at)
+            .plain_or_null("expires_at", *expires_at);
+        if !prior_actors.is_empty() {
+            o.list("prior_actors", *prior_actors, |out, party| {
+                object(out, |o| {
+                    o.text("issuer", &party.issuer).text("subject", &party.subject);
+                });
+            });
+        }
+        o
     }
 }
 

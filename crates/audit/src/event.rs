@@ -165,6 +165,8 @@ pub struct SessionStarted<'a> {
     pub bundle_hash: &'a str,
     /// When the credential ends.
     pub expires_at: Option<Time>,
+    /// Who acted before, by the credential, latest first; written only if there is somebody.
+    pub prior_actors: &'a [model::Party],
 }
 
 /// See [`Event::Statement`].

@@ -34,12 +34,37 @@ pub struct Issuer {
     pub attributes: BTreeMap<String, String>,
     /// The signature algorithms that are believed. Never empty.
     pub algorithms: Vec<Algorithm>,
+    /// What its claim `act` means.
+    pub actor: Actor,
     /// How far clocks may be apart.
     pub leeway: Duration,
     /// PEM file: authorities that are trusted in addition to the system's.
     pub ca: Option<PathBuf>,
     /// What OAUTHBEARER clients are told to ask for (RFC 7628 section 3.2.2, `scope`).
     pub scope: String,
+}
+
+/// What an issuer means by the claim `act`; see `identity::Actor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words of the key `actor`, which its reference explains")]
+pub enum Actor {
+    Act,
+    Ignore,
+    Refuse,
+}
+
+impl Actor {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Act, Self::Ignore, Self::Refuse];
+
+    /// Returns the word that the file uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Act => "act",
+            Self::Ignore => "ignore",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// A signature algorithm by its JWA name (RFC 7518, RFC 8037). There is none with a shared key, and no `none`.
@@ -110,6 +135,7 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         None => Some(None),
     };
     let algorithms = table.value("algorithms", context).and_then(|value| algorithms(&value, context));
+    let actor = table.value("actor", context).and_then(|value| actor(&value, context));
     let leeway =
         table.value("leeway", context).and_then(|value| value.duration(Duration::ZERO..=LEEWAY_MAX, context));
     let ca = match table.value("ca", context) {
@@ -128,6 +154,7 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         display_name: display_name?,
         attributes: attributes?,
         algorithms: algorithms?,
+        actor: actor?,
         leeway: leeway?,
         ca: ca?,
         scope: scope?,
@@ -153,6 +180,16 @@ fn claim(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
             None
         }
     }
+}
+
+fn actor(value: &Value<'_>, context: &mut Context<'_>) -> Option<Actor> {
+    let word = value.string(context)?;
+    let actor = Actor::ALL.into_iter().find(|actor| actor.as_str() == word);
+    if actor.is_none() {
+        let message = format!("actor \"{word}\" is unknown; write \"act\", \"ignore\" or \"refuse\"");
+        context.error(value.span(), message);
+    }
+    actor
 }
 
 fn attributes(value: &Value<'_>, context: &mut Context<'_>) -> Option<BTreeMap<String, String>> {

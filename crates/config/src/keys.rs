@@ -153,6 +153,12 @@ pub(crate) const ISSUER: Section = Section {
             "The signature algorithms that are believed. Never HS256 and its kin, nor `none`.",
         ),
         key(
+            "actor",
+            "string",
+            Toml("\"act\""),
+            "What the claim `act` means (RFC 8693). `act`: whoever is in it acts, on behalf of the token's subject. `ignore`: nothing; the subject acts for itself. `refuse`: such tokens are refused.",
+        ),
+        key(
             "leeway",
             "time",
             Toml("\"30s\""),

@@ -31,7 +31,7 @@ use toml::de::DeTable;
 pub use address::{Cidr, Pattern};
 pub use auth::{AuthMethod, AuthRule};
 pub use database::{Database, Login};
-pub use issuer::{Algorithm, Issuer};
+pub use issuer::{Actor, Algorithm, Issuer};
 pub use listen::{Listen, Tls};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;

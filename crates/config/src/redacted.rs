@@ -93,6 +93,7 @@ fn write_issuer(issuer: &Issuer, out: &mut Lines) {
         display_name,
         attributes,
         algorithms,
+        actor,
         leeway,
         ca,
         scope,
@@ -112,6 +113,7 @@ fn write_issuer(issuer: &Issuer, out: &mut Lines) {
     out.text("display_name", display_name);
     out.raw("attributes", table(attributes));
     out.list("algorithms", algorithms.iter().map(|algorithm| algorithm.as_str()));
+    out.text("actor", actor.as_str());
     out.text("leeway", show_duration(*leeway));
     if let Some(ca) = ca {
         out.text("ca", shown(ca));

@@ -112,6 +112,9 @@ pub(crate) struct Explain {
     /// Who asks; without --groups, in no group [default: explain:anybody, if --groups is given]
     #[arg(long = "as", value_name = "ISSUER:SUBJECT")]
     pub(crate) identity: Option<String>,
+    /// For whom it asks, as a token with an actor says it
+    #[arg(long, value_name = "ISSUER:SUBJECT")]
+    pub(crate) on_behalf_of: Option<String>,
     /// The groups of who asks, with commas between; --as, --groups or both must be given
     #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
     pub(crate) groups: Vec<String>,
@@ -195,6 +198,9 @@ pub(crate) struct Filter {
     /// Who: "issuer:subject", or the subject alone
     #[arg(long, value_name = "IDENTITY")]
     pub(crate) identity: Option<String>,
+    /// For whom it was done: "issuer:subject", or the subject alone
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) on_behalf_of: Option<String>,
     /// The database as clients name it
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use model::Identity;
+use model::{Identity, Party};
 use serde_json::Value;
 
+use crate::actor::{Acting, acting};
 use crate::rejection::Excerpt;
 use crate::{ClaimPath, IssuerRules, Rejection};
 
@@ -151,14 +152,13 @@ fn string<'a>(value: Option<&'a Value>, claim: &str) -> Result<Option<&'a str>, 
     }
 }
 
-/// Maps the claims to an identity.
-pub(crate) fn identity(claims: &Value, rules: &IssuerRules) -> Result<Identity, Rejection> {
-    let subject = match rules.subject_claim.find(claims) {
-        None => return Err(Rejection::MissingClaim(rules.subject_claim.to_string())),
-        Some(Value::String(subject)) => named(subject, &rules.subject_claim)?,
-        Some(_) => return Err(bad(&rules.subject_claim, "a string")),
-    };
-    let name = match rules.name_claim.find(claims) {
+/// Maps the claims to who acts, and to those who acted before.
+///
+/// Subject and name are those of the one who acts; groups and attributes the token's, which its issuer made for this one acting for
+/// that one.
+pub(crate) fn identity(claims: &Value, rules: &IssuerRules) -> Result<(Identity, Vec<Party>), Rejection> {
+    let Acting { subject, claims: of_actor, on_behalf_of, prior } = acting(claims, rules)?;
+    let name = match rules.name_claim.find(of_actor) {
         None => None,
         Some(Value::String(name)) => Some(printable(name, &rules.name_claim)?),
         Some(_) => return Err(bad(&rules.name_claim, "a string")),
@@ -176,15 +176,26 @@ pub(crate) fn identity(claims: &Value, rules: &IssuerRules) -> Result<Identity, 
     }
     let token_id = ClaimPath::top("jti");
     let token_id = string(token_id.find(claims), "jti")?.map(|id| printable(id, &token_id)).transpose()?;
-    Ok(Identity {
+    let identity = Identity {
         issuer: rules.name.clone(),
         subject,
         name,
         groups: groups(claims, rules)?,
         attributes,
         token_id,
-        on_behalf_of: None,
-    })
+        on_behalf_of,
+    };
+    Ok((identity, prior))
+}
+
+/// Reads the subject; `prefix` is where these claims are.
+pub(crate) fn subject(claims: &Value, rules: &IssuerRules, prefix: &str) -> Result<String, Rejection> {
+    let path = &rules.subject_claim;
+    match path.find(claims) {
+        None => Err(Rejection::MissingClaim(format!("{prefix}{path}"))),
+        Some(Value::String(subject)) => named(subject, path),
+        Some(_) => Err(bad(path, "a string")),
+    }
 }
 
 fn groups(claims: &Value, rules: &IssuerRules) -> Result<BTreeSet<String>, Rejection> {
@@ -206,12 +217,12 @@ fn groups(claims: &Value, rules: &IssuerRules) -> Result<BTreeSet<String>, Rejec
     names.into_iter().map(|name| named(name, path)).collect()
 }
 
-fn bad(path: &ClaimPath, expected: &'static str) -> Rejection {
+pub(crate) fn bad(path: &ClaimPath, expected: &'static str) -> Rejection {
     Rejection::BadClaim { claim: path.to_string(), expected }
 }
 
 /// Takes a text that names something: printable, and not blank.
-fn named(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
+pub(crate) fn named(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
     if text.trim().is_empty() {
         return Err(bad(path, "a non-empty string"));
     }

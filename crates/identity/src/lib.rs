@@ -6,6 +6,7 @@
 //! The order in which a token meets the files: [`peek`] and the compact form, the key set, the rules, the claims,
 //! and at the end the proof, [`Verified`].
 
+mod actor;
 mod algorithm;
 mod claims;
 mod compact;
@@ -15,6 +16,7 @@ mod rejection;
 mod rules;
 mod verified;
 
+pub use actor::Actor;
 pub use algorithm::{Algorithm, UnsupportedAlgorithm};
 pub use compact::{TOKEN_BYTES_MAX, Unverified, peek};
 pub use json::{JsonError, parse_json};

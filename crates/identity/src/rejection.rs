@@ -165,6 +165,20 @@ pub enum Rejection {
     /// `cnf`: the token is bound to a key whose possession was not proved (RFC 7800, RFC 9449, RFC 8705).
     #[error("token is bound to a key (cnf) and can't be used as a bearer token")]
     BoundToKey,
+    /// `act`, from an issuer whose rules refuse it.
+    #[error("token has an actor (act), which is refused for this issuer")]
+    HasActor,
+    /// `act.iss` is not the token's own issuer.
+    #[error(
+        "actor is of issuer {0}, not of the token's own; no issuer is believed about another's identities"
+    )]
+    ForeignActor(Excerpt),
+    /// `act` is nested too deeply.
+    #[error("token names more than {actors_max} actors, one inside another")]
+    TooManyActors {
+        /// The limit.
+        actors_max: usize,
+    },
 }
 
 impl Rejection {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::Algorithm;
+use crate::{Actor, Algorithm};
 
 /// What one `[[issuer]]` of the configuration says about its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct IssuerRules {
     pub groups_claim: ClaimPath,
     /// Further claims, by the name that policy sees: strings, booleans and integers, as text.
     pub attributes: BTreeMap<String, ClaimPath>,
+    /// What the issuer means by `act`.
+    pub actor: Actor,
     /// By how much the issuer's clock and ours may differ; applied to `exp`, `nbf`, `iat`.
     pub leeway: Duration,
     /// The longest that a token may have existed (`now - iat`); makes `iat` required.
@@ -65,6 +67,7 @@ impl IssuerRules {
             name_claim: ClaimPath::top("name"),
             groups_claim: ClaimPath::top("groups"),
             attributes: BTreeMap::new(),
+            actor: Actor::Act,
             leeway: Self::LEEWAY,
             age_max: None,
             lifetime_max: None,

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use model::{Identity, Method};
+use model::{Identity, Method, Party};
 
 use crate::compact::Compact;
 use crate::rejection::Excerpt;
@@ -18,6 +18,7 @@ use crate::{IssuerRules, KeySet, Rejection, claims};
 ///         identity,
 ///         method: model::Method::Token,
 ///         expires_at: std::time::SystemTime::UNIX_EPOCH,
+///         prior_actors: Vec::new(),
 ///     }
 /// }
 /// ```
@@ -31,6 +32,7 @@ pub struct Verified {
     identity: Identity,
     method: Method,
     expires_at: SystemTime,
+    prior_actors: Vec<Party>,
 }
 
 impl Verified {
@@ -42,6 +44,12 @@ impl Verified {
     /// Returns how it reached the gateway.
     pub const fn method(&self) -> Method {
         self.method
+    }
+
+    /// Returns who acted before, where a token tells of a chain of delegations, latest first. For the record: nothing is granted by
+    /// it (RFC 8693 4.1). One of another issuer has its `iss` for issuer.
+    pub fn prior_actors(&self) -> &[Party] {
+        &self.prior_actors
     }
 
     /// Returns when the session that it opened must end.
@@ -77,8 +85,8 @@ pub fn verify(
     check_signature(&token, keys)?;
     let expires_at = claims::check_times(&token.claims, rules, now)?;
     claims::check_addressees(&token.claims, rules)?;
-    let identity = claims::identity(&token.claims, rules)?;
-    Ok(Verified { identity, method, expires_at })
+    let (identity, prior_actors) = claims::identity(&token.claims, rules)?;
+    Ok(Verified { identity, method, expires_at, prior_actors })
 }
 
 fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {

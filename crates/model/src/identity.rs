@@ -56,6 +56,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Token, Self::OAuthBearer];
+
     /// Returns the word that the configuration and the audit use.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,7 +8,8 @@ use crate::action::{Action, ActionGroup};
 use crate::resource::ResourceType;
 
 /// Attributes of `principal`.
-pub(crate) const AGENT_ATTRIBUTES: &[&str] = &["issuer", "subject", "name", "known", "claims"];
+pub(crate) const AGENT_ATTRIBUTES: &[&str] =
+    &["issuer", "subject", "name", "on_behalf_of", "known", "claims"];
 /// Attributes that some type of `resource` has.
 pub(crate) const RESOURCE_ATTRIBUTES: &[&str] = &[
     "tags",
@@ -40,6 +41,8 @@ entity Agent in [Group] = {
     issuer: String,
     subject: String,
     name?: String,
+    // "issuer:subject" of whom it acts for, where its token says so
+    on_behalf_of?: String,
     // a permit of the bundle names this agent, or a group that it is in, in its scope
     known: Bool,
     // the claims that bundle.toml declares

@@ -168,7 +168,7 @@ impl Facts {
             }
             Ok(verified) => {
                 let left = verified.expires_at().duration_since(now).unwrap_or_default();
-                Ok(Credential { verified, expires: Instant::now() + left })
+                Ok(Credential { verified: Box::new(verified), expires: Instant::now() + left })
             }
             Err(failure) => {
                 let unavailable = matches!(failure, oidc::Failure::Unavailable { .. });

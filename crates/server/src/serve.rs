@@ -318,6 +318,11 @@ fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
     for (name, path) in &issuer.attributes {
         rules.attributes.insert(name.clone(), claim(path)?);
     }
+    rules.actor = match issuer.actor {
+        config::Actor::Act => identity::Actor::Act,
+        config::Actor::Ignore => identity::Actor::Ignore,
+        config::Actor::Refuse => identity::Actor::Refuse,
+    };
     rules.leeway = issuer.leeway;
     rules.lifetime_max = issuer.token_lifetime_max;
     let mut config = oidc::IssuerConfig::new(rules);

@@ -52,7 +52,7 @@ pub enum Input<'a> {
 /// A verified credential, and when it ends on the monotonic clock.
 pub struct Credential {
     /// The proof.
-    pub verified: Verified,
+    pub verified: Box<Verified>,
     /// `verified.expires_at()` on the monotonic clock.
     pub expires: Instant,
 }

@@ -370,6 +370,7 @@ impl Session {
             bundle_version: bundle.version(),
             bundle_hash: &hex::encode(bundle.hash()),
             expires_at: Some(credential.verified.expires_at().into()),
+            prior_actors: credential.verified.prior_actors(),
         })
         .encode();
         self.append(event, out);

@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod gatepost;
+pub mod http;
 pub mod oidc;
 pub mod postgres;
 pub mod process;

@@ -99,6 +99,7 @@ pub(crate) fn each(mut give: impl FnMut(Event<'_>)) {
         bundle_version: "1",
         bundle_hash: "beef",
         expires_at: Some(Time(1_764_000_000_000_000_000)),
+        prior_actors: &[],
     }));
     statement(
         "select *\nfrom t -- \u{1b}[31m",

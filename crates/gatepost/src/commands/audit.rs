@@ -44,9 +44,10 @@ fn folder(config: Option<&Path>, journal: args::Journal) -> Result<PathBuf, Fail
 }
 
 fn conditions(filter: args::Filter) -> Filter {
-    let args::Filter { identity, database, relation, verdict, event, session, text } = filter;
+    let args::Filter { identity, on_behalf_of, database, relation, verdict, event, session, text } = filter;
     Filter {
         identity,
+        on_behalf_of,
         database,
         relation,
         verdict,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use model::Identity;
+use model::{Identity, Party};
 use serde_json::Value;
 use server::probe::{self, Explainer, Line, Status as Understood, Told};
 
@@ -17,8 +17,9 @@ use crate::output::{Format, Out};
 use crate::settings;
 
 pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {
-    let args::Explain { database, identity, groups, attributes, sql, batch, search_path, format } = explained;
-    let identity = who(identity.as_deref(), groups, &attributes)?;
+    let args::Explain { database, identity, on_behalf_of, groups, attributes, sql, .. } = explained;
+    let args::Explain { batch, search_path, format, .. } = explained;
+    let identity = who(identity.as_deref(), on_behalf_of.as_deref(), groups, &attributes)?;
     let search_path = match &search_path {
         Some(list) => {
             probe::search_path(list).map_err(|why| Failure::usage(format!("--search-path: {why}")))?
@@ -61,31 +62,41 @@ fn status(told: &Told) -> Status {
     }
 }
 
-/// Reads `--as`, `--groups` and `--attribute`.
-fn who(identity: Option<&str>, groups: Vec<String>, attributes: &[String]) -> Result<Identity, Failure> {
+/// Reads `--as`, `--on-behalf-of`, `--groups` and `--attribute`.
+fn who(
+    identity: Option<&str>,
+    on_behalf_of: Option<&str>,
+    groups: Vec<String>,
+    attributes: &[String],
+) -> Result<Identity, Failure> {
     if identity.is_none() && groups.is_empty() {
         return Err(Failure::usage("say who asks: --as ISSUER:SUBJECT, --groups GROUP,GROUP, or both"));
     }
-    let (issuer, subject) = match identity {
-        Some(text) => text
-            .split_once(':')
-            .filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty())
-            .ok_or_else(|| Failure::usage(format!("--as \"{text}\" must be like corp:alice")))?,
-        None => ("explain", "anybody"),
+    let party = |option: &str, text: &str| {
+        let named =
+            text.split_once(':').filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty());
+        named
+            .map(|(issuer, subject)| Party { issuer: issuer.to_owned(), subject: subject.to_owned() })
+            .ok_or_else(|| Failure::usage(format!("{option} \"{text}\" must be like corp:alice")))
     };
+    let Party { issuer, subject } = match identity {
+        Some(text) => party("--as", text)?,
+        None => Party { issuer: "explain".to_owned(), subject: "anybody".to_owned() },
+    };
+    let on_behalf_of = on_behalf_of.map(|text| party("--on-behalf-of", text)).transpose()?;
     let pair = |text: &String| {
         let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
         pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
             .ok_or_else(|| Failure::usage(format!("--attribute \"{text}\" must be like team=sales")))
     };
     Ok(Identity {
-        issuer: issuer.to_owned(),
-        subject: subject.to_owned(),
+        issuer,
+        subject,
         name: None,
         groups: groups.into_iter().filter(|group| !group.is_empty()).collect(),
         attributes: attributes.iter().map(pair).collect::<Result<BTreeMap<_, _>, _>>()?,
         token_id: None,
-        on_behalf_of: None,
+        on_behalf_of,
     })
 }
 

@@ -12,6 +12,7 @@ mod explain;
 mod extremes;
 mod flight;
 mod flow;
+mod identities;
 mod introspection;
 mod journal;
 mod kinds;

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod actor;
 mod keys;
 mod token;
 

@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub struct Filter {
     /// `issuer:subject`, or the subject alone.
     pub identity: Option<String>,
+    /// For whom it was done: `issuer:subject`, or the subject alone.
+    pub on_behalf_of: Option<String>,
     /// The database as clients name it.
     pub database: Option<String>,
     /// Touched by the statement: `schema.name`, or the name alone.
@@ -41,8 +43,8 @@ pub enum Limit {
 impl Filter {
     /// Returns whether the record is looked for. An outcome is not, by itself, unless `event` names it.
     pub(crate) fn admits(&self, time: Time, view: &View) -> bool {
-        let Self { identity, database, relation, verdict, session, event, since, until, text, limit: _ } =
-            self;
+        let Self { identity, on_behalf_of, database, relation, verdict, session, event, .. } = self;
+        let Self { since, until, text, .. } = self;
         let given = |want: &Option<String>, is: &Option<String>| {
             want.as_ref().is_none_or(|want| is.as_ref() == Some(want))
         };
@@ -55,6 +57,7 @@ impl Filter {
             && given(verdict, &view.verdict)
             && session.as_ref().is_none_or(session_is)
             && identity.as_ref().is_none_or(|want| view.is_by(want))
+            && on_behalf_of.as_ref().is_none_or(|want| view.is_on_behalf_of(want))
             && relation.as_ref().is_none_or(|want| view.touches(want))
             && text.as_ref().is_none_or(|want| view.says(want))
     }
@@ -91,6 +94,13 @@ pub(crate) struct View {
 pub(crate) struct Who {
     issuer: String,
     subject: String,
+    on_behalf_of: Option<Box<Who>>,
+}
+
+impl Who {
+    fn is(&self, want: &str) -> bool {
+        self.subject == want || format!("{}:{}", self.issuer, self.subject) == want
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,7 +150,7 @@ impl View {
     /// Who: proven, or else as claimed.
     pub(crate) fn who(&self) -> Option<String> {
         match (&self.identity, &self.issuer, &self.subject) {
-            (Some(Who { issuer, subject }), _, _) | (None, Some(issuer), Some(subject)) => {
+            (Some(Who { issuer, subject, .. }), _, _) | (None, Some(issuer), Some(subject)) => {
                 Some(format!("{issuer}:{subject}"))
             }
             (None, _, subject) => subject.clone(),
@@ -150,6 +160,11 @@ impl View {
     fn is_by(&self, want: &str) -> bool {
         let subject = self.identity.as_ref().map(|who| &who.subject).or(self.subject.as_ref());
         subject.is_some_and(|subject| subject == want) || self.who().is_some_and(|who| who == want)
+    }
+
+    fn is_on_behalf_of(&self, want: &str) -> bool {
+        let behalf = self.identity.as_ref().and_then(|who| who.on_behalf_of.as_ref());
+        behalf.is_some_and(|party| party.is(want))
     }
 
     fn touches(&self, want: &str) -> bool {

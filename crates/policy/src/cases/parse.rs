@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
-use model::{Identity, Method, Oid, QualifiedName};
+use model::{Identity, Method, Oid, Party, QualifiedName};
 use toml::de::DeTable;
 
 use super::{Case, Expectation, Place, Setting, Subject};
@@ -25,7 +25,7 @@ use model::Mask;
 const KEYS: &[&str] = &[
     "name",
     // who, in what session
-    "as", "groups", "claims", "application", "address", "tls", "method", "now", "approved_by",
+    "as", "on_behalf_of", "groups", "claims", "application", "address", "tls", "method", "now", "approved_by",
     // what
     "sql",
     "action", "resource", "command", "has_where", "row_locks",
@@ -175,20 +175,30 @@ impl<'s> Draft<'_, '_, 's> {
         value
     }
 
+    fn party(&mut self, entry: &Entry<'s>) -> Option<Party> {
+        match self.reader.string(entry)?.split_once(':') {
+            Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => {
+                Some(Party { issuer: issuer.to_owned(), subject: subject.to_owned() })
+            }
+            _ => {
+                self.reader.wrong_with_help(
+                    entry.value.span(),
+                    "this names no identity",
+                    "write \"issuer:subject\"",
+                );
+                None
+            }
+        }
+    }
+
     fn setting(&mut self, entries: &Entries<'s>) -> Option<Setting> {
-        let (issuer, subject) = match entries.get("as") {
-            Some(entry) => match self.reader.string(entry)?.split_once(':') {
-                Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => (issuer, subject),
-                _ => {
-                    self.reader.wrong_with_help(
-                        entry.value.span(),
-                        "this names no identity",
-                        "write \"issuer:subject\"",
-                    );
-                    return None;
-                }
-            },
-            None => ("test", "agent"),
+        let Party { issuer, subject } = match entries.get("as") {
+            Some(entry) => self.party(entry)?,
+            None => Party { issuer: "test".to_owned(), subject: "agent".to_owned() },
+        };
+        let on_behalf_of = match entries.get("on_behalf_of") {
+            Some(entry) => Some(self.party(entry)?),
+            None => None,
         };
         let mut attributes = BTreeMap::new();
         if let Some(entry) = entries.get("claims") {
@@ -201,9 +211,8 @@ impl<'s> Draft<'_, '_, 's> {
                 }
             }
         }
-        let methods = [Method::Token, Method::OAuthBearer];
-        let method = self.word(entries, "method", &methods.map(Method::as_str), |word| {
-            methods.into_iter().find(|method| method.as_str() == word)
+        let method = self.word(entries, "method", &Method::ALL.map(Method::as_str), |word| {
+            Method::ALL.into_iter().find(|method| method.as_str() == word)
         });
         let mut client_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         if let Some(entry) = entries.get("address") {
@@ -214,8 +223,8 @@ impl<'s> Draft<'_, '_, 's> {
         }
         Some(Setting {
             identity: Identity {
-                issuer: issuer.to_owned(),
-                subject: subject.to_owned(),
+                issuer,
+                subject,
                 name: None,
                 groups: self
                     .words(entries, "groups")
@@ -224,7 +233,7 @@ impl<'s> Draft<'_, '_, 's> {
                     .collect(),
                 attributes,
                 token_id: None,
-                on_behalf_of: None,
+                on_behalf_of,
             },
             application_name: self.text(entries, "application").unwrap_or("test").to_owned(),
             client_address,

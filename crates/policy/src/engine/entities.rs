@@ -91,6 +91,9 @@ impl Builder<'_> {
         if let Some(name) = &identity.name {
             attributes.insert("name".to_owned(), string(name));
         }
+        if let Some(party) = &identity.on_behalf_of {
+            attributes.insert("on_behalf_of".to_owned(), string(&party.to_string()));
+        }
         let groups = identity.groups.iter().map(|group| uid(&self.engine.types.group, group));
         let entity = Entity::new(agent, attributes, groups.collect()).map_err(fault)?;
         self.made.insert(("Agent", identity.to_string()), entity);

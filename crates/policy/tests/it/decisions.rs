@@ -644,3 +644,19 @@ fn a_bundle_can_be_shared_between_threads() {
     shared::<policy::Bundle>();
     shared::<policy::Decision>();
 }
+
+#[test]
+fn rules_see_for_whom_an_agent_acts() {
+    let bundle = bundle(
+        "",
+        r#"permit (principal in Group::"g", action == Action::"select", resource)
+           when { principal has on_behalf_of && principal.on_behalf_of == "corp:ada" };"#,
+    );
+    let touch = [relation(Action::Select, "public.t")];
+    let party = |subject: &str| model::Party { issuer: "corp".to_owned(), subject: subject.to_owned() };
+    for (party, allowed) in [(None, false), (Some(party("ada")), true), (Some(party("bob")), false)] {
+        let mut asking = Asking::by(&["g"]);
+        asking.identity.on_behalf_of = party.clone();
+        assert_eq!(asking.decide(&bundle, &touch).verdict == Verdict::Allow, allowed, "{party:?}");
+    }
+}

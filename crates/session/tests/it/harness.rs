@@ -142,7 +142,7 @@ impl Harness {
         self.handle(Input::ClientBytes(&password));
         let expires = self.beginning + Duration::from_secs(900);
         let verified = verified(SystemTime::UNIX_EPOCH + ISSUED + Duration::from_secs(1));
-        self.handle(Input::CredentialVerified(Ok(Credential { verified, expires })));
+        self.handle(Input::CredentialVerified(Ok(Credential { verified: Box::new(verified), expires })));
         self.handle(Input::UpstreamReady(Box::new(UpstreamReady {
             parameters: vec![("client_encoding".to_owned(), "UTF8".to_owned())],
             process_id: 1,

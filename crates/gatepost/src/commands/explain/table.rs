@@ -20,7 +20,8 @@ pub(super) fn print(out: &mut Out, about: &About<'_>, told: &Told) -> Result<(),
     let groups: Vec<&str> = identity.groups.iter().map(String::as_str).collect();
     let groups = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
     let hash: String = hex(&bundle.hash()).chars().take(12).collect();
-    say(out, &format!("{identity} ({groups}) on database {}", bundle.database()))?;
+    let behalf = identity.on_behalf_of.as_ref().map_or_else(String::new, |it| format!(" on behalf of {it}"));
+    say(out, &format!("{identity}{behalf} ({groups}) on database {}", bundle.database()))?;
     say(out, &format!("policy {} version {} ({hash})", bundle.name(), bundle.version()))?;
     if told.statements.is_empty() {
         return one(out, told);

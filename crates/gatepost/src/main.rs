@@ -8,12 +8,18 @@ mod logging;
 mod output;
 mod settings;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::Cli;
 use crate::failure::{Failure, Status};
+
+// SECURITY: whatever copies a secret, a library's buffers included, frees the copy: it is wiped then. (In C, aws-lc wipes its own.)
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// libpg_query measures the stack of its thread, and deep statements need this much of it. Virtual memory: what is
 /// not used costs nothing.

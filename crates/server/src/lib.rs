@@ -1,7 +1,7 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `upstream`
-//! and `login` log in, `catalog` reads names, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
+//! and `login` log in, `catalog` reads names, `memory` keeps secrets in, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
 //! the command line.
 
 pub mod accept;
@@ -10,6 +10,7 @@ pub mod catalog;
 mod connection;
 mod gateway;
 mod login;
+pub mod memory;
 pub mod probe;
 mod reload;
 pub mod secrets;

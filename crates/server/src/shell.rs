@@ -17,11 +17,13 @@ use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
+use zeroize::Zeroize;
 
 use crate::cancel::{CancelHandle, Registration};
 use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
 use crate::login::Login;
+use crate::memory;
 use crate::stream::{ClientStream, UpstreamStream};
 
 /// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
@@ -283,7 +285,10 @@ impl Shell {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(step) = &mut self.step else { return false };
-        let Poll::Ready(done) = step.as_mut().poll(cx) else { return false };
+        let done = step.as_mut().poll(cx);
+        // Tokens and credentials were worked with just now.
+        memory::scrub_stack();
+        let Poll::Ready(done) = done else { return false };
         self.step = None;
         match done {
             Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
@@ -480,11 +485,21 @@ impl Shell {
             match Pin::new(&mut self.client).poll_read(cx, &mut buffer) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(())) if self.session.is_much_from_client(buffer.filled()) => {
-                    self.read_in_turn(Side::Client, buffer.filled())
+                    let moved = self.read_in_turn(Side::Client, buffer.filled());
+                    if !self.session.is_running() {
+                        buffer.filled_mut().zeroize();
+                    }
+                    moved
                 }
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let authenticating = !self.session.is_running();
                     self.policy_now();
                     self.session.handle(Self::now(), Input::ClientBytes(buffer.filled()), &mut self.out);
+                    if authenticating {
+                        // The buffer outlives the session; this was its token.
+                        buffer.filled_mut().zeroize();
+                        memory::scrub_stack();
+                    }
                     self.settle();
                     true
                 }

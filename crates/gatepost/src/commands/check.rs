@@ -61,6 +61,7 @@ pub(crate) fn show(findings: &[Finding], format: Format) -> Result<Status, Failu
 }
 
 pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) -> Result<Status, Failure> {
+    let memory = server::memory::protect();
     let path = settings::path(config);
     let config = match Config::load(&path) {
         Ok(config) => config,
@@ -84,6 +85,10 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
     findings.extend(
         config.warnings.iter().map(|it| Finding::warning("configuration", &*subject, it.to_string())),
     );
+    findings.push(match (&memory.dumps, &memory.locked) {
+        (Ok(()), Ok(())) => Finding::good("memory", "secrets", memory.to_string()),
+        _ => Finding::warning("memory", "secrets", memory.to_string()),
+    });
     check_secrets(&config, &mut findings).await;
     check_tls(&config, &mut findings).await;
     if let Err(error) = server::issuers(&config.issuers).and_then(|issuers| Ok(oidc::Issuers::new(issuers)?))

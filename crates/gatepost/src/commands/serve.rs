@@ -11,6 +11,11 @@ pub(crate) async fn run(config: Option<&Path>, log_format: LogFormat) -> Result<
     logging::start(log_format)?;
     let path = settings::path(config);
     let config = settings::load(config)?;
+    let memory = server::memory::protect();
+    match (&memory.dumps, &memory.locked) {
+        (Ok(()), Ok(())) => tracing::info!(%memory, "secrets in memory are protected"),
+        _ => tracing::warn!(%memory, "secrets in memory are protected as far as the system allows"),
+    }
     tracing::info!(config = %path.display(), version = env!("CARGO_PKG_VERSION"), "gatepost starts");
     for warning in &config.warnings {
         tracing::warn!(config = %path.display(), "{warning}");

@@ -17,6 +17,7 @@ mod introspection;
 mod journal;
 mod kinds;
 mod limits;
+mod memory;
 mod names;
 mod policy;
 mod proof;

@@ -141,6 +141,8 @@ pub(crate) struct Setup {
     pub(crate) issuer_keys: String,
     /// Lines that go into `[[database]]`.
     pub(crate) database_keys: String,
+    /// What `login` is, in place of a static one from the environment.
+    pub(crate) login: Option<String>,
     /// Lines that go into `[journal]`, in place of its path.
     pub(crate) journal_keys: String,
     /// Further sections.
@@ -160,6 +162,7 @@ impl Default for Setup {
             issuers: vec![("corp".into(), provider().issuer())],
             issuer_keys: String::new(),
             database_keys: String::new(),
+            login: None,
             journal_keys: "path = \"journal\"".into(),
             sections: String::new(),
             policy: repository("examples/shop/policy/shop"),
@@ -195,10 +198,12 @@ impl Setup {
             let port = cluster.port();
             format!("postgres://127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert=upstream-ca.crt")
         });
+        let from_environment = r#"kind = "static", user = "env:SHOP_USER", password = "env:SHOP_PASSWORD""#;
+        let login = self.login.as_deref().unwrap_or(from_environment);
         let _ = write!(
             text,
             "[[database]]\nname = \"shop\"\nupstream = \"{upstream}\"\npolicy = \"policy\"\n\
-             login = {{ kind = \"static\", user = \"env:SHOP_USER\", password = \"env:SHOP_PASSWORD\" }}\n{}\n\
+             login = {{ {login} }}\n{}\n\
              [journal]\n{}\n{}\n",
             self.database_keys, self.journal_keys, self.sections
         );

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::fault::LoginFault;
 use super::{Channel, negotiated};
+use crate::memory;
 
 /// Everything that an authentication depends on.
 pub(super) struct Exchange<'a> {
@@ -136,7 +137,12 @@ async fn respond(
     mut client: Box<scram::Client>,
     data: Vec<u8>,
 ) -> Result<(Box<scram::Client>, Vec<u8>), LoginFault> {
-    let step = tokio::task::spawn_blocking(move || client.respond(&data).map(|answer| (client, answer)));
+    let step = tokio::task::spawn_blocking(move || {
+        let answer = client.respond(&data).map(|answer| (client, answer));
+        // The thread lives on; keys were on its stack.
+        memory::scrub_stack();
+        answer
+    });
     step.await.unwrap_or(Err(ScramError::Unexpected)).map_err(LoginFault::Scram)
 }
 

@@ -19,7 +19,7 @@ use wire::startup::{ProtocolVersion, Startup};
 use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
 use crate::cancel::{self, CancelHandle, Registration};
 use crate::gateway::{Gateway, Served};
-use crate::login::{Login, failed, log_in};
+use crate::login::{self, Login, failed, log_in};
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
 use crate::upstream::Upstream;
@@ -203,6 +203,7 @@ impl Facts {
         let cancel_key = cancel::new_key(self.version).map_err(|e| failed(e.to_string()))?;
         let handle = Arc::new(CancelHandle::new(self.session, served.target.clone(), &upstream));
         let registration = gateway.cancels.register(cancel_key.clone(), handle.clone());
+        login::as_asked(&mut upstream.parameters, login);
         let ready = UpstreamReady {
             parameters: upstream.parameters,
             process_id: upstream.process_id,

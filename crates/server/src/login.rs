@@ -17,15 +17,22 @@ pub(crate) struct Login {
     pub(crate) identity: Option<Box<Identity>>,
 }
 
+const APPLICATION_NAME: &str = "application_name";
+
 /// The server takes no longer StartupMessage, in bytes (`MAX_STARTUP_PACKET_LENGTH`, libpq/pqcomm.h); less what else is in it.
 const SETTINGS_BYTES_MAX: usize = 6_000;
 
 impl Login {
     /// Returns what goes into the StartupMessage: the client's parameters, and who it is as settings that row-level security can
-    /// use. What is set there, RESET ALL and DISCARD ALL set again.
+    /// use. What is set there, RESET ALL and DISCARD ALL set again. Administrators of the database see the identity first in
+    /// `application_name`, and behind it what the client calls itself.
     pub(crate) fn startup(&self) -> Vec<(String, String)> {
         let mut parameters = self.parameters.clone();
         let Some(identity) = &self.identity else { return parameters };
+        match parameters.iter_mut().find(|(name, _)| name == APPLICATION_NAME) {
+            Some((_, value)) => *value = format!("{identity} {value}"),
+            None => parameters.push((APPLICATION_NAME.to_owned(), identity.to_string())),
+        }
         let behalf = identity.on_behalf_of.as_ref().map(ToString::to_string).unwrap_or_default();
         let groups = serde_json::Value::from_iter(identity.groups.iter().map(String::as_str)).to_string();
         let mut left = SETTINGS_BYTES_MAX;
@@ -46,6 +53,14 @@ impl Login {
             }
         }
         parameters
+    }
+}
+
+/// Puts back what the client called itself into what it is told of its parameters.
+pub(crate) fn as_asked(parameters: &mut [(String, String)], login: &Login) {
+    let asked = login.parameters.iter().find(|(name, _)| name == APPLICATION_NAME);
+    if let Some((_, told)) = parameters.iter_mut().find(|(name, _)| name == APPLICATION_NAME) {
+        *told = asked.map(|(_, value)| value.clone()).unwrap_or_default();
     }
 }
 

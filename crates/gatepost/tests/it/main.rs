@@ -26,6 +26,7 @@ mod session;
 mod stage;
 mod support;
 mod tokens;
+mod told;
 mod transparency;
 mod traps;
 mod twins;

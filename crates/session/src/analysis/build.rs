@@ -242,7 +242,10 @@ impl Builder<'_> {
         analysis.has_where &= access.has_where;
         analysis.row_locks |= access.row_locks;
         analysis.depends_on_literals |= !access.reg_constants.is_empty();
-        if self.missing.is_empty() { Ok(()) } else { Err(Stop::Missing) }
+        if !self.missing.is_empty() {
+            return Err(Stop::Missing);
+        }
+        self.settings(access).map_err(Stop::from)
     }
 
     pub(super) fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Oid, QualifiedName};
+use model::Oid;
 use policy::{Action, FunctionClass, Resource};
 use querytree::{Access, Origin, Rights};
 use sql::Effect;
@@ -10,6 +10,11 @@ use sql::Effect;
 use super::build::Builder;
 use super::facts::{self, Kind};
 use super::{total, utility};
+use crate::forward::RESERVED_PREFIX;
+use crate::refuse::Refusal;
+
+/// `set_config(text, text, boolean)` (pg_proc.dat, the same in every version read).
+const SET_CONFIG: Oid = Oid(2078);
 
 impl Builder<'_> {
     pub(super) fn is_settings_only(&self, access: &Access) -> bool {
@@ -19,6 +24,26 @@ impl Builder<'_> {
             let name = self.lookup.relation(touched.oid).map(|relation| &relation.name);
             name.is_some_and(|name| name.schema == "pg_catalog" && name.name == "pg_settings")
         }) && origins.all(|(oid, origin)| oid.is_builtin() || !origin.statement)
+    }
+
+    /// SECURITY: a call of `set_config` could be told to set the session's role, how text is read, or who Gatepost says that the
+    /// session is. So it passes only where the text says which settings it sets, whoever calls it: the statement itself, or a rule
+    /// such as that of `pg_settings`.
+    pub(super) fn settings(&mut self, access: &Access) -> Result<(), Refusal> {
+        if !access.functions.contains_key(&SET_CONFIG) {
+            return Ok(());
+        }
+        let refuse = |what: &str| Err(Refusal::Unsupported(what.to_owned()));
+        match &self.analysis.effect {
+            Effect::SetByCalls(settings) if self.settings_only => {
+                match settings.iter().find(|name| !utility::is_ordinary_setting(name)) {
+                    None => Ok(()),
+                    Some(name) if name.starts_with(RESERVED_PREFIX) => Err(Refusal::Reserved(name.clone())),
+                    Some(name) => refuse(&format!("setting {name} by a call of set_config")),
+                }
+            }
+            _ => refuse("calling set_config for a setting that isn't written out, or beside anything else"),
+        }
     }
 
     pub(super) fn function(&mut self, oid: Oid, origin: &Origin) {
@@ -33,21 +58,16 @@ impl Builder<'_> {
             return;
         };
         let facts = facts::function_facts(oid, &function);
-        if facts.builtin() && is_set_config(&function.name) {
+        if oid == SET_CONFIG {
             // SECURITY: one text of a shape may name another setting than the next, where it is compared with.
             self.analysis.depends_on_literals = true;
-            if let Effect::SetByCalls(settings) = &self.analysis.effect
-                && self.settings_only
-                && settings.iter().all(|name| utility::is_ordinary_setting(name))
-            {
-                // The statement is nothing but this and SHOW, so it is SET.
-                self.analysis.unsettles |=
-                    !settings.iter().all(|name| crate::names::parameter_is_harmless(name));
-                self.analysis.computes_in_the_open = true;
-                self.touch(Action::Set, (Resource::Database, Vec::new()));
-                return;
-            }
-            self.analysis.unsettles = true;
+            // The statement is nothing but this and SHOW, so it is SET.
+            let harmless = |name: &String| crate::names::parameter_is_harmless(name);
+            let known = matches!(&self.analysis.effect, Effect::SetByCalls(settings) if settings.iter().all(harmless));
+            self.analysis.unsettles |= !known;
+            self.analysis.computes_in_the_open = true;
+            self.touch(Action::Set, (Resource::Database, Vec::new()));
+            return;
         }
         if !facts.builtin() {
             // Its body may set what names mean.
@@ -85,8 +105,4 @@ impl Builder<'_> {
             next.extend(checks.domains.iter());
         }
     }
-}
-
-fn is_set_config(name: &QualifiedName) -> bool {
-    name.schema == "pg_catalog" && name.name == "set_config"
 }

@@ -106,6 +106,10 @@ impl Builder<'_> {
             },
             Ask::Role { touch: Touch::Own | Touch::Grantee | Touch::Use, .. } => Ok(()),
             Ask::Role { .. } => self.add(Action::Role, Resource::Database),
+            // SECURITY: a function that has it among its settings would run as somebody else.
+            Ask::Setting { name: Some(name), .. } if name.starts_with(RESERVED_PREFIX) => {
+                Err(Refusal::Reserved(name.clone()).into())
+            }
             Ask::Setting { .. } => self.add(Action::System, Resource::Database),
             Ask::Unsupported(what) => Err(Refusal::NotUnderstood(what.clone()).into()),
         }

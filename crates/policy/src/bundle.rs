@@ -8,7 +8,7 @@ use model::QualifiedName;
 use sha2::{Digest, Sha256};
 
 use crate::cases::{self, SqlTest};
-use crate::engine::{self, Engine, Inquiry};
+use crate::engine::{self, Engine, Inquiry, Supposition};
 use crate::lint::Vocabulary;
 use crate::manifest::{ApproverGroup, Manifest, Recording};
 use crate::problem::{Problem, Source};
@@ -184,6 +184,16 @@ impl Bundle {
     /// Returns whether the time can change a decision, so that one must not be kept for later.
     pub fn depends_on_time(&self) -> bool {
         self.engine.depends_on_time()
+    }
+
+    /// Asks what this identity could be allowed, whatever else a request will say.
+    pub(crate) fn suppose<'a>(&'a self, identity: &model::Identity) -> Result<Supposition<'a>, String> {
+        Supposition::new(&self.engine, &self.database, identity, &self.manifest.claims)
+    }
+
+    /// Digests what the rules can see of an identity.
+    pub(crate) fn see(&self, identity: &model::Identity, digest: &mut Sha256) -> Result<(), String> {
+        self.engine.see(&self.database, identity, &self.manifest.claims, digest)
     }
 
     pub(crate) fn inquire<'a>(&'a self, request: &'a Request<'a>) -> Result<Inquiry<'a, 'a>, String> {

@@ -14,6 +14,7 @@ mod decision;
 mod engine;
 pub mod explain;
 pub mod functions;
+pub mod grants;
 mod lint;
 mod load;
 mod manifest;

@@ -119,7 +119,7 @@ impl Engine {
 impl Rule {
     /// Returns false only if the rule's scope keeps this identity out, so that leaving the rule out changes no answer: a scope is
     /// evaluated before anything that could fail.
-    fn may_concern(&self, identity: &model::Identity, agent: &str) -> bool {
+    pub(super) fn may_concern(&self, identity: &model::Identity, agent: &str) -> bool {
         match &self.principal {
             Principals::Anyone => true,
             Principals::Group(group) => identity.groups.contains(group),

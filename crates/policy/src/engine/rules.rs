@@ -43,6 +43,8 @@ pub(super) struct Rule {
     pub(super) principal: Principals,
     pub(super) actions: Vec<Action>,
     pub(super) uses: Uses,
+    /// The "JSON policy format".
+    pub(super) json: serde_json::Value,
     system: bool,
     source: Source,
     range: Range<usize>,
@@ -213,6 +215,7 @@ impl Rule {
             principal: principals(&policy.principal_constraint()),
             actions: actions(&policy.action_constraint()),
             uses: lint::uses(&json),
+            json,
             policy: policy.clone(),
             system: &*source.path == SYSTEM_FILE,
             source: source.clone(),
@@ -236,9 +239,7 @@ impl Rule {
     }
 
     fn lint(&self, vocabulary: &Vocabulary<'_>, problems: &mut Vec<Problem>) {
-        // read once already, so it has a JSON form
-        let Ok(json) = self.policy.to_json() else { return };
-        for finding in lint::check(&json, &self.actions, vocabulary) {
+        for finding in lint::check(&self.json, &self.actions, vocabulary) {
             let range = self.find(&finding.text, finding.written);
             let problem = Problem::at(&self.source, range, finding.message);
             problems.push(if finding.help.is_empty() { problem } else { problem.help(finding.help) });

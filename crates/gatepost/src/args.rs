@@ -104,7 +104,7 @@ pub(crate) struct Bundles {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["sql", "batch"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["sql", "batch", "grants"])))]
 pub(crate) struct Explain {
     /// The database as clients name it [default: the only one]
     #[arg(long, value_name = "NAME")]
@@ -127,6 +127,12 @@ pub(crate) struct Explain {
     /// Many texts: lines of {"id", "sql", "search_path"?}, each answered by a line of JSON; "-" is standard input
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["search_path", "format"])]
     pub(crate) batch: Option<PathBuf>,
+    /// Print what PostgreSQL would have to grant so that all that the policy could allow works, and no more
+    #[arg(long, conflicts_with = "search_path")]
+    pub(crate) grants: bool,
+    /// The role that the grants are printed for
+    #[arg(long, value_name = "ROLE", requires = "grants", default_value = "gatepost_scope")]
+    pub(crate) role: String,
     /// Where names are looked up, as after SET search_path TO [default: the login's own]
     #[arg(long, value_name = "SCHEMAS")]
     pub(crate) search_path: Option<String>,
@@ -226,7 +232,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 14] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -241,11 +247,6 @@ const EVENTS: [&str; 19] = [
     "clock_stepped",
     "journal_recovered",
     "journal_faulted",
-    "role_made",
-    "role_given",
-    "role_gone",
-    "role_moved",
-    "upstream_failed",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

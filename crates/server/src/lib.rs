@@ -1,7 +1,7 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `upstream`
-//! and `login` log in, `catalog` reads names, `memory` keeps secrets in, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
+//! and `login` log in, `catalog` reads names, `grants` what can be granted, `memory` keeps secrets in, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
 //! the command line.
 
 pub mod accept;
@@ -9,11 +9,11 @@ pub mod cancel;
 pub mod catalog;
 mod connection;
 mod gateway;
+pub mod grants;
 mod login;
 pub mod memory;
 pub mod probe;
 mod reload;
-mod roles;
 pub mod secrets;
 mod serve;
 mod shell;

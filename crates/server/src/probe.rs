@@ -183,6 +183,21 @@ impl Probe {
     }
 }
 
+/// Reads what a database has that could be granted.
+///
+/// # Errors
+/// [`ProbeError`]: operator; the database can't be asked.
+pub async fn objects(
+    database: &config::Database,
+    bundle: &Bundle,
+) -> Result<policy::grants::Objects, ProbeError> {
+    let mut probe = Probe::open(database).await?;
+    let grantable = crate::grants::read(&mut probe.upstream, &probe.catalog)
+        .await
+        .map_err(|error| ProbeError::Connect(database.name.clone(), oidc::chain(&error)))?;
+    Ok(grantable.objects(bundle, std::time::Instant::now()))
+}
+
 /// Why a bundle's tests did not pass, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {

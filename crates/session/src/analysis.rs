@@ -22,6 +22,7 @@ use wire::error::ErrorFields;
 pub(crate) use answers::{Answers, names_query, reach_query};
 pub(crate) use build::{Built, build};
 pub(crate) use facts::{Kind, Lookup, Missing, function_facts, relation_facts};
+pub(crate) use lineage::Ancestry;
 pub(crate) use utility::resolved;
 
 use crate::catalog::{ColumnName, Relation};

@@ -19,6 +19,7 @@ mod evidence;
 mod examine;
 mod extended;
 mod forward;
+mod grantable;
 mod held;
 mod input;
 mod inquiry;
@@ -50,6 +51,7 @@ pub use examine::{
 pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
 };
+pub use grantable::{Grantable, Privileged};
 pub use input::{Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
 pub use limits::Limits;
 pub use memo::{Holder, Memo, Probe, with_shape};

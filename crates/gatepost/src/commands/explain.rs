@@ -1,6 +1,7 @@
 //! `gatepost policy explain`: what statements touch, what the policy says of it, and why. Asks the database; executes nothing.
 
 mod batch;
+mod grants;
 mod table;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use crate::settings;
 
 pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Result<Status, Failure> {
     let args::Explain { database, identity, on_behalf_of, groups, attributes, sql, .. } = explained;
-    let args::Explain { batch, search_path, format, .. } = explained;
+    let args::Explain { batch, grants, role, search_path, format, .. } = explained;
     let identity = who(identity.as_deref(), on_behalf_of.as_deref(), groups, &attributes)?;
     let search_path = match &search_path {
         Some(list) => {
@@ -29,6 +30,9 @@ pub(crate) async fn run(config: Option<&Path>, explained: args::Explain) -> Resu
     let config = settings::load(config)?;
     let database = settings::database(&config, database.as_deref())?;
     let bundle = policy::load(&database.policy, &database.name).map_err(|error| Failure::of(&error))?;
+    if grants {
+        return grants::run(database, &bundle, &identity, &role, format).await;
+    }
     let opened = Explainer::open(&config, database, &bundle, &identity).await;
     let mut explainer = opened.map_err(|error| Failure::of(&error))?;
     if let Some(file) = batch {

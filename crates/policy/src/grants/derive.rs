@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::{Identity, QualifiedName};
 
 use super::objects::{ColumnObject, FunctionObject, Objects, RelationObject, object_of};
-use super::{Beyond, Grants, Need, Object, Privilege, Tagging};
+use super::{Beyond, Grants, Need, Object, Privilege, Privileges, Tagging};
 use crate::action::Action;
 use crate::bundle::Bundle;
 use crate::catalog;
@@ -40,6 +40,19 @@ pub fn derive(bundle: &Bundle, identity: &Identity, objects: &Objects) -> Grants
         derivation.all();
     }
     derivation.grants
+}
+
+/// Returns what every role holds by PUBLIC beyond what this identity could ever use: it is outside the second lock.
+pub fn open_beyond(bundle: &Bundle, identity: &Identity, objects: &Objects) -> Grants {
+    let mut closed = objects.clone();
+    closed.public = Privileges::default();
+    closed.schemas.iter_mut().for_each(|schema| schema.public = Privileges::default());
+    closed.functions.iter_mut().for_each(|function| function.public = Privileges::default());
+    for relation in &mut closed.relations {
+        relation.public = Privileges::default();
+        relation.columns.iter_mut().for_each(|column| column.public = Privileges::default());
+    }
+    objects.open().less(&derive(bundle, identity, &closed))
 }
 
 struct Derivation<'d> {

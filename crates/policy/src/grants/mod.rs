@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::action::Action;
 pub use crate::engine::Tagging;
-pub use derive::derive;
+pub use derive::{derive, open_beyond};
 pub use objects::{ColumnObject, FunctionObject, Objects, RelationObject, SchemaObject, Server};
 pub use privilege::{Privilege, Privileges};
 pub use scope::ScopeKey;

@@ -1,11 +1,12 @@
 //! From the server's answers to touches: query trees here, named objects in `utility`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use model::{Oid, QualifiedName};
 use policy::{Action, Resource, Touch};
-use querytree::{Access, Command as TreeCommand, Relation as Touched, Rights, ServerVersion, Ways};
+use querytree::{Access, Command as TreeCommand, Output, Relation as Touched, Rights, ServerVersion, Ways};
 use sql::{Ask, Effect, ExpressionRole, QueryRole, Statement};
 
 use super::answers::Answers;
@@ -43,20 +44,11 @@ pub(crate) fn build(
     base: Option<&Analysis>,
     now: Instant,
 ) -> Built {
-    let mut builder = Builder {
-        lookup,
-        missing: Missing::default(),
-        conditional: false,
-        settings_only: false,
-        version,
-        routines_asked: &answers.routines_asked,
-        index: BTreeMap::new(),
-        computed: BTreeSet::new(),
-        analysis: match base {
-            Some(base) => Analysis { session_bound: true, ..base.clone() },
-            None => Analysis::bare(Some(statement.command), now),
-        },
+    let analysis = match base {
+        Some(base) => Analysis { session_bound: true, ..base.clone() },
+        None => Analysis::bare(Some(statement.command), now),
     };
+    let mut builder = Builder::new(lookup, version, &answers.routines_asked, analysis);
     builder.analysis.command = Some(statement.command);
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
@@ -80,7 +72,31 @@ pub(super) struct Builder<'a> {
     pub(super) index: BTreeMap<(Oid, i16), usize>,
     /// Columns whose value is another than that of the columns whose tags they carry.
     pub(super) computed: BTreeSet<(Oid, i16)>,
+    /// What the columns of stored queries are made of, once read.
+    pub(super) outputs: BTreeMap<Oid, Arc<[Output]>>,
     pub(super) analysis: Analysis,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        lookup: &'a Lookup<'a>,
+        version: ServerVersion,
+        routines_asked: &'a BTreeSet<String>,
+        analysis: Analysis,
+    ) -> Self {
+        Self {
+            lookup,
+            missing: Missing::default(),
+            conditional: false,
+            settings_only: false,
+            version,
+            routines_asked,
+            index: BTreeMap::new(),
+            computed: BTreeSet::new(),
+            outputs: BTreeMap::new(),
+            analysis,
+        }
+    }
 }
 
 impl Builder<'_> {

@@ -4,11 +4,15 @@
 //! What a view's columns are made of is in the statement's own tree; only under materialized views are stored trees read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
 
 use model::{Oid, QualifiedName};
+use querytree::{Output, ServerVersion};
 
+use super::Analysis;
 use super::build::{Builder, Stop};
-use super::facts::Kind;
+use super::facts::{Kind, Lookup, Missing};
 use crate::catalog::{ColumnName, Relation};
 use crate::refuse::Refusal;
 
@@ -36,12 +40,23 @@ impl Builder<'_> {
         number: i16,
         sources: &[querytree::Source],
     ) -> Result<Lineage, Stop> {
-        let mut lineage = Lineage::default();
         let mut next = vec![Step { relation: oid, column: number, stored: false }];
-        for source in sources {
-            lineage.computed |= !source.bare;
-            next.push(Step { relation: source.relation, column: source.column, stored: false });
-        }
+        next.extend(sources.iter().map(|source| Step {
+            relation: source.relation,
+            column: source.column,
+            stored: false,
+        }));
+        let computed = sources.iter().any(|source| !source.bare);
+        self.follow((oid, number), next, computed)
+    }
+
+    fn follow(
+        &mut self,
+        (oid, number): (Oid, i16),
+        mut next: Vec<Step>,
+        computed: bool,
+    ) -> Result<Lineage, Stop> {
+        let mut lineage = Lineage { names: Vec::new(), computed };
         let mut seen = BTreeSet::new();
         while let Some(step) = next.pop() {
             if !seen.insert(step) {
@@ -93,18 +108,26 @@ impl Builder<'_> {
         if !wanted {
             return Ok(false);
         }
-        let Some(tree) = self.lookup.definition(step.relation).cloned() else {
-            self.missing.0.insert((Kind::Definition, step.relation));
-            return Ok(false);
-        };
         // SECURITY: what a column is made of must be known, or the statement is refused.
         let unreadable =
             |why: String| Refusal::NotUnderstood(format!("the definition of {}: {why}", relation.name));
-        let access =
-            querytree::read(&tree, self.version).map_err(|unknown| unreadable(unknown.to_string()))?;
+        let outputs = match self.outputs.get(&step.relation) {
+            Some(outputs) => outputs.clone(),
+            None => {
+                let Some(tree) = self.lookup.definition(step.relation).cloned() else {
+                    self.missing.0.insert((Kind::Definition, step.relation));
+                    return Ok(false);
+                };
+                let access = querytree::read(&tree, self.version)
+                    .map_err(|unknown| unreadable(unknown.to_string()))?;
+                let outputs: Arc<[Output]> = access.output.into();
+                self.outputs.insert(step.relation, outputs.clone());
+                outputs
+            }
+        };
         let at = relation.columns.iter().position(|column| column.number == step.column);
-        let output = at.and_then(|at| access.output.get(at));
-        let Some(output) = output.filter(|_| access.output.len() == relation.columns.len()) else {
+        let output = at.and_then(|at| outputs.get(at));
+        let Some(output) = output.filter(|_| outputs.len() == relation.columns.len()) else {
             return Err(unreadable("it has other columns".to_owned()).into());
         };
         next.extend(output.sources.iter().map(|source| Step {
@@ -113,6 +136,31 @@ impl Builder<'_> {
             stored: true,
         }));
         Ok(output.sources.iter().any(|source| !source.bare))
+    }
+}
+
+/// Follows columns by what is stored of views, outside any statement.
+pub(crate) struct Ancestry<'a> {
+    builder: Builder<'a>,
+}
+
+impl<'a> Ancestry<'a> {
+    /// `asked` are routines whose names were asked about: none.
+    pub(crate) fn new(
+        lookup: &'a Lookup<'a>,
+        version: ServerVersion,
+        asked: &'a BTreeSet<String>,
+        now: Instant,
+    ) -> Self {
+        Self { builder: Builder::new(lookup, version, asked, Analysis::bare(None, now)) }
+    }
+
+    /// Returns the columns whose tags a column carries besides its own; `None` if not all can be told.
+    pub(crate) fn of(&mut self, oid: Oid, number: i16) -> Option<Vec<ColumnName>> {
+        self.builder.missing = Missing::default();
+        let first = vec![Step { relation: oid, column: number, stored: true }];
+        let lineage = self.builder.follow((oid, number), first, false).ok()?;
+        self.builder.missing.is_empty().then_some(lineage.names)
     }
 }
 

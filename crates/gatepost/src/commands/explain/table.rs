@@ -35,7 +35,7 @@ pub(super) fn print(out: &mut Out, about: &About<'_>, told: &Told) -> Result<(),
     say(out, &format!("all of them: {}", summary(told)))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -95,6 +95,24 @@ impl Event<'_> {
                 .text_or_null("database", *database)
                 .text("kind", kind)
                 .text("detail", detail),
+            Self::LimitExceeded {
+                session,
+                statement,
+                identity,
+                database,
+                limit,
+                group,
+                sqlstate,
+                reason,
+            } => o
+                .session(*session)
+                .number_or_null("statement", *statement)
+                .fragment("identity", identity)
+                .text("database", database)
+                .text("limit", limit)
+                .text_or_null("group", *group)
+                .text("sqlstate", sqlstate)
+                .text("reason", reason),
             Self::Disconnected { session, client, identity, database, reason, statements, bytes } => o
                 .session(*session)
                 .plain("client", client)

@@ -88,6 +88,25 @@ pub enum Event<'a> {
         /// What exactly.
         detail: &'a str,
     },
+    /// One of the bundle's limits was reached. Of statements refused one after another for the same limit, the first has one.
+    LimitExceeded {
+        /// The connection.
+        session: SessionId,
+        /// The statement's number in its session, if it is about one.
+        statement: Option<u64>,
+        /// Whose, from [`crate::IdentityForm`].
+        identity: &'a Fragment,
+        /// The database as clients name it.
+        database: &'a str,
+        /// The limit's key in `bundle.toml`.
+        limit: &'a str,
+        /// The group whose limit it is; `None` for everybody's.
+        group: Option<&'a str>,
+        /// The SQLSTATE that the client was told.
+        sqlstate: &'a str,
+        /// The message.
+        reason: &'a str,
+    },
     /// A connection ended, by whichever side.
     Disconnected {
         /// The connection.
@@ -285,7 +304,7 @@ pub struct Outcome<'a> {
     pub completion: Completion<'a>,
     /// Rows returned or copied.
     pub rows: u64,
-    /// Bytes of result sent to the client.
+    /// Bytes of those rows, as they were on the wire.
     pub bytes: u64,
     /// From forwarding to the end.
     pub duration: Duration,
@@ -324,6 +343,7 @@ impl Event<'_> {
             Self::ClockStepped { .. } => 40,
             Self::JournalRecovered { .. } => 41,
             Self::JournalFaulted { .. } => 42,
+            Self::LimitExceeded { .. } => 70,
         })
     }
 
@@ -344,6 +364,7 @@ impl Event<'_> {
             Self::ClockStepped { .. } => "clock_stepped",
             Self::JournalRecovered { .. } => "journal_recovered",
             Self::JournalFaulted { .. } => "journal_faulted",
+            Self::LimitExceeded { .. } => "limit_exceeded",
         }
     }
 }

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use model::QualifiedName;
+use model::{Identity, QualifiedName};
 use sha2::{Digest, Sha256};
 
 use crate::cases::{self, SqlTest};
 use crate::engine::{self, Engine, Inquiry, Supposition};
+use crate::limits::Limits;
 use crate::lint::Vocabulary;
 use crate::manifest::{ApproverGroup, Manifest, Recording};
 use crate::problem::{Problem, Source};
@@ -72,6 +73,9 @@ impl Bundle {
         if rules.is_empty() {
             let help = "without rules nobody may do anything; write at least one .cedar file";
             problems.push(Problem::of("*.cedar", "there is no such file").help(help));
+        }
+        if let Some(source) = sources.iter().find(|source| &*source.path == MANIFEST) {
+            manifest.limits.warn_of_strangers(source, &rules, &manifest.approvers, &mut warnings);
         }
         let schema_text = schema::text(&manifest.claims);
         let vocabulary = Vocabulary {
@@ -149,6 +153,16 @@ impl Bundle {
     /// Returns the approver groups in the order of the file.
     pub fn approvers(&self) -> &[ApproverGroup] {
         &self.manifest.approvers
+    }
+
+    /// Returns the limits that hold for an identity.
+    pub fn limits(&self, identity: &Identity) -> Limits {
+        self.manifest.limits.of(&identity.groups)
+    }
+
+    /// Returns whether what somebody takes in a day is limited.
+    pub fn limits_days(&self) -> bool {
+        self.manifest.limits.count_days()
     }
 
     /// Returns how much of a session is recorded.

@@ -11,6 +11,7 @@ use model::Mask;
 use serde::Serialize;
 use toml::de::DeTable;
 
+use crate::limits::LimitTables;
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
 use crate::tags::{Tag, TagPattern};
@@ -62,10 +63,11 @@ pub(crate) struct Manifest {
     pub(crate) tags: Vec<TagPattern>,
     pub(crate) masks: BTreeMap<String, Mask>,
     pub(crate) approvers: Vec<ApproverGroup>,
+    pub(crate) limits: LimitTables,
     pub(crate) recording: Recording,
 }
 
-const KEYS: &[&str] = &["name", "version", "claims", "tags", "masks", "approvers", "recording"];
+const KEYS: &[&str] = &["name", "version", "claims", "tags", "masks", "approvers", "limits", "recording"];
 
 impl Manifest {
     /// Reads the file, as far as it can be read; what is wrong goes to `problems`, what is odd to `warnings`.
@@ -82,9 +84,11 @@ impl Manifest {
                 "tags" => manifest.tags = tags(&mut reader, &entry),
                 "masks" => manifest.masks = masks(&mut reader, &entry),
                 "approvers" => manifest.approvers = approvers(&mut reader, &entry),
+                "limits" => manifest.limits = LimitTables::read(&mut reader, &entry),
                 _ => manifest.recording = recording(&mut reader, &entry).unwrap_or_default(),
             }
         }
+        manifest.limits.check_approvers(&mut reader, table.get("limits"), &manifest.approvers);
         for key in ["name", "version"] {
             if !table.contains_key(key) {
                 reader.wrong_with_help(
@@ -131,7 +135,7 @@ impl Reader<'_> {
         self.is_word(text, entry.value.span(), entry.key).then_some(text)
     }
 
-    fn is_word(&mut self, text: &str, range: Range<usize>, what: &str) -> bool {
+    pub(crate) fn is_word(&mut self, text: &str, range: Range<usize>, what: &str) -> bool {
         let good = !text.is_empty()
             && text.len() <= WORD_BYTES_MAX
             && text.trim() == text

@@ -155,3 +155,24 @@ pub(crate) fn duration(text: &str) -> Option<std::time::Duration> {
     }
     Some(std::time::Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
 }
+
+/// Reads `50 MB`, `16 MiB` or a number of bytes, the space left to taste.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let units: [(&str, u64); 8] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let units = units.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let (number, unit) = units.unwrap_or((text, 1));
+    let number = number.trim_end_matches(' ');
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}

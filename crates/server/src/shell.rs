@@ -67,6 +67,8 @@ pub(crate) struct Shell {
     cancel: Option<(Arc<CancelHandle>, Registration)>,
     step: Option<Task<Step>>,
     large: Option<Large>,
+    /// A cancel request on its way.
+    cancelling: Option<Task<()>>,
     /// Records whose way to the disk is awaited, in order.
     durable: VecDeque<(Ticket, Seq)>,
     progress: tokio::sync::watch::Receiver<Kept>,
@@ -114,6 +116,7 @@ impl Shell {
             cancel: None,
             step: None,
             large: None,
+            cancelling: None,
             durable: VecDeque::new(),
             progress,
             failures_seen: 0,
@@ -200,17 +203,18 @@ impl Shell {
                         }
                     }
                     Effect::CancelUpstream => {
-                        if let Some((handle, _)) = &self.cancel {
-                            let handle = handle.clone();
-                            tokio::spawn(async move {
-                                if let Err(error) = handle.cancel().await {
-                                    tracing::warn!(
-                                        reason = error.reason(),
-                                        "the upstream could not be told to cancel"
-                                    );
-                                }
-                            });
-                        }
+                        let handle = self.cancel.as_ref().map(|(handle, _)| handle.clone());
+                        // Goes on when the session ends in the meantime.
+                        let sent = tokio::spawn(async move {
+                            let Some(handle) = handle else { return };
+                            if let Err(error) = handle.cancel().await {
+                                tracing::warn!(
+                                    reason = error.reason(),
+                                    "the upstream could not be told to cancel"
+                                );
+                            }
+                        });
+                        self.cancelling = Some(Box::pin(async move { drop(sent.await) }));
                     }
                     Effect::Close => self.ending = true,
                 }
@@ -252,6 +256,7 @@ impl Shell {
             moved |= self.poll_step(cx);
             moved |= self.poll_disk(cx);
             moved |= self.poll_large(cx);
+            moved |= self.poll_cancelling(cx);
             moved |= self.poll_deadline(cx);
             moved |= self.poll_write_upstream(cx);
             moved |= self.poll_write_client(cx);
@@ -346,6 +351,16 @@ impl Shell {
                 Poll::Pending => return false,
             }
         }
+    }
+
+    fn poll_cancelling(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(cancelling) = &mut self.cancelling else { return false };
+        if cancelling.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.cancelling = None;
+        self.handle(Input::CancelSent);
+        true
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> bool {

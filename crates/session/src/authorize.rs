@@ -104,7 +104,7 @@ impl Scope {
     ) -> Self {
         let identity = verified.identity();
         Self {
-            holder: digest(&[identity.issuer.as_bytes(), identity.subject.as_bytes()]),
+            holder: holder(&identity.issuer, &identity.subject),
             identity: Arc::new(identity.clone()),
             application_name: application_name.into(),
             client_address: client.0.ip().to_canonical(),
@@ -138,6 +138,11 @@ impl Scope {
         self.id
     }
 
+    /// Returns who asks.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Names only who asks: whose share of what is remembered it counts for.
     pub(crate) fn holder(&self) -> u128 {
         self.holder
@@ -147,6 +152,11 @@ impl Scope {
     pub(crate) fn names(&self) -> u128 {
         self.names
     }
+}
+
+/// Names somebody: whoever an agent acts for, it is the agent who takes.
+pub(crate) fn holder(issuer: &str, subject: &str) -> u128 {
+    digest(&[issuer.as_bytes(), subject.as_bytes()])
 }
 
 fn digest(parts: &[&[u8]]) -> u128 {

@@ -55,7 +55,9 @@ impl Running {
             }
             match self.script.as_ref().map(|script| script.running) {
                 // What it does depends on the transaction that everything before it leaves.
-                Some(false) if !self.ops.is_empty() || !self.deferred.is_empty() => return at,
+                Some(false) if !self.ops.is_empty() || !self.deferred.is_empty() || self.is_cancelling() => {
+                    return at;
+                }
                 Some(false) => {
                     self.script_step(turn);
                     continue;
@@ -72,7 +74,12 @@ impl Running {
                 at += n;
                 continue;
             }
-            let header = match frame::header(rest) {
+            let next = frame::header(rest);
+            let copies = next.as_ref().is_ok_and(|next| next.is_some_and(|next| next.tag == tag::COPY_DATA));
+            if self.copy_in.is_none() && !copies && self.holds_back(&next, turn) {
+                return at;
+            }
+            let header = match next {
                 Ok(Some(header)) => header,
                 Ok(None) => return at,
                 Err(error) => {
@@ -90,7 +97,7 @@ impl Running {
                 return at;
             }
             if header.tag == tag::COPY_DATA {
-                if self.copy_in.is_some() {
+                if self.copy_in.is_some() && self.take_copy_in(header.len, turn) {
                     self.client_passing = header.len;
                 } else {
                     // After a failed COPY the client may still be sending (postgres.c ignores it likewise).
@@ -242,6 +249,7 @@ impl Running {
     fn sync(&mut self, raw: &[u8], turn: &mut Turn<'_>) {
         self.skipping = false;
         self.pipeline_open = false;
+        self.stop.pipeline_ran = false;
         self.implicit_end();
         let op = self.next_op(OpKind::Sync);
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
@@ -299,7 +307,7 @@ impl Running {
 
     /// Tells the client of something that is not an error.
     pub(crate) fn notice(&mut self, fields: &ErrorFields, turn: &mut Turn<'_>) {
-        if self.upstream_passing == 0 {
+        if !self.is_within_message() {
             encode::notice_response(&mut turn.out.client, fields);
         }
     }

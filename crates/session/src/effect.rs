@@ -35,7 +35,7 @@ pub enum Effect {
         /// The record.
         event: Encoded,
     },
-    /// Ask the server to cancel what the upstream connection runs.
+    /// Ask the server to cancel what the upstream connection runs, and answer with `Input::CancelSent` when it has been told.
     CancelUpstream,
     /// Send what is left to the client and close both connections.
     Close,

@@ -103,7 +103,9 @@ impl Running {
         executed: &Executed<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(Allowed, Run), Refusal> {
+        let counted = self.count_statement(&executed.judged.analysis, turn);
         let decided = authorize::permit(executed.judged).and_then(|allowed| {
+            counted?;
             // What can't be masked is refused before it runs, not when its result is there.
             results::maskable(executed.judged, &self.database.settings)?;
             self.has_room_for(&executed.judged.analysis.effect)?;
@@ -122,6 +124,7 @@ impl Running {
             rows: Rows::Plain,
             rows_count: 0,
             bytes: 0,
+            spent: Arc::default(),
             offset_chars: 0,
             done: false,
             in_script: false,
@@ -157,6 +160,20 @@ impl Running {
         self.record_statement(&executed, Some(refusal), turn);
     }
 
+    /// Records a statement that is refused before the server was asked about it.
+    pub(crate) fn record_unasked(
+        &mut self,
+        statement: &sql::Statement,
+        text: &str,
+        extended: bool,
+        refusal: &Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        let unknown = Analysis::unknown(Some(statement.command), refusal, turn.now.monotonic);
+        let analysis = Arc::new(Analysis { secrets: statement.secrets.clone(), ..unknown });
+        self.record_refusal(&analysis, text, extended, refusal, turn);
+    }
+
     /// Records a statement that the server itself would not parse: nothing of it was executed.
     pub(crate) fn record_unparsed(
         &mut self,
@@ -165,6 +182,7 @@ impl Running {
         error: &ErrorFields,
         turn: &mut Turn<'_>,
     ) {
+        self.count_unparsed(turn);
         let refusal = Refusal::ByServer(Box::new(error.clone()));
         let analysis = Arc::new(Analysis::unknown(None, &refusal, turn.now.monotonic));
         self.record_refusal(&analysis, text, extended, &refusal, turn);
@@ -222,6 +240,7 @@ impl Running {
 
     /// Records how a statement ended.
     pub(crate) fn record_outcome(&mut self, run: &Run, completion: Completion<'_>, turn: &mut Turn<'_>) {
+        self.quota.note(run.rows_count, run.bytes, turn.now);
         let event = Event::Outcome(Outcome {
             session: self.id,
             statement: run.number,

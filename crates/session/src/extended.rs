@@ -19,6 +19,7 @@ use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::names;
 use crate::ops::{Deferred, OpKind};
+use crate::quota::Spent;
 use crate::refuse::Refusal;
 use crate::results::Rows;
 use crate::running::{Running, Turn};
@@ -79,6 +80,7 @@ pub(crate) struct Portal {
     pub(crate) binary_cursor: bool,
     /// Outlives its transaction.
     pub(crate) hold: bool,
+    pub(crate) spent: Arc<Spent>,
     _held: Held,
 }
 
@@ -100,6 +102,7 @@ impl Portal {
             formats: Vec::new(),
             binary_cursor: binary,
             hold,
+            spent: Arc::default(),
             _held: session.holdings.hold(text.len()),
         }
     }
@@ -170,6 +173,14 @@ impl Running {
         let statements = sql::parse(&parsed.text, limits);
         let param_types = parsed.param_types.clone();
         let several = "cannot insert multiple commands into a prepared statement";
+        let first = statements.as_ref().ok().and_then(|list| list.first());
+        if let Err(refusal) = self.may_ask(first.map_or(&Effect::None, |first| &first.effect), turn) {
+            match first {
+                Some(first) => self.record_unasked(first, &parsed.text, true, &refusal, turn),
+                None => return self.refuse_message(&parsed.text, refusal, turn),
+            }
+            return self.refuse_extended(refusal, None, turn);
+        }
         match statements {
             Ok(mut statements) if statements.len() < 2 => match statements.pop() {
                 Some(statement) => match self.bound(&statement, turn.now) {
@@ -398,6 +409,7 @@ impl Running {
             formats,
             binary_cursor: false,
             hold: false,
+            spent: Arc::default(),
             _held: held,
         };
         let op = self.next_op(OpKind::Bind);
@@ -453,10 +465,12 @@ impl Running {
             Err(refusal) => return self.refuse_extended(refusal, None, turn),
         };
         run.rows = rows;
+        run.spent = portal.bound.as_ref().map_or_else(|| portal.spent.clone(), |s| self.spent_of(&s.effect));
         let op = self.next_op(OpKind::Execute(Box::new(run)));
         let number = op.number;
         self.apply_effect(&judged, &portal.text, op.number);
         self.dispatch_run(allowed, raw, op, turn);
+        self.hold_after(&judged, number, true);
         if judged.analysis.copies_in() {
             self.wait_for_copy(number);
         }

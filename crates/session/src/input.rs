@@ -45,6 +45,8 @@ pub enum Input<'a> {
     Revoked(String),
     /// [`Session::deadline`](crate::Session::deadline) has passed.
     Deadline,
+    /// The answer to [`Effect::CancelUpstream`](crate::Effect::CancelUpstream): the server has taken the request, or never will.
+    CancelSent,
     /// The gateway is going down; end when idle.
     Drain,
 }

@@ -8,6 +8,7 @@ use wire::error::ErrorFields;
 use crate::authorize::{Allowed, Judged};
 use crate::forward::InProgress;
 use crate::namespace::OpNumber;
+use crate::quota::Spent;
 use crate::record::Ticket;
 use crate::results::Rows;
 
@@ -73,6 +74,8 @@ pub(crate) struct Run {
     pub(crate) rows: Rows,
     pub(crate) rows_count: u64,
     pub(crate) bytes: u64,
+    /// Of its portal or cursor, or its own.
+    pub(crate) spent: Arc<Spent>,
     /// Characters of the client's message before the text that was sent on its own.
     pub(crate) offset_chars: usize,
     /// Whether the outcome is already recorded.

@@ -5,6 +5,8 @@ use std::fmt;
 use wire::error::{ErrorFields, Severity, field};
 use wire::sqlstate;
 
+use crate::quota::Reached;
+
 /// One reason to refuse. The client sees it as an ErrorResponse with SQLSTATE, detail and hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -30,6 +32,8 @@ pub enum Refusal {
     Unsupported(String),
     /// Over one of the limits.
     TooLarge(String),
+    /// Over one of the bundle's limits.
+    Limited(Box<Reached>),
     /// Nested too deeply to be read.
     TooDeep(String),
     /// The audit record can't be kept.
@@ -112,6 +116,7 @@ impl Refusal {
                 error(s::FEATURE_NOT_SUPPORTED, format!("{what} is not passed by Gatepost"))
             }
             Self::TooLarge(what) => error(s::PROGRAM_LIMIT_EXCEEDED, what.clone()),
+            Self::Limited(reached) => reached.error(),
             Self::TooDeep(what) => error(s::STATEMENT_TOO_COMPLEX, what.clone()).hint(
                 "Gatepost reads some 300 sub-selects in one another, and 700 operators in a row. \
                  Parentheses around parts of a long row make it less deep.",

@@ -22,11 +22,13 @@ use crate::inquiry::Inquiry;
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind, Run};
+use crate::quota::{Quota, Spent};
 use crate::record::{Ledger, Receipt, Ticket};
 use crate::refuse::{self, Refusal};
 use crate::script::Script;
 use crate::shared::Database;
 use crate::shown::Shown;
+use crate::stop::Stop;
 
 /// What one call of `handle` works with.
 pub(crate) struct Turn<'a> {
@@ -99,13 +101,19 @@ pub(crate) struct Running {
     pub(crate) quotes: Quotes,
     /// Why text can't be relied on to mean what it seems to, if so.
     pub(crate) text_unsafe: Option<String>,
+    /// The bundle's limits.
+    pub(crate) quota: Quota,
+    pub(crate) stop: Stop,
+    /// Rows that were fetched from cursors which a function has opened.
+    pub(crate) opened_spent: Arc<Spent>,
     pub(crate) client_in: Vec<u8>,
     /// Bytes of a client message that are still to be passed on, or dropped.
     pub(crate) client_passing: usize,
     pub(crate) client_skipping: usize,
     pub(crate) upstream_in: Vec<u8>,
-    /// Bytes of an upstream message that are still to be passed on.
+    /// Bytes of an upstream message that are still to be passed on, or dropped.
     pub(crate) upstream_passing: usize,
+    pub(crate) upstream_drops: bool,
     pub(crate) statement_last: u64,
     pub(crate) bytes_out: u64,
     /// The open transaction has changed objects that others see.
@@ -121,6 +129,7 @@ impl Running {
     pub(crate) fn scope_changed(&mut self, bundle: Arc<Bundle>, turn: &mut Turn<'_>) {
         self.scope = self.scope.with_bundle(&bundle);
         self.bundle = bundle;
+        self.quota.change(&self.scope, &self.bundle, &self.database);
         let now = turn.now;
         self.refuse_deferred(turn, |session, run| {
             let judged = session.judge(&run.judged.analysis, now);
@@ -314,7 +323,7 @@ impl Running {
             return;
         }
         // A message that is half passed on can't be followed by an error: the client would read it as data.
-        if self.upstream_passing == 0 {
+        if !self.is_within_message() {
             encode::error_response(&mut turn.out.client, error);
         }
         self.close(reason, turn);

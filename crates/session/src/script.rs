@@ -63,6 +63,11 @@ impl Script {
         Some((self.text.get(range)?.to_owned(), chars))
     }
 
+    /// Whether what has failed will be rolled back by the gateway itself.
+    pub(crate) fn rolls_back(&self) -> bool {
+        self.bracket_open
+    }
+
     /// Whether CommandComplete of the statement that runs must wait for the commit.
     pub(crate) fn holds_complete(&self) -> bool {
         self.bracket_open && self.parts.is_empty() && !self.committing

@@ -21,12 +21,14 @@ use crate::held::Holdings;
 use crate::input::{Credential, Input, Now, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
+use crate::quota::Quota;
 use crate::record::Ledger;
 use crate::refuse;
 use crate::running::{Running, Turn, Waiting};
 use crate::shared::Database;
 use crate::shown::Shown;
 use crate::startup::{self, Parameters};
+use crate::stop::Stop;
 
 /// What a session starts with.
 pub struct Opening {
@@ -67,7 +69,7 @@ struct Facts {
 
 enum Stage {
     Authenticating(Authenticating),
-    Connecting(Credential),
+    Connecting(Credential, Box<Quota>),
     Running(Box<Running>),
     Closed,
 }
@@ -115,7 +117,7 @@ impl Session {
                 }
             }
             Stage::Authenticating(_) => self.authenticating(now, input, out),
-            Stage::Connecting(_) => self.connecting(now, input, out),
+            Stage::Connecting(..) => self.connecting(now, input, out),
             Stage::Closed => {}
         }
     }
@@ -123,8 +125,8 @@ impl Session {
     /// When `Input::Deadline` is due next, if at all.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Connecting(credential) => Some(credential.expires),
-            Stage::Running(running) => Some(running.expires),
+            Stage::Connecting(credential, _) => Some(credential.expires),
+            Stage::Running(running) => Some(running.deadline()),
             Stage::Authenticating(_) | Stage::Closed => None,
         }
     }
@@ -134,13 +136,13 @@ impl Session {
         match &self.stage {
             Stage::Running(running) => {
                 let limits = &running.database.settings.limits;
-                let waits = running.waiting.is_some() || running.script.is_some();
+                let waits = running.waiting.is_some() || running.script.is_some() || running.may_hold_back();
                 // What waits for nothing waits for the rest of a message.
                 let max =
                     if waits { limits.upstream_backlog_bytes_max } else { limits.message_bytes_max + 5 };
                 running.client_in.len() < max
             }
-            Stage::Authenticating(_) | Stage::Connecting(_) => true,
+            Stage::Authenticating(_) | Stage::Connecting(..) => true,
             Stage::Closed => false,
         }
     }
@@ -152,7 +154,7 @@ impl Session {
                 running.upstream_in.len() < running.database.settings.limits.client_backlog_bytes_max
                     || !running.held_back()
             }
-            Stage::Authenticating(_) | Stage::Connecting(_) | Stage::Closed => false,
+            Stage::Authenticating(_) | Stage::Connecting(..) | Stage::Closed => false,
         }
     }
 
@@ -229,6 +231,7 @@ impl Session {
             | Input::UpstreamClosed
             | Input::UpstreamReady(_)
             | Input::UpstreamFailed(_)
+            | Input::CancelSent
             | Input::Deadline => {}
         }
     }
@@ -266,15 +269,33 @@ impl Session {
             let error = refusal.error().with(b'S', "FATAL").with(b'V', "FATAL");
             return self.fail(Failed { error, reason: Some(text) }, out);
         }
+        let quota = match Quota::enter(&scope, bundle, database, now) {
+            Ok(quota) => Box::new(quota),
+            Err(reached) => {
+                let event = Event::LimitExceeded {
+                    session: self.opening.id,
+                    statement: None,
+                    identity: &IdentityForm(credential.verified.identity()).render(),
+                    database: &database.settings.name,
+                    limit: reached.limit,
+                    group: reached.group.as_deref(),
+                    sqlstate: reached.state().as_str(),
+                    reason: reached.message(),
+                }
+                .encode();
+                self.append(event, out);
+                return self.fail(Failed { error: reached.error(), reason: None }, out);
+            }
+        };
         let parameters = std::mem::take(&mut self.opening.parameters.upstream);
         let identity = Box::new(credential.verified.identity().clone());
         let expires_at = credential.verified.expires_at();
         out.effects.push(Effect::Connect { parameters, identity, expires_at });
-        self.stage = Stage::Connecting(credential);
+        self.stage = Stage::Connecting(credential, quota);
     }
 
     fn connecting(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
-        let Stage::Connecting(credential) = &self.stage else { return };
+        let Stage::Connecting(credential, _) = &self.stage else { return };
         match input {
             Input::UpstreamReady(ready) => {
                 if credential.expires <= now.monotonic {
@@ -310,7 +331,10 @@ impl Session {
             Input::PolicyChanged(bundle) => self.set_bundle(bundle),
             Input::Written(ticket) | Input::Durable(ticket) => self.opening.ledger.note_written(ticket),
             Input::JournalFailed(why) => self.unrecorded(&why, out),
-            Input::UpstreamBytes(_) | Input::UpstreamClosed | Input::CredentialVerified(_) => {}
+            Input::UpstreamBytes(_)
+            | Input::UpstreamClosed
+            | Input::CancelSent
+            | Input::CredentialVerified(_) => {}
         }
     }
 
@@ -331,7 +355,8 @@ impl Session {
 
     fn start(&mut self, now: Now, ready: UpstreamReady, out: &mut Outbox) {
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
-        let (Stage::Connecting(credential), Some((database, bundle))) = (stage, self.opening.target.clone())
+        let (Stage::Connecting(credential, mut quota), Some((database, bundle))) =
+            (stage, self.opening.target.clone())
         else {
             return;
         };
@@ -357,6 +382,8 @@ impl Session {
             &name_scope,
             &bundle,
         );
+        // A policy may have come into force in the meantime.
+        quota.change(&scope, &bundle, &database);
         let event = Event::SessionStarted(SessionStarted {
             session: self.opening.id,
             client: self.opening.client,
@@ -412,11 +439,15 @@ impl Session {
             shown: Shown::default(),
             quotes: Quotes::Nothing,
             text_unsafe: None,
+            quota: *quota,
+            stop: Stop::default(),
+            opened_spent: Arc::default(),
             client_in: Vec::new(),
             client_passing: 0,
             client_skipping: 0,
             upstream_in: Vec::new(),
             upstream_passing: 0,
+            upstream_drops: false,
             statement_last: 0,
             bytes_out: 0,
             defining: false,
@@ -497,6 +528,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::JournalFailed(why) => running.journal_lost(&why, turn),
         Input::PolicyChanged(bundle) => running.scope_changed(bundle, turn),
         Input::Revoked(reason) => running.terminate(&reason, turn),
+        Input::CancelSent => running.cancel_sent(),
         Input::Drain => running.draining = true,
         Input::Deadline
         | Input::CredentialVerified(_)
@@ -505,5 +537,8 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
     }
     if !running.closed {
         running.pump(turn);
+    }
+    if !running.closed {
+        running.watch_time(turn);
     }
 }

@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::limits::Limits;
 use crate::memo::{Holder, Memo, Probe};
 use crate::names::fresh;
+use crate::usage::Usages;
 
 /// How strongly the record of a read is kept before its result is released. Writes always wait for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Database {
     epoch: AtomicU64,
     analyses: Memo<Analysis>,
     judgements: Memo<Judged>,
+    /// What identities have taken of their limits.
+    pub usages: Usages,
 }
 
 struct Snapshot {
@@ -92,6 +95,7 @@ impl Database {
             epoch: AtomicU64::new(1),
             analyses: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
             judgements: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
+            usages: Usages::default(),
         }
     }
 

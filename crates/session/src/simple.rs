@@ -11,28 +11,32 @@ use crate::evidence::Executed;
 use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::ops::{Deferred, Op, OpKind};
+use crate::quota::Spent;
 use crate::refuse::Refusal;
 use crate::results::Rows;
 use crate::running::{Running, Turn};
 use crate::script::Script;
 
 /// Where a statement of the simple protocol came from.
+#[derive(Default)]
 pub(crate) struct Origin {
     /// The statement on its own; the whole text where there is one statement only.
     pub(crate) text: String,
     /// Characters of the client's message before the text.
     pub(crate) offset_chars: usize,
     pub(crate) in_script: bool,
+    /// Of the cursor that it fetches from, or its own.
+    pub(crate) spent: Arc<Spent>,
 }
 
 impl Origin {
     fn whole(text: &str) -> Self {
-        Self { text: text.to_owned(), offset_chars: 0, in_script: false }
+        Self { text: text.to_owned(), ..Self::default() }
     }
 
     /// A statement of a script.
     pub(crate) fn step(text: String, offset_chars: usize) -> Self {
-        Self { text, offset_chars, in_script: true }
+        Self { text, offset_chars, in_script: true, spent: Arc::default() }
     }
 }
 
@@ -45,7 +49,7 @@ impl Running {
         };
         // The hot path: a shape that was decided before is a look-up, and the message goes on as it came.
         if let Some(judged) = self.known(text, &[], turn.now) {
-            return self.run_query(&judged, text, 0, false, raw, turn);
+            return self.run_query(&judged, text, &Origin::default(), raw, turn);
         }
         self.simple_text(Origin::whole(text), turn);
     }
@@ -82,6 +86,9 @@ impl Running {
                 if let Some(refusal) = Refusal::of_limit(&error) {
                     return self.refuse_query(&origin.text, refusal, turn);
                 }
+                if let Err(refusal) = self.may_ask(&Effect::None, turn) {
+                    return self.refuse_query(&origin.text, refusal, turn);
+                }
                 // The server is asked for its own words; it parses and runs nothing.
                 let inquiry = Inquiry::syntax(Job::Simple(origin), error);
                 return self.begin_inquiry(inquiry, turn);
@@ -96,6 +103,11 @@ impl Running {
             let judged = self.judge(&Arc::new(Analysis::empty(turn.now.monotonic)), turn.now);
             return self.run_origin(&judged, &origin, turn);
         };
+        let origin = Origin { spent: self.spent_of(&statement.effect), ..origin };
+        if let Err(refusal) = self.may_ask(&statement.effect, turn) {
+            self.record_unasked(&statement, &origin.text, false, &refusal, turn);
+            return self.refuse_simple(refusal, turn);
+        }
         if let Effect::Execute { name, .. } = &statement.effect
             && let Some(prepared) = self.statements.get(name.as_bytes()).cloned()
             && !prepared.holds(self, turn.now)
@@ -152,7 +164,7 @@ impl Running {
             return self
                 .refuse_simple(Refusal::TooLarge("statement is too long to be sent".to_owned()), turn);
         }
-        self.run_query(judged, &origin.text, origin.offset_chars, origin.in_script, &message, turn);
+        self.run_query(judged, &origin.text, origin, &message, turn);
     }
 
     /// Decides and records a statement whose meaning is known, and sends it or refuses it.
@@ -160,24 +172,30 @@ impl Running {
         &mut self,
         judged: &Arc<Judged>,
         text: &str,
-        offset_chars: usize,
-        in_script: bool,
+        origin: &Origin,
         message: &[u8],
         turn: &mut Turn<'_>,
     ) {
+        if !origin.in_script && self.must_be_undoable(judged) {
+            // In a hidden transaction, where none is open.
+            self.script = Some(Script::new(text, std::iter::once(0..text.len())));
+            return;
+        }
         let executed = Executed { judged, text, parameters: None, extended: false };
         let (allowed, mut run) = match self.decide_and_record(&executed, turn) {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse_simple(refusal, turn),
         };
-        run.offset_chars = offset_chars;
-        run.in_script = in_script;
+        run.offset_chars = origin.offset_chars;
+        run.in_script = origin.in_script;
+        run.spent = origin.spent.clone();
         run.rows = Rows::until_described(judged);
         let copies = judged.analysis.copies_in();
         let op = self.next_op(OpKind::Query(Box::new(run)));
         let number = op.number;
         self.apply_effect(judged, text, op.number);
         self.dispatch_run(allowed, message, op, turn);
+        self.hold_after(judged, number, false);
         if copies {
             self.wait_for_copy(number);
         }

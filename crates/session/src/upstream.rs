@@ -3,18 +3,23 @@
 //! Result rows that nothing is to be done about are passed on as bytes. Everything is answered in the order in which it
 //! was asked; a message that nothing was asked for ends the session.
 
+mod errors;
+mod rows;
+
+pub(crate) use errors::shift_position;
+
 use std::mem;
 
 use audit::Completion;
-use wire::backend::{self, CommandComplete, ParameterStatus, ReadyForQuery, RowDescription, encode, tag};
-use wire::error::{ErrorFields, field};
-use wire::frame;
+use wire::backend::{self, CommandComplete, ParameterStatus, ReadyForQuery, encode, tag};
+use wire::error::ErrorFields;
+use wire::frame::{self, Header};
 
-use crate::authorize::{Judged, Quotes};
+use crate::authorize::Quotes;
 use crate::namespace::OpNumber;
-use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
+use crate::ops::{Bracket, HiddenKind, OpKind};
 use crate::plan;
-use crate::refuse::{self, Refusal};
+use crate::refuse;
 use crate::results::{self, Contradiction, Rows};
 use crate::running::{CopyIn, Running, Status, Turn, Waiting};
 
@@ -68,7 +73,9 @@ impl Running {
             }
             if self.upstream_passing > 0 {
                 let n = rest.len().min(self.upstream_passing);
-                self.pass_on(rest.get(..n).unwrap_or_default(), turn);
+                if !self.upstream_drops {
+                    self.pass_on(rest.get(..n).unwrap_or_default(), turn);
+                }
                 self.upstream_passing -= n;
                 at += n;
                 continue;
@@ -82,7 +89,8 @@ impl Running {
                 }
             };
             if matches!(header.tag, tag::DATA_ROW | tag::COPY_DATA) && self.rows_pass(header.tag) {
-                self.count_row();
+                let rows = self.rows_in(header);
+                self.upstream_drops = !self.take_rows(rows, header.len, turn);
                 self.upstream_passing = header.len;
                 continue;
             }
@@ -105,27 +113,7 @@ impl Running {
 
     fn pass_on(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         self.bytes_out += bytes.len() as u64;
-        if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
-            run.bytes += bytes.len() as u64;
-        }
         turn.out.client.extend_from_slice(bytes);
-    }
-
-    /// Whether rows of what is being answered go on unread.
-    fn rows_pass(&self, tag: u8) -> bool {
-        match self.ops.front().map(|op| &op.kind) {
-            Some(OpKind::Query(run) | OpKind::Execute(run)) => match tag {
-                tag::COPY_DATA => self.copy_out.is_none(),
-                _ => matches!(run.rows, Rows::Plain),
-            },
-            _ => false,
-        }
-    }
-
-    fn count_row(&mut self) {
-        if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
-            run.rows_count += 1;
-        }
     }
 
     fn upstream_broken(&mut self, what: &str, turn: &mut Turn<'_>) {
@@ -248,10 +236,10 @@ impl Running {
                 let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) else {
                     return Err("a row of nothing".to_owned());
                 };
-                run.rows_count += 1;
                 let before = turn.out.client.len();
                 match &run.rows {
-                    Rows::Plain => return Ok(Pass::On),
+                    // Passed on where it was counted.
+                    Rows::Plain => return Err("a row of nothing".to_owned()),
                     Rows::Masked(maskers) => {
                         if let Err(what) =
                             results::mask_row(body, maskers, &mut self.shown, &mut turn.out.client)
@@ -270,9 +258,12 @@ impl Running {
                         return self.contradicted(&Contradiction("rows came undescribed".to_owned()), turn);
                     }
                 }
-                let n = (turn.out.client.len() - before) as u64;
-                run.bytes += n;
-                self.bytes_out += n;
+                let bytes = turn.out.client.len() - before;
+                if self.take_rows(1, bytes, turn) {
+                    self.bytes_out += bytes as u64;
+                } else {
+                    turn.out.client.truncate(before);
+                }
                 Ok(Pass::Done)
             }
             tag::COPY_OUT_RESPONSE => self.copy_out_response(body, turn),
@@ -289,21 +280,29 @@ impl Running {
                 Ok(Pass::On)
             }
             tag::COPY_DATA => {
-                self.count_row();
-                let Some(masker) = &mut self.copy_out else { return Ok(Pass::On) };
+                let rows = self.rows_in(Header { tag, len: raw.len() });
+                let Some(masker) = &mut self.copy_out else { return Err("a row of nothing".to_owned()) };
                 let mut rewritten = Vec::with_capacity(body.len());
                 if let Err(error) = masker.push(body, &mut rewritten) {
                     return self.contradicted(&Contradiction(error.to_string()), turn);
                 }
-                encode::copy_data(&mut turn.out.client, &rewritten).map_err(|error| error.to_string())?;
+                if self.take_rows(rows, rewritten.len() + frame::HEADER_BYTES, turn) {
+                    encode::copy_data(&mut turn.out.client, &rewritten).map_err(|error| error.to_string())?;
+                }
                 Ok(Pass::Done)
             }
             tag::COPY_DONE => {
                 self.copy_out = None;
+                if self.is_stopped() {
+                    return Ok(Pass::Done);
+                }
                 Ok(Pass::On)
             }
             tag::COMMAND_COMPLETE => self.command_complete(raw, body, turn),
             tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
+                if self.fail_late(turn) {
+                    return Ok(Pass::Done);
+                }
                 self.finish_run(
                     Completion::Completed(if tag == tag::PORTAL_SUSPENDED { "suspended" } else { "" }),
                     turn,
@@ -318,102 +317,20 @@ impl Running {
         }
     }
 
-    fn row_description(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
-        let Some(judged) = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.judged.clone()) else {
-            return Err("a description of nothing".to_owned());
-        };
-        let description = RowDescription::parse(body).map_err(|error| error.to_string())?;
-        match self.described(&judged, description) {
-            Ok(Ok(rows)) => {
-                if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) {
-                    run.rows = rows;
-                }
-                Ok(Pass::On)
-            }
-            Ok(Err(refusal)) => self.withhold(&refusal, turn),
-            Err(contradiction) => self.contradicted(&contradiction, turn),
-        }
-    }
-
-    fn described(
-        &self,
-        judged: &Judged,
-        description: RowDescription<'_>,
-    ) -> Result<Result<Rows, Refusal>, Contradiction> {
-        let tagged = |relation, column| {
-            let Some(known) = self.overlay.relation(relation).or_else(|| self.catalog.relation(relation))
-            else {
-                return false;
-            };
-            let Some(name) = known.column_name(column) else { return false };
-            let past = self.database.past();
-            let others =
-                past.map(|past| past.other_names(relation, column, (&known.name, name))).unwrap_or_default();
-            let tagged = |(relation, name): (&_, &str)| !self.bundle.tags(relation, name).is_empty();
-            tagged((&known.name, name)) || others.iter().any(|(relation, name)| tagged((relation, name)))
-        };
-        Rows::described(judged, description, tagged, &self.database.settings)
-    }
-
-    fn describe_message(
-        &mut self,
-        tag: u8,
-        body: &[u8],
-        judged: &Judged,
-        turn: &mut Turn<'_>,
-    ) -> Result<Pass, String> {
-        match tag {
-            tag::PARAMETER_DESCRIPTION => Ok(Pass::On),
-            tag::NO_DATA => self.complete(),
-            tag::ROW_DESCRIPTION => {
-                let description = RowDescription::parse(body).map_err(|error| error.to_string())?;
-                match self.described(judged, description) {
-                    Ok(_) => self.complete(),
-                    Err(contradiction) => self.contradicted(&contradiction, turn),
-                }
-            }
-            other => Err(format!("unexpected {} message", backend::name(other).unwrap_or("unknown"))),
-        }
-    }
-
-    fn copy_out_response(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
-        let response = backend::CopyResponse::parse(body).map_err(|error| error.to_string())?;
-        let Some(judged) = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.judged.clone()) else {
-            return Err("COPY data of nothing".to_owned());
-        };
-        match results::copy_masker(&judged, &self.database.settings, response.columns.len()) {
-            Ok(Ok(masker)) => {
-                self.copy_out = masker.map(Box::new);
-                Ok(Pass::On)
-            }
-            Ok(Err(refusal)) => self.withhold(&refusal, turn),
-            Err(contradiction) => self.contradicted(&contradiction, turn),
-        }
-    }
-
-    /// The result isn't what the statement was decided as: nothing more of it leaves, and the session ends.
-    fn contradicted(&mut self, contradiction: &Contradiction, turn: &mut Turn<'_>) -> Result<Pass, String> {
-        let number = self.ops.front().and_then(|op| op.kind.run()).map(|run| run.number);
-        self.record_incident(number, "unexpected_result", &contradiction.0, turn);
-        self.withhold(&Refusal::Incident(contradiction.0.clone()), turn)
-    }
-
-    /// A result that can't be passed on: its statement has run, so only the end of the session keeps the client from
-    /// taking it for done.
-    fn withhold(&mut self, refusal: &Refusal, turn: &mut Turn<'_>) -> Result<Pass, String> {
-        let mut error = refusal.error();
-        error = error.with(field::SEVERITY, "FATAL").with(field::SEVERITY_NONLOCALIZED, "FATAL");
-        self.fail(&error, "result withheld", turn);
-        Ok(Pass::Done)
-    }
-
     fn command_complete(&mut self, raw: &[u8], body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
         let complete = CommandComplete::parse(body).map_err(|error| error.to_string())?;
         let command = complete.tag_str().unwrap_or_default().to_owned();
+        if self.fail_late(turn) {
+            return Ok(Pass::Done);
+        }
+        let rows = complete.rows().unwrap_or(0);
+        if self.front_copies_in() && self.is_over_with(rows, turn) {
+            return Ok(Pass::Done);
+        }
         if let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut())
-            && run.rows_count == 0
+            && (run.rows_count == 0 || run.judged.analysis.copies())
         {
-            run.rows_count = complete.rows().unwrap_or(0);
+            run.rows_count = rows;
         }
         if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
             self.copy_out = None;
@@ -454,7 +371,7 @@ impl Running {
     }
 
     /// Records the end of the statement being answered, once.
-    fn finish_run(&mut self, completion: Completion<'_>, turn: &mut Turn<'_>) {
+    pub(crate) fn finish_run(&mut self, completion: Completion<'_>, turn: &mut Turn<'_>) {
         let Some(op) = self.ops.pop_front() else { return };
         let mut op = op;
         if let Some(run) = op.kind.run_mut()
@@ -467,139 +384,11 @@ impl Running {
         self.ops.push_front(op);
     }
 
-    fn error_response(&mut self, fields: ErrorFields, turn: &mut Turn<'_>) -> Result<Pass, String> {
-        let state = fields.sqlstate().unwrap_or(wire::sqlstate::INTERNAL_ERROR);
-        let fatal = fields.is_fatal();
-        let mut shown = fields;
-        match self.ops.front().map(|op| &op.kind) {
-            Some(OpKind::Flight) if !fatal => {
-                self.flight_failed(shown, turn);
-                return Ok(Pass::Done);
-            }
-            Some(OpKind::Refused { error, .. }) if !fatal => shown = (**error).clone(),
-            Some(OpKind::Query(run) | OpKind::Execute(run)) => {
-                if self.must_redact(&shown) {
-                    shown = refuse::redact(&shown);
-                }
-                shift_position(&mut shown, run.offset_chars);
-            }
-            _ if !fatal && self.must_redact(&shown) => shown = refuse::redact(&shown),
-            _ => {}
-        }
-        self.finish_run(Completion::Failed(state.as_str()), turn);
-        if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
-            self.copy_failed();
-        }
-        if let Some(op) = self.ops.front() {
-            let number = op.number;
-            self.end_copy_wait(number);
-        }
-        encode::error_response(&mut turn.out.client, &shown);
-        if fatal {
-            self.close("the server ended the connection", turn);
-            return Ok(Pass::Done);
-        }
-        if let Some(op) = self.ops.front() {
-            self.statements.abandon(op.number);
-            self.portals.abandon(op.number);
-        }
-        match self.ops.front_mut().map(|op| &mut op.kind) {
-            // ReadyForQuery follows.
-            Some(OpKind::Query(run)) => run.failed = true,
-            Some(OpKind::Hidden(HiddenKind::Bracket(_))) => self.bracket_error = true,
-            Some(OpKind::Refused { simple: true, .. } | OpKind::Sync | OpKind::Hidden(_)) => {}
-            Some(front) => {
-                let at_bind = matches!(front, OpKind::Bind);
-                self.drop_skipped(at_bind.then_some(state), turn);
-            }
-            None => {}
-        }
-        Ok(Pass::Done)
-    }
-
-    /// Says whether an error or notice may quote what the identity may not see.
-    fn must_redact(&self, fields: &ErrorFields) -> bool {
-        match self.quotes {
-            Quotes::Nothing => false,
-            // Where a row is quoted, its relation is named (errtable, utils/error/elog.c and executor/execMain.c).
-            Quotes::Strangers => {
-                let Some(table) = fields.get(field::TABLE) else { return false };
-                let schema = fields.get(field::SCHEMA).unwrap_or_default();
-                let run = self.ops.front().and_then(|op| op.kind.run());
-                !run.is_some_and(|run| run.judged.analysis.writes(schema, table))
-            }
-            Quotes::Values => true,
-        }
-    }
-
-    fn copy_failed(&mut self) {
-        if let Some(copy) = self.copy_in.take()
-            && self.client_passing > 0
-        {
-            self.copy_broken = Some(copy.token);
-        }
-        self.copy_out = None;
-    }
-
-    /// After an error in the extended protocol the server skips everything until Sync; so do our books.
-    ///
-    /// `failed` is the error of a Bind: the Execute that follows is of the statement that failed there.
-    pub(crate) fn drop_skipped(&mut self, mut failed: Option<wire::sqlstate::SqlState>, turn: &mut Turn<'_>) {
-        let mut dropped: Option<(OpNumber, OpNumber)> = None;
-        let mut synced = false;
-        while let Some(op) = self.ops.front() {
-            if matches!(op.kind, OpKind::Sync | OpKind::Hidden(HiddenKind::QuestionFailed)) {
-                synced = true;
-                break;
-            }
-            // A Query or the like ends the skipping as little as anything but Sync does.
-            let Some(op) = self.ops.pop_front() else { break };
-            self.end_copy_wait(op.number);
-            dropped = Some((dropped.map_or(op.number, |(first, _)| first), op.number));
-            if op.kind.run().is_some_and(|run| run.judged.analysis.copies()) {
-                self.copy_failed();
-            }
-            if let OpKind::Execute(run) | OpKind::Query(run) = &op.kind
-                && !run.done
-            {
-                let failed = failed.take();
-                let completion = match &failed {
-                    Some(state) => Completion::Failed(state.as_str()),
-                    None => Completion::Lost("skipped after an error"),
-                };
-                self.record_outcome(run, completion, turn);
-            }
-        }
-        if let Some((first, last)) = dropped {
-            self.statements.abandon_all(first, last);
-            self.portals.abandon_all(first, last);
-        }
-        if synced {
-            return;
-        }
-        // No Sync has been sent since: what is deferred, or asked, or comes next, is skipped as well.
-        while let Some(message) = self.deferred.pop_front() {
-            if matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync)) {
-                self.deferred.push_front(message);
-                return;
-            }
-            if let Deferred::Run { op, .. } | Deferred::Prepare { op, .. } = &message {
-                self.statements.abandon(op.number);
-                self.portals.abandon(op.number);
-                if let Some(run) = op.kind.run() {
-                    self.record_outcome(run, Completion::Lost("skipped after an error"), turn);
-                }
-            }
-        }
-        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart(_))) {
-            self.waiting = None;
-        }
-        self.script = None;
-        self.skipping = true;
-    }
-
     fn ready_for_query(&mut self, body: &[u8], turn: &mut Turn<'_>) -> Result<Pass, String> {
         let ready = ReadyForQuery::parse(body).map_err(|error| error.to_string())?;
+        if self.fails_at_ready(ready.status, turn) {
+            return Ok(Pass::Done);
+        }
         let Some(op) = self.ops.pop_front() else { return Err("ReadyForQuery unasked".to_owned()) };
         self.status = ready.status;
         self.pipeline_open &= !self.ops.is_empty() || !self.deferred.is_empty();
@@ -632,17 +421,5 @@ impl Running {
     /// A COMMIT that fails leaves no transaction; the error has been passed on.
     fn bracket_failed(&mut self) -> bool {
         mem::take(&mut self.bracket_error)
-    }
-}
-
-/// Adds characters to an error's position, where it speaks of a text that was sent without what was before it.
-pub(crate) fn shift_position(fields: &mut ErrorFields, offset_chars: usize) {
-    if offset_chars == 0 {
-        return;
-    }
-    let position =
-        fields.get(field::POSITION).and_then(|p| std::str::from_utf8(p).ok()?.parse::<usize>().ok());
-    if let Some(position) = position {
-        *fields = fields.clone().position(position + offset_chars);
     }
 }

@@ -4,6 +4,7 @@
 mod decisions;
 #[cfg(test)]
 mod grants;
+mod limits;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]

@@ -164,7 +164,20 @@ fn mistakes_in_the_manifest() {
             vec![("bundle.toml", "[tags]\n".to_owned()), ("a.cedar", RULES.to_owned())],
         ),
         with_manifest("unknown key, near", "[tag]\n\"a.b.c\" = [\"x\"]"),
-        with_manifest("unknown key, far", "[limits]\nrows = 1"),
+        with_manifest("unknown key, far", "[quotas]\nrows = 1"),
+        with_manifest("limits of nobody", "[limits]\nrows_per_day = 1"),
+        with_manifest(
+            "limit mistyped, below one, no number",
+            "[limits.default]\nrows_per_dya = 1\nsessions = 0\nrows_per_statement = -5\nstatements_per_minute = \"many\"",
+        ),
+        with_manifest(
+            "limits of size and time",
+            "[limits.g]\nbytes_per_day = \"1 gig\"\nbytes_per_statement = -1\nstatement_timeout = \"0s\"\nidle_timeout = 30\nidle_in_transaction_timeout = \"90d\"",
+        ),
+        with_manifest(
+            "limits of cost",
+            "[limits.a]\ncost = 5\n[limits.b]\ncost = { max = 5 }\n[limits.c]\ncost = { max = -1.5, then = \"refuse\" }\n[limits.d]\ncost = { max = nan, then = \"ask\" }\n[limits.e]\ncost = { max = 1, then = \"approval:dba\" }",
+        ),
         with_manifest("unknown key in a table", "[approvers]\nleads = { group = \"l\", quorm = 2 }"),
         with_manifest(
             "tags of no column",
@@ -286,6 +299,15 @@ fn what_is_not_text_is_refused() {
     std::fs::write(dir.path().join("a.cedar"), b"permit (principal, action, resource);\xff").unwrap();
     let error = policy::load(dir.path(), "app").unwrap_err();
     assert!(error.to_string().contains("a.cedar: is not UTF-8"), "{error}");
+}
+
+#[test]
+fn limits_of_a_group_that_no_rule_names_are_a_warning() {
+    let manifest = "[limits.agents]\nsessions = 1\n[limits.\"ag ents\"]\nsessions = 2\n";
+    let bundle = crate::support::bundle(manifest, RULES);
+    let [warning] = bundle.warnings() else { panic!("{:?}", bundle.warnings()) };
+    assert_eq!(warning.position(), Some(("bundle.toml", 5, 2)));
+    assert!(warning.message().contains("no rule names the group \"ag ents\""), "{warning}");
 }
 
 #[test]

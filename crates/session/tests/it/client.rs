@@ -46,6 +46,11 @@ pub(crate) struct Client {
     pub(crate) heard: Vec<(u8, String)>,
     logged_in: bool,
     pub(crate) rows: usize,
+    /// Of the result that is coming, and the most that one had.
+    rows_here: usize,
+    pub(crate) rows_most: usize,
+    /// An error has come since the last ReadyForQuery.
+    failed: bool,
 }
 
 impl Client {
@@ -98,9 +103,21 @@ impl Client {
                 self.ended = true;
                 return;
             }
+            self.failed = true;
+            self.rows_here = 0;
             return self.error(&state);
         }
         self.heard.push((tag, state));
+        match tag {
+            tag::DATA_ROW | tag::COPY_DATA => self.rows_here += 1,
+            tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED => self.rows_here = 0,
+            // What failed leaves no transaction that goes on.
+            tag::READY_FOR_QUERY => {
+                assert!(!std::mem::take(&mut self.failed) || body[0] != b'T', "{:?}", self.heard)
+            }
+            _ => {}
+        }
+        self.rows_most = self.rows_most.max(self.rows_here);
         if !self.logged_in {
             self.logged_in = tag == tag::READY_FOR_QUERY;
             return;

@@ -42,6 +42,12 @@ pub(crate) struct Harness {
     out: Outbox,
     beginning: Instant,
     pub(crate) elapsed: Duration,
+    /// What bundle a is in this conversation.
+    first: usize,
+    /// Cancel requests on their way, and how many results the server had begun when they were made.
+    cancels: VecDeque<u64>,
+    /// Another than the first has been in force.
+    pub(crate) changed_policy: bool,
     pub(crate) bundle: usize,
     pub(crate) database: Arc<Database>,
     records: Vec<Record>,
@@ -62,8 +68,9 @@ pub(crate) struct Harness {
     gone: bool,
 }
 
-static BUNDLES: LazyLock<[Arc<Bundle>; 2]> = LazyLock::new(|| {
-    ["a", "b"].map(|name| {
+/// The third is the first with limits.
+static BUNDLES: LazyLock<[Arc<Bundle>; 3]> = LazyLock::new(|| {
+    ["a", "b", "limited"].map(|name| {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/testdata").join(name);
         Arc::new(policy::load(&dir, "sim").unwrap_or_else(|error| panic!("{error:#?}")))
     })
@@ -80,6 +87,15 @@ fn verified(now: SystemTime) -> identity::Verified {
 impl Harness {
     /// A session that is logged in, under bundle a.
     pub(crate) fn new(rng: Rng) -> Self {
+        Self::under(0, rng)
+    }
+
+    /// A session that is logged in, under bundle a with limits, at a server that takes its time.
+    pub(crate) fn limited(rng: Rng) -> Self {
+        Self::under(2, rng)
+    }
+
+    fn under(first: usize, rng: Rng) -> Self {
         let beginning = Instant::now();
         let settings = Settings {
             name: "sim".to_owned(),
@@ -105,7 +121,7 @@ impl Harness {
             startup,
             method: Method::Token,
             discovery: Discovery::default(),
-            target: Some((database.clone(), BUNDLES[0].clone())),
+            target: Some((database.clone(), BUNDLES[first].clone())),
         };
         let mut out = Outbox::default();
         let session = Session::new(opening, &mut out);
@@ -114,6 +130,9 @@ impl Harness {
             out,
             beginning,
             elapsed: Duration::ZERO,
+            first,
+            cancels: VecDeque::new(),
+            changed_policy: false,
             bundle: 0,
             database,
             records: Vec::new(),
@@ -130,6 +149,7 @@ impl Harness {
             extended_copy: false,
             gone: false,
         };
+        harness.server.slow = first == 2;
         harness.refresh_catalog();
         harness.log_in();
         harness
@@ -183,7 +203,8 @@ impl Harness {
             match effect {
                 Effect::AppendAudit { ticket, keep, event } => self.append(ticket, keep, event.payload()),
                 Effect::Close => self.closes += 1,
-                Effect::VerifyCredential { .. } | Effect::Connect { .. } | Effect::CancelUpstream => {}
+                Effect::CancelUpstream => self.cancels.push_back(self.server.results),
+                Effect::VerifyCredential { .. } | Effect::Connect { .. } => {}
             }
         }
         assert!(self.closes <= 1, "closed twice");
@@ -278,6 +299,8 @@ impl Harness {
     pub(crate) fn change_policy(&mut self, bundle: usize) {
         self.tell(format!("policy {}", ["a", "b"][bundle]));
         self.bundle = bundle;
+        self.changed_policy |= bundle != 0;
+        let bundle = if bundle == 0 { self.first } else { bundle };
         self.handle(Input::PolicyChanged(BUNDLES[bundle].clone()));
     }
 
@@ -297,6 +320,26 @@ impl Harness {
             let bytes: Vec<u8> = self.server.output.drain(..count).collect();
             self.delivered += bytes.len() as u64;
             self.handle(Input::UpstreamBytes(&bytes));
+        }
+    }
+
+    /// A cancel request reaches the server.
+    pub(crate) fn deliver_cancel(&mut self) -> bool {
+        let Some(results) = self.cancels.pop_front() else { return false };
+        self.tell("the server is told to cancel");
+        if !self.session.is_closed() {
+            self.server.cancel(results);
+        }
+        self.handle(Input::CancelSent);
+        true
+    }
+
+    /// Time passes, and the session is told if it waited for that.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.elapsed += time;
+        if self.session.deadline().is_some_and(|due| due <= self.beginning + self.elapsed) {
+            self.tell("deadline");
+            self.handle(Input::Deadline);
         }
     }
 
@@ -431,6 +474,7 @@ impl Harness {
             self.deliver_client(usize::MAX);
             while self.step_server() {}
             self.deliver_server(usize::MAX);
+            self.deliver_cancel();
             if self.mark() == before {
                 break;
             }
@@ -476,7 +520,8 @@ impl Harness {
     pub(crate) fn settle(&mut self) {
         self.run();
         assert!(!self.gone || self.session.is_closed(), "the session outlives its client");
-        if !self.session.is_closed() && self.client.copying {
+        // A script may have more than one.
+        while !self.session.is_closed() && self.client.copying {
             self.copy_end(true);
             self.run();
         }

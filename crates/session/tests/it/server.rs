@@ -55,6 +55,14 @@ struct Copying {
     simple: bool,
 }
 
+/// A result that is being sent, message by message.
+struct Sending {
+    messages: VecDeque<Vec<u8>>,
+    simple: bool,
+    /// Counts the results from 1.
+    number: u64,
+}
+
 /// See the module.
 pub(crate) struct Server {
     input: Vec<u8>,
@@ -69,6 +77,11 @@ pub(crate) struct Server {
     skipping: bool,
     printing: bool,
     copying: Option<Copying>,
+    /// Results take their time, so that they can be cancelled.
+    pub(crate) slow: bool,
+    sending: Option<Sending>,
+    /// Results begun.
+    pub(crate) results: u64,
     terminated: bool,
     in_flight: bool,
     /// Where in the output the answers to the last flight of questions end.
@@ -107,6 +120,9 @@ impl Server {
             skipping: false,
             printing: false,
             copying: None,
+            slow: false,
+            sending: None,
+            results: 0,
             terminated: false,
             in_flight: false,
             flight_end: None,
@@ -126,11 +142,64 @@ impl Server {
 
     /// Whether nothing is left to be done.
     pub(crate) fn at_rest(&self) -> bool {
-        frame::next(&self.input, usize::MAX).unwrap().is_none()
+        frame::next(&self.input, usize::MAX).unwrap().is_none() && self.sending.is_none()
+    }
+
+    /// A CancelRequest that was made when so many results had been begun; what comes when nothing runs does nothing.
+    pub(crate) fn cancel(&mut self, results: u64) {
+        let Some(sending) = self.sending.take() else { return };
+        assert!(sending.number <= results, "another statement was cancelled than was meant");
+        let before = self.output.len();
+        self.error(&Failed("57014", "canceling statement due to user request".to_owned()));
+        self.skipping |= !sending.simple;
+        self.end_simple(sending.simple);
+        self.written += (self.output.len() - before) as u64;
+    }
+
+    fn send_on(&mut self, mut sending: Sending) {
+        let before = self.output.len();
+        if let Some(message) = sending.messages.pop_front() {
+            self.output.extend_from_slice(&message);
+        }
+        if sending.messages.is_empty() {
+            self.end_simple(sending.simple);
+        } else {
+            self.sending = Some(sending);
+        }
+        self.written += (self.output.len() - before) as u64;
+    }
+
+    fn end_simple(&mut self, simple: bool) {
+        if simple {
+            if self.status == Status::Idle {
+                self.portals.clear();
+            }
+            encode::ready_for_query(&mut self.output, self.status);
+        }
+    }
+
+    /// Makes what was put out since `from` come one by one, if results take their time.
+    fn slow_down(&mut self, from: usize, simple: bool) {
+        if !self.slow {
+            return;
+        }
+        let bytes = self.output.split_off(from);
+        let mut messages = VecDeque::new();
+        let mut rest = &bytes[..];
+        while let Some(frame) = frame::next(rest, usize::MAX).unwrap() {
+            messages.push_back(frame.raw.to_vec());
+            rest = &rest[frame.raw.len()..];
+        }
+        self.results += 1;
+        self.sending = Some(Sending { messages, simple, number: self.results });
     }
 
     /// Handles one message, if a whole one is there.
     pub(crate) fn step(&mut self) -> bool {
+        if let Some(sending) = self.sending.take() {
+            self.send_on(sending);
+            return true;
+        }
         let (tag, body, len) = match frame::next(&self.input, usize::MAX).expect("framing") {
             Some(frame) => (frame.tag, frame.body.to_vec(), frame.raw.len()),
             None => return false,
@@ -363,12 +432,7 @@ impl Server {
         if let Err(error) = result {
             self.error(&error);
         }
-        if self.copying.is_none() {
-            if self.status == Status::Idle {
-                self.portals.clear();
-            }
-            encode::ready_for_query(&mut self.output, self.status);
-        }
+        self.end_simple(self.copying.is_none() && self.sending.is_none());
     }
 
     fn own_begin(&mut self) -> Result<(), Failed> {
@@ -408,6 +472,7 @@ impl Server {
         let rows = statements::rows(known.columns);
         let left = rows.len() - portal.rows_sent;
         let now = if max == 0 { left } else { left.min(max) };
+        let from = self.output.len();
         for row in rows.iter().skip(portal.rows_sent).take(now) {
             encode::data_row(&mut self.output, row.iter().map(Option::as_deref)).unwrap();
         }
@@ -419,6 +484,7 @@ impl Server {
         } else {
             self.complete(&format!("SELECT {now}"));
         }
+        self.slow_down(from, false);
         Ok(())
     }
 
@@ -490,6 +556,7 @@ impl Server {
             }
             Does::CopyOut => {
                 let columns = known.columns;
+                let from = self.output.len();
                 encode::copy_out_response(&mut self.output, 0, columns.iter().map(|_| 0)).unwrap();
                 let rows = statements::rows(columns);
                 for row in &rows {
@@ -499,6 +566,7 @@ impl Server {
                 }
                 encode::copy_done(&mut self.output);
                 self.complete(&format!("COPY {}", rows.len()));
+                self.slow_down(from, simple);
             }
             Does::Prepare { name, inner } => {
                 if self.statements.contains_key(name.as_bytes()) {
@@ -562,6 +630,7 @@ impl Server {
     }
 
     fn send_rows(&mut self, known: &Spec, simple: bool, tag: &str) {
+        let from = self.output.len();
         if simple {
             row_description(&mut self.output, known.columns);
         }
@@ -570,6 +639,7 @@ impl Server {
             encode::data_row(&mut self.output, row.iter().map(Option::as_deref)).unwrap();
         }
         self.complete(&format!("{tag} {}", rows.len()));
+        self.slow_down(from, simple);
     }
 
     fn copy_message(&mut self, tag: u8, body: &[u8], simple: bool) {

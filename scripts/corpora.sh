@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# Gets what `make oracle` needs beyond scripts/setup.sh, and nothing twice: PostgreSQL 14 and 16 (npm), and PostgreSQL's
+# Gets what `make oracle` needs beyond scripts/setup.sh, and nothing twice: PostgreSQL's
 # own regression SQL with its library, from Debian's source package. All of it goes to $GATEPOST_TOOLS. Starts no service;
 # apt's own lists and sources are left as they are.
 set -euo pipefail
 umask 022
 
-root=$(cd "$(dirname "$0")/.." && pwd)
 tools=${GATEPOST_TOOLS:-/opt/gatepost-tools}
-inputs=$root/scripts/tools/oracle
 
 say() { printf 'corpora: %s\n' "$*"; }
 die() { printf 'corpora: %s\n' "$*" >&2; exit 1; }
@@ -20,22 +18,6 @@ quietly() {
   if [ "$status" -ne 0 ]; then tail -n 50 "$log" >&2; fi
   rm -f "$log"
   [ "$status" -eq 0 ] || die "failed ($status): $*"
-}
-
-# --- PostgreSQL 14 and 16 --------------------------------------------------------------------------------------------
-
-install_servers() {
-  local node=$tools/bin/node npm=$tools/nodejs/lib/node_modules/npm/bin/npm-cli.js major unpacked
-  rm -rf "$tools/oracle-servers" "$tools/pg14" "$tools/pg16"
-  mkdir -p "$tools/oracle-servers"
-  cp "$inputs/package.json" "$inputs/package-lock.json" "$tools/oracle-servers/"
-  quietly "$node" "$npm" --prefix "$tools/oracle-servers" ci --ignore-scripts --no-audit --no-fund --loglevel=error
-  for major in 14 16; do
-    unpacked=$tools/oracle-servers/node_modules/postgresql-$major
-    (cd "$unpacked" && quietly "$node" scripts/hydrate-symlinks.js)
-    ln -s "$unpacked/native" "$tools/pg$major"
-    quietly "$tools/pg$major/bin/postgres" --version
-  done
 }
 
 # --- PostgreSQL's regression SQL -------------------------------------------------------------------------------------
@@ -105,5 +87,4 @@ step() {
 [ -x "$tools/bin/node" ] || die "\"$tools/bin/node\" is not there: run \`make setup\` first"
 exec 9>"$tools/.lock"
 flock 9
-step oracle-servers install_servers "$inputs/package.json" "$inputs/package-lock.json"
 step regression-15 install_regression

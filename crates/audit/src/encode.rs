@@ -133,6 +133,38 @@ impl Event<'_> {
                 .text("detail", detail)
                 .number("first", first.0)
                 .number("last", last.0),
+            Self::RoleMade { session, identity, database, role, scope, valid_until } => o
+                .session_or_null(*session)
+                .fragment_or_null("identity", *identity)
+                .text("database", database)
+                .text("role", role)
+                .text("scope", scope)
+                .plain("valid_until", valid_until),
+            Self::RoleGiven { session, identity, database, role, scope } => o
+                .session(*session)
+                .fragment_or_null("identity", Some(identity))
+                .text("database", database)
+                .text("role", role)
+                .text("scope", scope),
+            Self::RoleGone { session, database, role, reason, owned } => o
+                .session_or_null(*session)
+                .text("database", database)
+                .text("role", role)
+                .text("reason", reason)
+                .text("owned", owned),
+            Self::RoleMoved { session, database, role, from, to } => o
+                .session(*session)
+                .text("database", database)
+                .text("role", role)
+                .text("from", from)
+                .text("to", to),
+            Self::UpstreamFailed { session, client, identity, database, reason, sqlstate } => o
+                .session(*session)
+                .plain("client", client)
+                .fragment_or_null("identity", Some(identity))
+                .text("database", database)
+                .text("reason", reason)
+                .text_or_null("sqlstate", *sqlstate),
         };
     }
 }

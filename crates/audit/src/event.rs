@@ -124,6 +124,75 @@ pub enum Event<'a> {
         /// Bytes sent to the client.
         bytes: u64,
     },
+    /// A database role was made, for a session or to be given to one later.
+    RoleMade {
+        /// The session that it is for; `None`: kept prepared.
+        session: Option<SessionId>,
+        /// Whose session, from [`crate::IdentityForm`].
+        identity: Option<&'a Fragment>,
+        /// The database as clients name it.
+        database: &'a str,
+        /// The role that the session logs in as.
+        role: &'a str,
+        /// The role whose grants it has.
+        scope: &'a str,
+        /// Until when one can log in as it.
+        valid_until: Time,
+    },
+    /// A role that was kept prepared was given to a session.
+    RoleGiven {
+        /// The session.
+        session: SessionId,
+        /// Whose, from [`crate::IdentityForm`].
+        identity: &'a Fragment,
+        /// The database as clients name it.
+        database: &'a str,
+        /// The role.
+        role: &'a str,
+        /// The role whose grants it has.
+        scope: &'a str,
+    },
+    /// A role was dropped.
+    RoleGone {
+        /// The session that it was for, if that is known.
+        session: Option<SessionId>,
+        /// The database as clients name it.
+        database: &'a str,
+        /// The role.
+        role: &'a str,
+        /// Why: `session_ended`, `unused`, `swept`, `scope_unused`.
+        reason: &'a str,
+        /// What became of what it owned: `reassigned`, `dropped`.
+        owned: &'a str,
+    },
+    /// A session's role has the grants of another scope from now on.
+    RoleMoved {
+        /// The session.
+        session: SessionId,
+        /// The database as clients name it.
+        database: &'a str,
+        /// The role.
+        role: &'a str,
+        /// The scope role before.
+        from: &'a str,
+        /// The scope role now.
+        to: &'a str,
+    },
+    /// A client that had proven who it is got no connection to the database: not its fault.
+    UpstreamFailed {
+        /// The connection.
+        session: SessionId,
+        /// Where from.
+        client: ClientAddr,
+        /// Whose, from [`crate::IdentityForm`].
+        identity: &'a Fragment,
+        /// The database as clients name it.
+        database: &'a str,
+        /// Why; for operators, never for the client.
+        reason: &'a str,
+        /// The server's own SQLSTATE, if it gave one.
+        sqlstate: Option<&'a str>,
+    },
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -343,6 +412,11 @@ impl Event<'_> {
             Self::ClockStepped { .. } => 40,
             Self::JournalRecovered { .. } => 41,
             Self::JournalFaulted { .. } => 42,
+            Self::RoleMade { .. } => 50,
+            Self::RoleGiven { .. } => 51,
+            Self::RoleGone { .. } => 52,
+            Self::RoleMoved { .. } => 53,
+            Self::UpstreamFailed { .. } => 54,
             Self::LimitExceeded { .. } => 70,
         })
     }
@@ -364,6 +438,11 @@ impl Event<'_> {
             Self::ClockStepped { .. } => "clock_stepped",
             Self::JournalRecovered { .. } => "journal_recovered",
             Self::JournalFaulted { .. } => "journal_faulted",
+            Self::RoleMade { .. } => "role_made",
+            Self::RoleGiven { .. } => "role_given",
+            Self::RoleGone { .. } => "role_gone",
+            Self::RoleMoved { .. } => "role_moved",
+            Self::UpstreamFailed { .. } => "upstream_failed",
             Self::LimitExceeded { .. } => "limit_exceeded",
         }
     }

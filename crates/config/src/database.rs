@@ -1,6 +1,7 @@
 //! `[[database]]`: what a client may name, where it is, who logs in there. Loads no policy.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::context::{Context, PathKind};
 use crate::read::{Table, Value};
@@ -35,6 +36,45 @@ pub enum Login {
         /// Its password; `None` where the upstream asks for none.
         password: Option<SecretRef>,
     },
+    /// A role for each session.
+    Ephemeral(Ephemeral),
+}
+
+/// How roles for sessions are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ephemeral {
+    /// The login that makes them: `postgres://USER:PASSWORD@HOST:PORT/DBNAME`.
+    pub admin: SecretRef,
+    /// What becomes of what a session's role owns.
+    pub at_end: AtEnd,
+    /// Who gets it; `None`: the admin.
+    pub owner: Option<String>,
+    /// How many roles are kept prepared for each scope in use.
+    pub pool: u32,
+    /// What the names of all roles begin with.
+    // INVARIANT: 1 to 16 of a-z, 0-9 and `_`, a letter first, not `pg_`.
+    pub prefix: String,
+    /// How often roles that a crash has left are looked for.
+    pub sweep_interval: Duration,
+}
+
+/// What becomes of what a session's role owns when the session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// The owner gets it.
+    Reassign,
+    /// It is dropped.
+    Drop,
+}
+
+impl AtEnd {
+    /// Returns the word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reassign => "reassign",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Database> {
@@ -112,26 +152,103 @@ fn upstream(value: &Value<'_>, name: &str, context: &mut Context<'_>) -> Option<
     Some(upstream)
 }
 
+/// The keys of [`LOGIN`](crate::keys::LOGIN) that only one kind has.
+const OF_STATIC: [&str; 2] = ["user", "password"];
+const OF_EPHEMERAL: [&str; 6] = ["admin", "at_end", "owner", "pool", "prefix", "sweep_interval"];
+
 fn login(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
     let kind = table.value("kind", context)?;
     let word = kind.string(context)?;
-    match word.as_str() {
-        "static" => {}
-        "ephemeral" | "passthrough" => {
-            let message =
-                format!("login kind \"{word}\" is not available in this version; write kind = \"static\"");
-            context.error(kind.span(), message);
+    let others: &[&str] = match word.as_str() {
+        "static" => &OF_EPHEMERAL,
+        "ephemeral" => &OF_STATIC,
+        "passthrough" => {
+            let message = "login kind \"passthrough\" is not available in this version; \
+                           write kind = \"static\" or \"ephemeral\"";
+            context.error(kind.span(), message.to_owned());
             return None;
         }
         _ => {
-            context.error(kind.span(), format!("login kind \"{word}\" is unknown; write kind = \"static\""));
+            let message =
+                format!("login kind \"{word}\" is unknown; write kind = \"static\" or \"ephemeral\"");
+            context.error(kind.span(), message);
             return None;
         }
+    };
+    let mut strangers = false;
+    for (name, span) in others.iter().filter_map(|name| Some((name, table.written(name)?))) {
+        strangers = true;
+        context.error_at_secret(span, format!("\"{name}\" is not for login kind \"{word}\"; remove it"));
     }
-    let user = table.value("user", context).and_then(|value| value.secret(context));
+    let login = if word == "static" { one_login(table, context) } else { ephemeral(table, context) };
+    login.filter(|_| !strangers)
+}
+
+fn required<'t>(table: &Table<'t>, name: &str, kind: &str, context: &mut Context<'_>) -> Option<Value<'t>> {
+    let value = table.value(name, context);
+    if value.is_none() {
+        // An inline table may hold secrets.
+        let message =
+            format!("database.login lacks \"{name}\" (secret reference), which kind \"{kind}\" needs");
+        context.error_at_secret(table.span(), message);
+    }
+    value
+}
+
+fn one_login(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
+    let user = required(table, "user", "static", context).and_then(|value| value.secret(context));
     let password = match table.value("password", context) {
         Some(value) => value.secret(context).map(Some),
         None => Some(None),
     };
     Some(Login::Static { user: user?, password: password? })
+}
+
+fn ephemeral(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
+    let admin = required(table, "admin", "ephemeral", context).and_then(|value| value.secret(context));
+    let at_end = table.value("at_end", context).and_then(|value| {
+        let word = value.string(context)?;
+        let known = [AtEnd::Reassign, AtEnd::Drop].into_iter().find(|known| known.as_str() == word);
+        if known.is_none() {
+            context
+                .error(value.span(), format!("at_end \"{word}\" is unknown; write \"reassign\" or \"drop\""));
+        }
+        known
+    });
+    let owner = match table.value("owner", context) {
+        Some(value) => value.string(context).map(Some),
+        None => Some(None),
+    };
+    let pool = table.value("pool", context).and_then(|value| value.number(0..=100, context));
+    let prefix = table.value("prefix", context).and_then(|value| prefix(&value, context));
+    let sweep = table.value("sweep_interval", context);
+    let sweep =
+        sweep.and_then(|value| value.duration(Duration::from_secs(1)..=Duration::from_secs(3600), context));
+    Some(Login::Ephemeral(Ephemeral {
+        admin: admin?,
+        at_end: at_end?,
+        owner: owner?,
+        pool: u32::try_from(pool?).ok()?,
+        prefix: prefix?,
+        sweep_interval: sweep?,
+    }))
+}
+
+fn prefix(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let prefix = value.string(context)?;
+    let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    let fits = (1..=16).contains(&prefix.len())
+        && prefix.bytes().all(letters)
+        && prefix.starts_with(|c: char| c.is_ascii_lowercase())
+        // PostgreSQL's own (`IsReservedName`, catalog/catalog.c).
+        && !prefix.starts_with("pg_");
+    if !fits {
+        let message = format!(
+            "the prefix \"{}\" must be 1 to 16 lower-case letters, digits and \"_\", with a letter first, \
+             and not begin with \"pg_\"",
+            prefix.escape_debug()
+        );
+        context.error(value.span(), message);
+    }
+    fits.then_some(prefix)
 }

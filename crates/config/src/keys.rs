@@ -210,16 +210,62 @@ pub(crate) const LOGIN: Section = Section {
     header: "database.login",
     about: "The credential that the gateway holds so that agents need none.",
     keys: &[
-        key("kind", "string", Required, "`static`: one login for all sessions."),
-        key("user", "secret reference", Required, "The role to log in as. Never a superuser."),
+        key(
+            "kind",
+            "string",
+            Required,
+            "`static`: one login for all sessions. `ephemeral`: a role for each session, made when it begins and dropped when it ends; see [roles](../guide/roles.md).",
+        ),
+        key(
+            "user",
+            "secret reference",
+            Absent("required for `static`"),
+            "Of `static`: the role to log in as. Never a superuser.",
+        ),
         key(
             "password",
             "secret reference",
             Absent("no password is sent; a server that asks for one refuses the login"),
-            "Its password; fetched when a session needs it, wiped after.",
+            "Of `static`: its password; fetched when a session needs it, wiped after.",
+        ),
+        key(
+            "admin",
+            "secret reference",
+            Absent("required for `ephemeral`"),
+            "Of `ephemeral`: the login that makes roles, as `postgres://USER:PASSWORD@HOST:PORT/DBNAME`. Host and port must be those of `upstream`; what else the URL says counts as `upstream` says it.",
+        ),
+        key(
+            "at_end",
+            "string",
+            Toml("\"reassign\""),
+            "Of `ephemeral`: what becomes of what a session's role owns when it ends. `reassign`: `owner` gets it; `drop`: it is dropped, and what others depend on is reassigned.",
+        ),
+        key(
+            "owner",
+            "string",
+            Absent("the admin's own role"),
+            "Of `ephemeral`: the role that gets what sessions leave.",
+        ),
+        key(
+            "pool",
+            "number",
+            Toml("0"),
+            "Of `ephemeral`: how many roles are kept prepared for each scope in use, so that a session need not wait for its own to be made. From 0 to 100.",
+        ),
+        key(
+            "prefix",
+            "string",
+            Toml("\"gatepost\""),
+            "Of `ephemeral`: what the names of all roles that the gateway makes begin with. Gateways of one server that serve the same database share it. 1 to 16 lower-case letters, digits and `_`.",
+        ),
+        key(
+            "sweep_interval",
+            "time",
+            Toml("\"60s\""),
+            "Of `ephemeral`: how often roles that a crash has left are looked for. From 1s to 1h.",
         ),
     ],
-    later: &[later("admin", "a role for each session (\"ephemeral\")")],
+    later: &[],
 };
 
 pub(crate) const AUTH: Section = Section {

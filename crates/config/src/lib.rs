@@ -30,7 +30,7 @@ use toml::de::DeTable;
 
 pub use address::{Cidr, Pattern};
 pub use auth::{AuthMethod, AuthRule};
-pub use database::{Database, Login};
+pub use database::{AtEnd, Database, Ephemeral, Login};
 pub use issuer::{Actor, Algorithm, Issuer};
 pub use listen::{Listen, Tls};
 pub use problem::{ConfigError, Place, Problem, Severity};

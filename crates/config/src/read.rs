@@ -52,6 +52,14 @@ impl<'t> Table<'t> {
         self.span.clone()
     }
 
+    /// Returns where a key is written, if it is.
+    pub(crate) fn written(&self, name: &str) -> Option<Range<usize>> {
+        match &self.table {
+            Cow::Borrowed(table) => table.get(name).map(|value| value.span()),
+            Cow::Owned(table) => table.get(name).map(|value| value.span()),
+        }
+    }
+
     /// Returns the key's value or its default. `None`: it has neither; reported if it must have one.
     pub(crate) fn value(&self, name: &str, context: &mut Context<'_>) -> Option<Value<'t>> {
         let key = self.section.key(name)?;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
-use crate::{AuthRule, Config, Database, Issuer, Journal, Limits, Listen, Login, Mask};
+use crate::{AuthRule, Config, Database, Ephemeral, Issuer, Journal, Limits, Listen, Login, Mask};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
@@ -126,13 +126,32 @@ fn write_database(database: &Database, out: &mut Lines) {
     out.header("[[database]]");
     out.text("name", name);
     out.text("upstream", upstream);
-    let Login::Static { user, password } = login;
-    let password =
-        password.as_ref().map_or_else(String::new, |password| format!(", password = {}", quoted(password)));
-    out.raw("login", format!("{{ kind = \"static\", user = {}{password} }}", quoted(user)));
+    out.raw("login", login_table(login));
     out.text("policy", shown(policy));
     out.raw("enforce", enforce);
     out.raw("mask", mask);
+}
+
+fn login_table(login: &Login) -> String {
+    match login {
+        Login::Static { user, password } => {
+            let password = password
+                .as_ref()
+                .map_or_else(String::new, |password| format!(", password = {}", quoted(password)));
+            format!("{{ kind = \"static\", user = {}{password} }}", quoted(user))
+        }
+        Login::Ephemeral(Ephemeral { admin, at_end, owner, pool, prefix, sweep_interval }) => {
+            let owner =
+                owner.as_ref().map_or_else(String::new, |owner| format!(", owner = {}", quoted(owner)));
+            format!(
+                "{{ kind = \"ephemeral\", admin = {}, at_end = {}{owner}, pool = {pool}, prefix = {}, sweep_interval = {} }}",
+                quoted(admin),
+                quoted(at_end.as_str()),
+                quoted(prefix),
+                quoted(show_duration(*sweep_interval)),
+            )
+        }
+    }
 }
 
 fn write_rule(rule: &AuthRule, out: &mut Lines) {

@@ -95,15 +95,93 @@ fn what_later_versions_bring_is_refused_by_name() {
         "gatepost.toml:2:10: error: method \"certificate\" is not available in this version; write \"token\", \"oauthbearer\" or \"reject\"",
     );
     check_line(
-        &database(
-            "name = \"a\"\nupstream = \"postgres://h\"\nlogin = { kind = \"ephemeral\", admin = \"env:A\" }",
-        ),
-        "gatepost.toml:4:18: error: login kind \"ephemeral\" is not available in this version; write kind = \"static\"",
-    );
-    check_line(
         &whole("[mask]\nhash_key = \"vault:secret/k\""),
         "gatepost.toml:2:12: error: \"hash_key\" \"vault:\" references are not available in this version; use \"env:\", \"file:\" or \"exec:\"",
     );
+}
+
+#[test]
+fn each_kind_of_login_has_its_own_keys() {
+    let login =
+        |login: &str| database(&format!("name = \"a\"\nupstream = \"postgres://h\"\nlogin = {{ {login} }}"));
+    for (written, told) in [
+        (
+            "kind = \"passthrough\"",
+            "4:18: error: login kind \"passthrough\" is not available in this version; write kind = \"static\" or \"ephemeral\"",
+        ),
+        (
+            "kind = \"eternal\"",
+            "4:18: error: login kind \"eternal\" is unknown; write kind = \"static\" or \"ephemeral\"",
+        ),
+        (
+            "kind = \"ephemeral\"",
+            "4:9: error: database.login lacks \"admin\" (secret reference), which kind \"ephemeral\" needs",
+        ),
+        (
+            "kind = \"static\"",
+            "4:9: error: database.login lacks \"user\" (secret reference), which kind \"static\" needs",
+        ),
+        (
+            "kind = \"ephemeral\", admin = \"env:A\", password = \"env:B\"",
+            "4:59: error: \"password\" is not for login kind \"ephemeral\"; remove it",
+        ),
+        (
+            "kind = \"static\", user = \"env:A\", pool = 1",
+            "4:51: error: \"pool\" is not for login kind \"static\"; remove it",
+        ),
+        (
+            "kind = \"ephemeral\", admin = \"env:A\", at_end = \"keep\"",
+            "4:57: error: at_end \"keep\" is unknown; write \"reassign\" or \"drop\"",
+        ),
+        (
+            "kind = \"ephemeral\", admin = \"env:A\", pool = 101",
+            "4:55: error: \"pool\" must be from 0 to 100",
+        ),
+        (
+            "kind = \"ephemeral\", admin = \"env:A\", prefix = \"Gate-post\"",
+            "4:57: error: the prefix \"Gate-post\" must be 1 to 16 lower-case letters, digits and \"_\", with a letter first, and not begin with \"pg_\"",
+        ),
+        (
+            "kind = \"ephemeral\", admin = \"env:A\", sweep_interval = \"1ms\"",
+            "4:65: error: \"sweep_interval\" must be from 1s to 1h",
+        ),
+    ] {
+        check_line(&login(written), &format!("gatepost.toml:{told}"));
+    }
+    let config = parse(&login("kind = \"ephemeral\", admin = \"env:A\"")).unwrap();
+    let printed = render_redacted(&config);
+    assert!(
+        printed.contains(
+            "login = { kind = \"ephemeral\", admin = \"env:A\", at_end = \"reassign\", pool = 0, prefix = \"gatepost\", sweep_interval = \"1m\" }"
+        ),
+        "{printed}"
+    );
+    assert_eq!(parse(&printed).unwrap().databases, config.databases);
+}
+
+#[test]
+fn an_admins_url_must_lead_to_the_upstream() {
+    let config = parse(&database(
+        "name = \"a\"\nupstream = \"postgres://db:5433/a\"\nlogin = { kind = \"ephemeral\", admin = \"env:A\" }",
+    ))
+    .unwrap();
+    let upstream = &config.databases[0].upstream;
+    let credential = upstream.credential("postgres://ro%40ot:p%3Aw@db:5433/else?sslmode=require").unwrap();
+    assert_eq!(credential, ("ro@ot".to_owned(), Some("p:w".to_owned())));
+    assert_eq!(upstream.credential("postgresql://root@db:5433").unwrap(), ("root".to_owned(), None));
+    for (url, why) in [
+        ("root hunter2", "is no URL like \"postgres://USER:PASSWORD@HOST:PORT/DBNAME\""),
+        ("root:hunter2", "must begin with postgres://"),
+        ("https://root:hunter2@db:5433", "must begin with postgres://"),
+        ("postgres://:hunter2@db:5433", "names no user"),
+        ("postgres://root:hunter2@db", "leads to another server than \"upstream\""),
+        ("postgres://root:hunter2@other:5433", "leads to another server than \"upstream\""),
+        ("postgres://root:hunter2%ff@db:5433", "has a bad \"%\" in it"),
+    ] {
+        let told = upstream.credential(url).unwrap_err();
+        assert_eq!(told, why);
+        assert!(!told.contains("hunter2"));
+    }
 }
 
 #[test]
@@ -253,7 +331,7 @@ fn a_small_file_gets_the_stated_defaults() {
     assert_eq!(app.policy, Path::new("/etc/gatepost/policy/app"));
     assert_eq!(app.upstream.host, Host::Name("db.internal".to_owned()));
     assert!(matches!(app.upstream.tls, UpstreamTls::VerifyFull(_)));
-    let Login::Static { user, password } = &app.login;
+    let Login::Static { user, password } = &app.login else { panic!("{:?}", app.login) };
     assert_eq!(
         (user, password.as_ref()),
         (&SecretRef::Env("U".to_owned()), Some(&SecretRef::Env("P".to_owned())))
@@ -312,8 +390,10 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
             let text = match section.header {
                 "listen.tls" => whole(&format!("[listen.tls]\n{} = 1979-05-27", key.name)),
                 "database.login" => {
-                    database(&format!("login.kind = \"static\"\nlogin.{} = 1979-05-27", key.name))
-                        .replace("login.kind = \"static\"\nlogin.kind", "login.kind")
+                    let kind = if matches!(key.name, "user" | "password") { "static" } else { "ephemeral" };
+                    let kind = format!("login.kind = \"{kind}\"\n");
+                    let kind = if key.name == "kind" { "" } else { &kind };
+                    database(&format!("{kind}login.{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
                 header => whole(&format!("{header}\n{} = 1979-05-27", key.name)),

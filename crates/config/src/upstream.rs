@@ -94,6 +94,35 @@ impl Upstream {
         }
     }
 
+    /// Reads user and password from the URL of another login for the same server.
+    ///
+    /// SECURITY: the error is a fragment without any part of the URL.
+    ///
+    /// # Errors
+    /// Operator: it is no such URL, or leads to another server.
+    pub fn credential(&self, text: &str) -> Result<(String, Option<String>), &'static str> {
+        let no_url = "is no URL like \"postgres://USER:PASSWORD@HOST:PORT/DBNAME\"";
+        let bad_percent = |_| "has a bad \"%\" in it";
+        let url = Url::parse(text).map_err(|_| no_url)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err("must begin with postgres://");
+        }
+        if url.username().is_empty() {
+            return Err("names no user");
+        }
+        let parameters = Parameters::parse(url.query().unwrap_or_default()).unwrap_or_default();
+        let there =
+            host(url.host_str().unwrap_or_default(), parameters.host.as_deref()).map_err(|_| no_url)?;
+        let port = url.port().or_else(|| parameters.port.as_deref()?.parse().ok()).unwrap_or(PORT_DEFAULT);
+        // SECURITY: a credential goes to the server that it is for and to no other.
+        if (&there, port) != (&self.host, self.port) {
+            return Err("leads to another server than \"upstream\"");
+        }
+        let user = decoded(url.username()).map_err(bad_percent)?;
+        let password = url.password().map(decoded).transpose().map_err(bad_percent)?;
+        Ok((user, password))
+    }
+
     /// Reads a URL; `database` is meant where it names none, and `resolve` says what a relative path means.
     ///
     /// SECURITY: the error is a fragment without any part of the URL, since one slip of the pen makes a credential of any.

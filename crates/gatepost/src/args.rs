@@ -232,7 +232,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 19] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -247,6 +247,11 @@ const EVENTS: [&str; 14] = [
     "clock_stepped",
     "journal_recovered",
     "journal_faulted",
+    "role_made",
+    "role_given",
+    "role_gone",
+    "role_moved",
+    "upstream_failed",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

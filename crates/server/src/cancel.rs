@@ -34,7 +34,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The system gives no random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no random bytes for a cancel key")]
+#[error("the system gives no random bytes")]
 pub struct NoRandomness;
 
 /// Draws a cancel key for a client: 32 bytes if it speaks 3.2, else 4, which is all that 3.0 has room for.
@@ -47,6 +47,17 @@ pub fn new_key(version: ProtocolVersion) -> Result<Secret<Vec<u8>>, NoRandomness
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut key).map_err(|_| NoRandomness)?;
     Ok(Secret::new(key))
+}
+
+/// Random bytes of the operating system's.
+///
+/// # Errors
+/// [`NoRandomness`]: the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    let source = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    source.fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
 }
 
 /// What a CancelRequest needs to reach a session's server process.

@@ -176,10 +176,41 @@ fn take_in(
 /// Says what decides, besides the catalog, which objects a statement's names mean for this login: who it is, where names
 /// are looked for, and the settings that parse analysis reads. Logins with equal texts mean the same by the same names.
 ///
+/// A login that was made for this session, and that has the rights of the role `stands_for` and no others, is said to be that
+/// role. Then names must not be looked for in a schema of the login's own name, which others could make for one login and
+/// not for another: `$user` is taken out of its `search_path`. (RESET puts it back, after which a session shares nothing.)
+///
 /// # Errors
 /// See [`LoadError`].
-pub async fn name_scope(upstream: &mut Upstream) -> Result<String, LoadError> {
-    let rows = upstream
+pub async fn name_scope(upstream: &mut Upstream, stands_for: Option<&str>) -> Result<String, LoadError> {
+    let mut row = name_facts(upstream).await?;
+    let Some(stands_for) = stands_for else { return scope_of(&row) };
+    let path = row.get(3).and_then(|path| std::str::from_utf8(path.as_deref()?).ok());
+    if let Some(path) = path.and_then(without_user) {
+        let set =
+            format!("SELECT pg_catalog.set_config('search_path', {}, false)", model::quote_literal(&path));
+        upstream.query(&set).await?;
+        row = name_facts(upstream).await?;
+    }
+    // SECURITY: what was granted to this login alone, or is its own, would make its names mean what others' don't.
+    let alone = upstream.query(OWN_RIGHTS).await?;
+    if alone.is_empty() {
+        for name in row.iter_mut().take(2) {
+            *name = Some(stands_for.as_bytes().to_vec());
+        }
+    }
+    scope_of(&row)
+}
+
+/// Has a row if the login has rights, objects or memberships beside its one membership.
+const OWN_RIGHTS: &str = "SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) session_user AND (\
+    EXISTS (SELECT FROM pg_catalog.pg_shdepend d WHERE d.refobjid OPERATOR(pg_catalog.=) r.oid \
+        AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass) \
+    OR (SELECT pg_catalog.count(*) FROM pg_catalog.pg_auth_members m \
+        WHERE m.member OPERATOR(pg_catalog.=) r.oid) OPERATOR(pg_catalog.<>) 1)";
+
+async fn name_facts(upstream: &mut Upstream) -> Result<Row, LoadError> {
+    let mut rows = upstream
         .query(
             "SELECT current_user, session_user, pg_catalog.current_database(), \
              pg_catalog.current_setting('search_path'), \
@@ -189,8 +220,30 @@ pub async fn name_scope(upstream: &mut Upstream) -> Result<String, LoadError> {
              pg_catalog.current_setting('transform_null_equals')",
         )
         .await?;
-    let [row] = rows.as_slice() else { return Err(LoadError::NameScope) };
-    scope_of(row)
+    match (rows.pop(), rows.is_empty()) {
+        (Some(row), true) => Ok(row),
+        _ => Err(LoadError::NameScope),
+    }
+}
+
+/// Returns a `search_path` without `$user`, which stands for the schema with the login's name
+/// (`preprocessNamespacePath`, catalog/namespace.c); `None` if it isn't in there.
+fn without_user(path: &str) -> Option<String> {
+    let mut names = vec![String::new()];
+    let mut quoted = false;
+    for c in path.chars() {
+        quoted ^= c == '"';
+        match names.last_mut() {
+            Some(_) if c == ',' && !quoted => names.push(String::new()),
+            Some(name) => name.push(c),
+            None => {}
+        }
+    }
+    let is_user = |name: &String| matches!(name.trim(), "\"$user\"" | "$user" | "$USER");
+    names.iter().any(is_user).then(|| {
+        let left: Vec<&str> = names.iter().filter(|name| !is_user(name)).map(|name| name.trim()).collect();
+        left.join(", ")
+    })
 }
 
 /// Joins the values so that no two rows give one text: each with its length before it.
@@ -207,6 +260,20 @@ fn scope_of(row: &Row) -> Result<String, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_of_the_logins_name_is_taken_out_of_the_path() {
+        for (path, left) in [
+            ("\"$user\", public", Some("public")),
+            ("public,$user ,\"a, b\"", Some("public, \"a, b\"")),
+            ("\"$user\"", Some("")),
+            ("public", None),
+            ("\"a,$user\", public", None),
+            ("\"x\"\"\", \"$user\"", Some("\"x\"\"\"")),
+        ] {
+            assert_eq!(without_user(path).as_deref(), left, "{path}");
+        }
+    }
 
     #[test]
     fn scopes_differ_where_any_value_does() {

@@ -17,9 +17,10 @@ use wire::sqlstate::{self, SqlState};
 use wire::startup::{ProtocolVersion, Startup};
 
 use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
-use crate::cancel::{self, CancelHandle, Registration};
+use crate::cancel::{self, CancelHandle, Registration, random};
 use crate::gateway::{Gateway, Served};
 use crate::login::{self, Login, failed, log_in};
+use crate::roles::{Lease, Wanted};
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
 use crate::upstream::Upstream;
@@ -144,14 +145,6 @@ fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
     }
 }
 
-/// Random bytes of the operating system's.
-fn random() -> Result<[u8; 16], cancel::NoRandomness> {
-    let mut bytes = [0; 16];
-    let source = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    source.fill(&mut bytes).map_err(|_| cancel::NoRandomness)?;
-    Ok(bytes)
-}
-
 impl Facts {
     /// Checks a token; runs beside the session.
     pub(crate) async fn verify(self, gateway: Arc<Gateway>, token: Secret<String>, method: Method) -> Step {
@@ -189,17 +182,39 @@ impl Facts {
         })
     }
 
+    async fn log_in(
+        &self,
+        gateway: &Arc<Gateway>,
+        served: &Arc<Served>,
+        login: &Login,
+        limit: Duration,
+    ) -> Result<(Upstream, Option<Lease>), UpstreamFailure> {
+        let Some(roles) = &served.roles else {
+            return Ok((log_in(&served.config, &served.target, login, limit).await?, None));
+        };
+        let (Some(identity), Some(until)) = (&login.identity, login.expires_at) else {
+            return Err(failed("a role is made only for somebody".to_owned()));
+        };
+        let wanted = Wanted { session: self.session, identity: Arc::new((**identity).clone()), until };
+        let lease = roles.lease(gateway, served, wanted).await.map_err(|error| error.failure())?;
+        let upstream =
+            login::log_in_as(&served.target, &lease.role, Some(&lease.password), login, limit).await?;
+        Ok((upstream, Some(lease)))
+    }
+
     async fn login(
         &self,
-        gateway: &Gateway,
-        served: &Served,
+        gateway: &Arc<Gateway>,
+        served: &Arc<Served>,
         login: &Login,
         limit: Duration,
     ) -> Result<Connected, UpstreamFailure> {
-        let mut upstream = log_in(&served.config, &served.target, login, limit).await?;
+        let (mut upstream, lease) = self.log_in(gateway, served, login, limit).await?;
         let catalog =
             current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
-        let name_scope = catalog::name_scope(&mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let stands_for = lease.as_ref().map(|lease| &*lease.scope);
+        let name_scope =
+            catalog::name_scope(&mut upstream, stands_for).await.map_err(|e| failed(oidc::chain(&e)))?;
         let cancel_key = cancel::new_key(self.version).map_err(|e| failed(e.to_string()))?;
         let handle = Arc::new(CancelHandle::new(self.session, served.target.clone(), &upstream));
         let registration = gateway.cancels.register(cancel_key.clone(), handle.clone());
@@ -212,7 +227,14 @@ impl Facts {
             name_scope,
             catalog,
         };
-        Ok(Connected { ready, stream: upstream.stream, early: upstream.leftover, handle, registration })
+        Ok(Connected {
+            ready,
+            stream: upstream.stream,
+            early: upstream.leftover,
+            handle,
+            registration,
+            lease,
+        })
     }
 }
 
@@ -224,6 +246,8 @@ pub(crate) struct Connected {
     pub(crate) early: Vec<u8>,
     pub(crate) handle: Arc<CancelHandle>,
     pub(crate) registration: Registration,
+    /// The role that it is logged in as, where it was made for this session.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// Returns the catalog's snapshot, taking a new one on this connection if the last is out of date.

@@ -14,6 +14,7 @@ use policy::Bundle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::cancel::CancelRegistry;
+use crate::roles::Roles;
 use crate::shell::Order;
 use crate::upstream::Target;
 
@@ -34,6 +35,9 @@ pub(crate) struct Served {
     bundle: ArcSwap<Bundle>,
     /// At most one login at a time reads the catalog.
     pub(crate) catalog: tokio::sync::Mutex<()>,
+    /// The roles of its sessions, where each has its own.
+    pub(crate) roles: Option<Arc<Roles>>,
+    changes: watch::Sender<()>,
     /// What has been said of this database once and for all.
     told: parking_lot::Mutex<HashSet<String>>,
 }
@@ -44,10 +48,13 @@ impl Served {
         target: Arc<Target>,
         database: session::Database,
         bundle: Bundle,
+        roles: Option<Arc<Roles>>,
     ) -> Self {
         Self {
             config,
             target,
+            roles,
+            changes: watch::Sender::new(()),
             database: Arc::new(database),
             bundle: ArcSwap::from_pointee(bundle),
             catalog: tokio::sync::Mutex::new(()),
@@ -68,6 +75,12 @@ impl Served {
     /// Puts another bundle in force.
     pub(crate) fn replace(&self, bundle: Bundle) {
         self.bundle.store(Arc::new(bundle));
+        self.changes.send_replace(());
+    }
+
+    /// Tells when another bundle is in force.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }
 

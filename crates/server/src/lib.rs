@@ -14,6 +14,7 @@ mod login;
 pub mod memory;
 pub mod probe;
 mod reload;
+mod roles;
 pub mod secrets;
 mod serve;
 mod shell;

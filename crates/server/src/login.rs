@@ -1,10 +1,11 @@
 //! Who the gateway is upstream: one login for each session, by the kind that the configuration says. Knows no protocol.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use model::Identity;
+use model::{Identity, Secret};
 use session::UpstreamFailure;
 
+use crate::roles;
 use crate::secrets;
 use crate::upstream::{self, Target, Upstream};
 
@@ -15,6 +16,8 @@ pub(crate) struct Login {
     pub(crate) parameters: Vec<(String, String)>,
     /// For whom; `None` for the gateway's own questions.
     pub(crate) identity: Option<Box<Identity>>,
+    /// When its credential ends.
+    pub(crate) expires_at: Option<SystemTime>,
 }
 
 const APPLICATION_NAME: &str = "application_name";
@@ -68,24 +71,39 @@ pub(crate) fn failed(reason: String) -> UpstreamFailure {
     UpstreamFailure { reason, sqlstate: None }
 }
 
-/// Logs in with the credential that the configuration refers to; it is fetched now and wiped when this returns.
+/// Logs in for the gateway's own questions, and for sessions where all have one login: with the credential that the
+/// configuration refers to; it is fetched now and wiped when this returns.
 pub(crate) async fn log_in(
     database: &config::Database,
     target: &Target,
     login: &Login,
     limit: Duration,
 ) -> Result<Upstream, UpstreamFailure> {
-    let config::Login::Static { user, password } = &database.login;
+    let (user, password) = match &database.login {
+        config::Login::Static { user, password } => (user, password),
+        config::Login::Ephemeral(ephemeral) => {
+            return roles::log_in_as_admin(ephemeral, target, limit).await.map_err(|error| error.failure());
+        }
+    };
     let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
     let user = secrets::resolve(user).await.map_err(secret)?;
     let password = match password {
         Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
         None => None,
     };
-    upstream::login(target, &user, password.as_ref(), &login.startup(), limit).await.map_err(|error| {
-        UpstreamFailure {
-            reason: error.reason(),
-            sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
-        }
+    log_in_as(target, &user, password.as_ref(), login, limit).await
+}
+
+/// Logs in with these credentials.
+pub(crate) async fn log_in_as(
+    target: &Target,
+    user: &Secret<String>,
+    password: Option<&Secret<String>>,
+    login: &Login,
+    limit: Duration,
+) -> Result<Upstream, UpstreamFailure> {
+    upstream::login(target, user, password, &login.startup(), limit).await.map_err(|error| UpstreamFailure {
+        reason: error.reason(),
+        sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
     })
 }

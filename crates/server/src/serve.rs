@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Served, progress};
+use crate::roles::{self, Roles};
 use crate::shell::Order;
 use crate::upstream::Target;
 use crate::{connection, probe, reload, secrets, tls};
@@ -53,6 +54,9 @@ pub enum ServeError {
     /// The certificate's file.
     #[error("{0}: {1}")]
     Certificate(PathBuf, std::io::Error),
+    /// What roles for sessions need.
+    #[error("roles of database \"{0}\": {1}")]
+    Roles(String, String),
     /// The operating system.
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
@@ -63,6 +67,9 @@ pub struct Ready {
     /// Where it listens; ports that were 0 are filled in.
     pub postgres: Vec<SocketAddr>,
 }
+
+/// How long the gateway waits at its end for the roles of the last sessions to be dropped; those that are left are swept.
+const ROLES_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until SIGTERM or SIGINT, and drains it.
 ///
@@ -108,7 +115,14 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         if let Some(catalog) = catalog {
             shared.set_catalog(catalog, shared.epoch(), taken);
         }
-        let served = Served::new(database.clone(), target, shared, bundle);
+        let roles = match &database.login {
+            config::Login::Static { .. } => None,
+            config::Login::Ephemeral(ephemeral) => Some(
+                Roles::new(database, ephemeral, target.clone())
+                    .map_err(|error| ServeError::Roles(database.name.clone(), oidc::chain(&error)))?,
+            ),
+        };
+        let served = Served::new(database.clone(), target, shared, bundle, roles);
         databases.insert(database.name.clone(), Arc::new(served));
     }
     let tls = match &config.listen.tls {
@@ -146,6 +160,11 @@ async fn run(
         accepting.spawn(accept(gateway.clone(), listener, sessions.clone()));
     }
     tokio::spawn(write_behind(gateway.clone()));
+    for served in gateway.databases.values() {
+        if let Some(kept) = &served.roles {
+            roles::keep(&gateway, served, kept);
+        }
+    }
     ready(&Ready { postgres });
     loop {
         tokio::select! {
@@ -178,6 +197,11 @@ async fn drain(gateway: &Gateway, sessions: &Sessions) {
     if tokio::time::timeout(limit, open.wait_for(|open| *open == 0)).await.is_err() {
         gateway.order(Order::End("the gateway is shutting down".to_owned()));
         let _ = tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0)).await;
+    }
+    for served in gateway.databases.values() {
+        if let Some(roles) = &served.roles {
+            roles.drained(ROLES_DRAIN_TIMEOUT).await;
+        }
     }
 }
 

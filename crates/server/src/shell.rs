@@ -24,6 +24,7 @@ use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
 use crate::login::Login;
 use crate::memory;
+use crate::roles::Lease;
 use crate::stream::{ClientStream, UpstreamStream};
 
 /// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
@@ -65,6 +66,8 @@ pub(crate) struct Shell {
     client: ClientStream,
     upstream: Option<UpstreamStream>,
     cancel: Option<(Arc<CancelHandle>, Registration)>,
+    /// The role that the upstream connection is logged in as, where it was made for this session: dropped after the connection.
+    lease: Option<Lease>,
     step: Option<Task<Step>>,
     large: Option<Large>,
     /// A cancel request on its way.
@@ -114,6 +117,7 @@ impl Shell {
             client,
             upstream: None,
             cancel: None,
+            lease: None,
             step: None,
             large: None,
             cancelling: None,
@@ -193,12 +197,12 @@ impl Shell {
                         self.step =
                             Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
                     }
-                    Effect::Connect { parameters, identity, expires_at: _ } => {
+                    Effect::Connect { parameters, identity, expires_at } => {
                         if let Some(served) = &self.served {
                             self.step = Some(Box::pin(self.context.clone().connect(
                                 self.gateway.clone(),
                                 served.clone(),
-                                Login { parameters, identity: Some(identity) },
+                                Login { parameters, identity: Some(identity), expires_at: Some(expires_at) },
                             )));
                         }
                     }
@@ -298,7 +302,8 @@ impl Shell {
         match done {
             Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
             Step::Connected(Ok(connected)) => {
-                let Connected { ready, stream, early, handle, registration } = *connected;
+                let Connected { ready, stream, early, handle, registration, lease } = *connected;
+                self.lease = lease;
                 self.upstream = Some(stream);
                 self.cancel = Some((handle, registration));
                 self.handle(Input::UpstreamReady(Box::new(ready)));

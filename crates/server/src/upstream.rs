@@ -67,6 +67,11 @@ impl Target {
         Ok(Self { upstream: upstream.clone(), tls, channel_binding: Requirement::Prefer })
     }
 
+    /// Returns where it is.
+    pub(crate) const fn upstream(&self) -> &config::Upstream {
+        &self.upstream
+    }
+
     /// Sets libpq's `channel_binding`, which is `Prefer` otherwise.
     #[must_use]
     pub fn with_channel_binding(self, requirement: Requirement) -> Self {

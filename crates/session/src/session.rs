@@ -18,7 +18,7 @@ use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::held::Holdings;
-use crate::input::{Credential, Input, Now, UpstreamReady};
+use crate::input::{Credential, Input, Now, UpstreamFailure, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::quota::Quota;
@@ -303,15 +303,7 @@ impl Session {
                 }
                 self.start(now, *ready, out);
             }
-            Input::UpstreamFailed(failure) => {
-                let error = ErrorFields::new(
-                    Severity::Fatal,
-                    sqlstate::CANNOT_CONNECT_NOW,
-                    format!("the database behind \"{}\" can't be reached", self.opening.database_name),
-                )
-                .hint("Try again later; the operator finds the reason in the gateway's log.");
-                self.fail(Failed { error, reason: Some(format!("upstream: {}", failure.reason)) }, out);
-            }
+            Input::UpstreamFailed(failure) => self.unreached(&failure, out),
             Input::ClientBytes(_) => {
                 let what = "message before authentication was complete";
                 self.fail(
@@ -336,6 +328,28 @@ impl Session {
             | Input::CancelSent
             | Input::CredentialVerified(_) => {}
         }
+    }
+
+    /// The client did prove who it is: that there is no connection for it is an event of its own.
+    fn unreached(&mut self, failure: &UpstreamFailure, out: &mut Outbox) {
+        let Stage::Connecting(credential, _) = &self.stage else { return };
+        let event = Event::UpstreamFailed {
+            session: self.opening.id,
+            client: self.opening.client,
+            identity: &IdentityForm(credential.verified.identity()).render(),
+            database: &self.opening.database_name,
+            reason: &failure.reason,
+            sqlstate: failure.sqlstate.as_deref(),
+        }
+        .encode();
+        self.append(event, out);
+        let error = ErrorFields::new(
+            Severity::Fatal,
+            sqlstate::CANNOT_CONNECT_NOW,
+            format!("the database behind \"{}\" can't be reached", self.opening.database_name),
+        )
+        .hint("Try again later; the operator finds the reason in the gateway's log.");
+        self.fail(Failed { error, reason: None }, out);
     }
 
     fn expired(&mut self, out: &mut Outbox) {

@@ -41,11 +41,11 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A major version that the product is tested with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
-    /// PostgreSQL 14, which only `scripts/corpora.sh` installs.
+    /// PostgreSQL 14.
     V14,
     /// PostgreSQL 15, Debian 12's own.
     V15,
-    /// PostgreSQL 16, which only `scripts/corpora.sh` installs.
+    /// PostgreSQL 16.
     V16,
     /// PostgreSQL 17.
     V17,
@@ -54,9 +54,10 @@ pub enum Version {
 }
 
 impl Version {
-    /// Those that tests run on, oldest first. `scripts/setup.sh` installs them all, so a test need not make do with fewer.
+    /// Those that most tests run on, oldest first.
     pub const ALL: [Self; 3] = [Self::V15, Self::V17, Self::V18];
-    /// Every version that the product supports, oldest first, for what is run by hand.
+    /// Every version that the product supports, oldest first. `scripts/setup.sh` installs them all, so a test need not make do
+    /// with fewer.
     pub const SUPPORTED: [Self; 5] = [Self::V14, Self::V15, Self::V16, Self::V17, Self::V18];
 
     /// Returns those that are installed here, oldest first.
@@ -88,10 +89,7 @@ impl Version {
 
     fn program(self, name: &str) -> PathBuf {
         let path = self.bin().join(name);
-        assert!(
-            path.exists(),
-            "{path:?} is not there: run `make setup`, and for 14 and 16 scripts/corpora.sh"
-        );
+        assert!(path.exists(), "{path:?} is not there: run `make setup`");
         path
     }
 }

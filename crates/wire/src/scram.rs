@@ -26,6 +26,12 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// postgres-protocol allow. PostgreSQL asks for 4096 (`scram_iterations`).
 pub const ITERATIONS_MAX: u32 = 100_000;
 
+/// Returns what PostgreSQL stores of a password that is ASCII, and takes in its place: `SCRAM-SHA-256$4096:…` with a random salt
+/// (`scram_build_secret`, common/scram-common.c). Nobody can log in with it.
+pub fn verifier(password: &Secret<String>) -> String {
+    postgres_protocol::password::scram_sha_256(password.expose().as_bytes())
+}
+
 /// What the connection offers for channel binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {

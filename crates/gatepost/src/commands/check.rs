@@ -147,10 +147,16 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
         all.push(("key of listen.tls".to_owned(), &tls.key, 0));
     }
     for database in &config.databases {
-        let Login::Static { user, password } = &database.login;
-        all.push((format!("user for database \"{}\"", database.name), user, 0));
-        if let Some(password) = password {
-            all.push((format!("password for database \"{}\"", database.name), password, 0));
+        match &database.login {
+            Login::Static { user, password } => {
+                all.push((format!("user for database \"{}\"", database.name), user, 0));
+                if let Some(password) = password {
+                    all.push((format!("password for database \"{}\"", database.name), password, 0));
+                }
+            }
+            Login::Ephemeral(ephemeral) => {
+                all.push((format!("admin for database \"{}\"", database.name), &ephemeral.admin, 0));
+            }
         }
     }
     if let Some(key) = &config.mask.hash_key {

@@ -23,6 +23,7 @@ mod names;
 mod policy;
 mod proof;
 mod reference;
+mod roles;
 mod session;
 mod stage;
 mod support;

@@ -46,7 +46,8 @@ fn a_database_that_can_not_be_reached_is_said_to_be_so_and_why_is_on_record() {
             ("FATAL".into(), "57P03".into()),
             "{what}: {told:?}"
         );
-        let record = gate.events("authentication_failed", 1).remove(0);
+        let record = gate.events("upstream_failed", 1).remove(0);
+        assert_eq!(record["identity"]["subject"], "support-agent", "{what}: {record}");
         let said = record["reason"].as_str().unwrap();
         assert!(said.contains("upstream") && said.contains(reason), "{what}: {said}");
         let log = gate.gateway.log();

@@ -304,7 +304,7 @@ async fn name_scopes_differ_where_names_may_mean_something_else() {
             path.map(|path| ("search_path".to_owned(), path.to_owned())).into_iter().collect();
         let user = Secret::new(user.to_owned());
         let mut upstream = login(&over_socket(&cluster), &user, None, &given, LIMIT).await.unwrap();
-        catalog::name_scope(&mut upstream).await.unwrap()
+        catalog::name_scope(&mut upstream, None).await.unwrap()
     };
     assert_eq!(scope("a", None).await, scope("a", None).await);
     let scopes = [

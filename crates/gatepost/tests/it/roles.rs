@@ -1,0 +1,267 @@
+//! A role for each session: made by an admin that is no superuser, with the rights of its scope and no others, gone with it
+//! however it ends. On every PostgreSQL that is supported.
+
+use std::time::Duration;
+
+use testkit::client::{Connect, Refused};
+use testkit::postgres::Version;
+use testkit::process::poll;
+use testkit::scratch::Scratch;
+
+use crate::stage::{Gate, LOGIN_PASSWORD, SOON, Setup, Shop};
+
+/// A shop that belongs to a role of its own, and an admin that may give away its owner's rights.
+pub(crate) struct Estate {
+    pub(crate) shop: Shop,
+    pub(crate) owner: String,
+    pub(crate) admin: String,
+}
+
+impl Estate {
+    pub(crate) fn new(version: Version) -> Self {
+        let shop = Shop::new(version);
+        let owner = format!("{}_owner", shop.database);
+        let admin = format!("{}_admin", shop.database);
+        shop.sql(&format!(
+            "CREATE ROLE {owner}; CREATE ROLE {admin} LOGIN CREATEROLE PASSWORD '{LOGIN_PASSWORD}'"
+        ));
+        shop.sql(&format!("GRANT {owner} TO {admin}"));
+        shop.sql(&format!(
+            "DO $$ DECLARE r record; BEGIN \
+             FOR r IN SELECT oid::regclass AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                 AND relkind IN ('r', 'v', 'm') \
+             LOOP EXECUTE format('ALTER TABLE %s OWNER TO {owner}', r.name); END LOOP; END $$"
+        ));
+        shop.sql(&format!(
+            "ALTER SCHEMA public OWNER TO {owner}; ALTER DATABASE {} OWNER TO {owner}",
+            shop.database
+        ));
+        Self { shop, owner, admin }
+    }
+
+    /// Returns a gateway's setup whose sessions have roles of their own; `keys` go into the login.
+    pub(crate) fn setup(&self, keys: &str) -> Setup {
+        let port = self.shop.cluster.port();
+        let admin =
+            format!("postgres://{}:{LOGIN_PASSWORD}@127.0.0.1:{port}/{}", self.admin, self.shop.database);
+        Setup {
+            login: Some(format!(
+                "kind = \"ephemeral\", admin = \"env:SHOP_ADMIN\", sweep_interval = \"1s\"{keys}"
+            )),
+            environment: vec![("SHOP_ADMIN".into(), admin)],
+            ..Setup::default()
+        }
+    }
+
+    pub(crate) fn gate(self, keys: &str) -> Gate {
+        self.setup(keys).start(self.shop)
+    }
+}
+
+/// Returns the roles of sessions that there are for a shop, one in a line.
+fn session_roles(shop: &Shop) -> String {
+    shop.sql(
+        "SELECT r.rolname FROM pg_roles r, pg_database d WHERE d.datname = current_database() \
+         AND r.rolname ~ ('^gatepost_s' || to_hex(d.oid::int) || '_') ORDER BY 1",
+    )
+}
+
+#[track_caller]
+fn no_role_is_left(shop: &Shop) {
+    let gone = poll(SOON, || session_roles(shop).is_empty().then_some(()));
+    assert!(gone.is_some(), "left: {}", session_roles(shop));
+}
+
+fn refusal(connect: &Connect) -> testkit::client::Message {
+    match connect.try_open() {
+        Err(Refused::Error(told)) => told,
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("a session"),
+    }
+}
+
+fn each_version(run: impl Fn(Version) + Sync) {
+    std::thread::scope(|scope| {
+        for version in Version::SUPPORTED {
+            let run = &run;
+            scope.spawn(move || run(version));
+        }
+    });
+}
+
+#[test]
+fn a_session_logs_in_as_a_role_of_its_own_that_ends_with_it() {
+    each_version(|version| {
+        let gate = Estate::new(version).gate("");
+        let mut one = gate.open("admin");
+        let mut two = gate.open("admin");
+        let name = one.rows("SELECT session_user");
+        assert!(name.starts_with("gatepost_s"), "{version}: {name}");
+        assert_eq!(one.rows("SELECT current_user"), name);
+        assert_ne!(two.rows("SELECT session_user"), name, "{version}");
+        let role = gate.shop.sql(&format!(
+            "SELECT rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit, \
+             rolvaliduntil BETWEEN now() AND now() + interval '2 hours', \
+             (SELECT count(*) FROM pg_auth_members m WHERE m.member = r.oid) \
+             FROM pg_roles r WHERE rolname = '{name}'"
+        ));
+        assert_eq!(role, "f|t|f|f|t|f|f|1|t|1", "{version}");
+        if version >= Version::V16 {
+            let options = gate.shop.sql(&format!(
+                "SELECT m.inherit_option, m.set_option, m.admin_option FROM pg_auth_members m \
+                 JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = '{name}'"
+            ));
+            assert_eq!(options, "t|f|f", "{version}");
+        }
+        let secret = gate.shop.sql(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{name}'"));
+        assert!(secret.starts_with("SCRAM-SHA-256$"), "{version}: {secret}");
+        // However a session ends: in order, cut off, or from the server's side.
+        drop(one);
+        let other = two.rows("SELECT session_user");
+        two.hang_up();
+        let mut three = gate.open("admin");
+        let third = three.rows("SELECT session_user");
+        gate.shop.sql(&format!("SELECT pg_terminate_backend({})", three.process_id));
+        no_role_is_left(&gate.shop);
+        let made = gate.events("role_made", 3);
+        let gone = gate.events("role_gone", 3);
+        for role in [&name, &other, &third] {
+            let made = made.iter().find(|record| record["role"] == **role).expect("a record");
+            assert_eq!(made["identity"]["subject"], "admin");
+            let gone = gone.iter().find(|record| record["role"] == **role).expect("a record");
+            assert_eq!(
+                (&gone["session"], gone["reason"].as_str()),
+                (&made["session"], Some("session_ended"))
+            );
+        }
+        assert!(
+            !gate.gateway.log().contains(LOGIN_PASSWORD) && !gate.gateway.log().contains("SCRAM-SHA-256$")
+        );
+    });
+}
+
+#[test]
+fn what_a_crash_leaves_is_swept_and_what_another_gateway_uses_is_not() {
+    each_version(|version| {
+        let estate = Estate::new(version);
+        let shop = |shop: &Shop| Shop { cluster: shop.cluster, database: shop.database.clone() };
+        let mut crashed = estate.setup("").start(shop(&estate.shop));
+        let other = estate.setup("").start(shop(&estate.shop));
+        let mut used = other.open("admin");
+        let kept = used.rows("SELECT session_user");
+        let mut lost = crashed.open("admin");
+        let left = lost.rows("SELECT session_user");
+        crashed.gateway.kill();
+        let only = || (session_roles(&other.shop) == kept).then_some(());
+        poll(SOON, only).unwrap_or_else(|| panic!("{version}: {}", session_roles(&other.shop)));
+        assert_eq!(used.rows("SELECT session_user"), kept, "{version}");
+        let swept = other.events("role_gone", 1).remove(0);
+        assert_eq!((swept["role"].as_str(), swept["reason"].as_str()), (Some(&*left), Some("swept")));
+        // At start too.
+        let mut alone = other;
+        alone.gateway.kill();
+        let setup = estate.setup("");
+        let again = setup.start_in(Scratch::new("gatepost"), shop(&estate.shop));
+        no_role_is_left(&again.shop);
+    });
+}
+
+#[test]
+fn a_drained_gateway_leaves_no_role() {
+    let mut gate = Estate::new(Version::V18).gate(", pool = 2");
+    let mut raw = gate.open("admin");
+    raw.rows("SELECT 1");
+    poll(SOON, || (session_roles(&gate.shop).lines().count() == 3).then_some(())).expect("a pool of two");
+    assert!(gate.gateway.stop(Duration::from_secs(30)).is_some());
+    assert_eq!(session_roles(&gate.shop), "");
+}
+
+#[test]
+fn a_prepared_role_is_given_once_and_only_in_its_scope() {
+    let gate = Estate::new(Version::V18).gate(", pool = 2");
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..6 {
+        let agent = if round % 2 == 0 { "admin" } else { "analyst" };
+        let mut raw = gate.open(agent);
+        let name = raw.rows("SELECT session_user");
+        assert!(seen.insert(name.clone(), agent).is_none(), "{name} twice");
+    }
+    let made = gate.events("role_made", 8);
+    let given = gate.events("role_given", 1);
+    for (role, agent) in seen {
+        let mine = |record: &&serde_json::Value| record["role"] == *role && !record["identity"].is_null();
+        let whose: Vec<_> = made
+            .iter()
+            .chain(&given)
+            .filter(mine)
+            .map(|record| record["identity"]["subject"].clone())
+            .collect();
+        assert_eq!(whose, [agent], "{role}");
+    }
+}
+
+#[test]
+fn what_a_session_owned_goes_to_the_owner_or_goes() {
+    each_version(|version| {
+        for (keys, owned) in [("reassign", "reassigned"), ("drop", "dropped")] {
+            let estate = Estate::new(version);
+            let (owner, keys) =
+                (estate.owner.clone(), format!(", at_end = \"{keys}\", owner = \"{}\"", estate.owner));
+            estate.shop.sql("CREATE SCHEMA work; GRANT ALL ON SCHEMA work TO PUBLIC");
+            let gate = estate.gate(&keys);
+            let mut raw = gate.open("admin");
+            raw.rows("CREATE TABLE work.kept (n int)");
+            drop(raw);
+            no_role_is_left(&gate.shop);
+            let left = gate.shop.sql("SELECT tableowner FROM pg_tables WHERE schemaname = 'work'");
+            assert_eq!(left, if owned == "reassigned" { owner } else { String::new() }, "{version} {owned}");
+            assert_eq!(gate.events("role_gone", 1)[0]["owned"], owned);
+        }
+    });
+}
+
+#[test]
+fn an_admin_that_can_not_do_it_is_told_to_the_operator_and_not_to_the_client() {
+    let estate = Estate::new(Version::V18);
+    let admin = estate.admin.clone();
+    let owner = estate.owner.clone();
+    let cluster = estate.shop.cluster;
+    for (what, spoil, mend, reason) in [
+        (
+            "no right",
+            format!("ALTER ROLE {admin} NOCREATEROLE"),
+            format!("ALTER ROLE {admin} CREATEROLE"),
+            "gatepost check --connect",
+        ),
+        (
+            "a wrong password",
+            format!("ALTER ROLE {admin} PASSWORD 'another'"),
+            format!("ALTER ROLE {admin} PASSWORD '{LOGIN_PASSWORD}'"),
+            "28P01",
+        ),
+        (
+            "a read-only database",
+            format!("ALTER ROLE {admin} SET default_transaction_read_only = on"),
+            format!("ALTER ROLE {admin} RESET default_transaction_read_only"),
+            "read-only",
+        ),
+    ] {
+        estate.shop.sql(&spoil);
+        let shop = Shop { cluster, database: estate.shop.database.clone() };
+        let gate = estate.setup(&format!(", owner = \"{owner}\"")).start(shop);
+        let told = refusal(&gate.connect("admin"));
+        assert_eq!(
+            (told.field(b'S'), told.field(b'C')),
+            ("FATAL".into(), "57P03".into()),
+            "{what}: {told:?}"
+        );
+        assert!(!String::from_utf8_lossy(&told.body).contains(&admin), "{what}: {told:?}");
+        let record = gate.events("upstream_failed", 1).remove(0);
+        let said = record["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{what}: {said}");
+        assert!(gate.gateway.log().contains(reason), "{what}");
+        estate.shop.sql(&mend);
+        assert_eq!(gate.open("admin").rows("SELECT 'works'"), "works", "{what}: after it is mended");
+        no_role_is_left(&gate.shop);
+    }
+}

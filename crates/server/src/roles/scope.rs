@@ -1,0 +1,227 @@
+//! Scopes: which grants an identity needs, and the role that has them, shared by all identities that need the same.
+//!
+//! Knows what `policy` derives and what the catalog is called; opens no connection.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Identity, quote_identifier};
+use policy::Bundle;
+use sha2::{Digest, Sha256};
+use wire::sqlstate;
+
+use super::link::{Link, RoleError};
+use super::name;
+use crate::connection::current_catalog;
+use crate::gateway::{Gateway, Served};
+use crate::upstream::QueryError;
+
+/// How often another gateway that changes the same objects' grants may get in the way.
+const ATTEMPTS: usize = 5;
+
+/// What an identity's sessions are granted, by one role for all identities that are granted the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// Its role's name.
+    pub(crate) role: Arc<str>,
+    /// One GRANT for each object.
+    pub(crate) statements: Arc<[String]>,
+}
+
+impl Scope {
+    /// Names the role after all that decides what it is granted: the policy's scope, the statements, and the objects that their
+    /// names stood for. So one that exists has these grants, whichever gateway made it.
+    pub(crate) fn new(
+        prefix: &str,
+        database: u32,
+        key: &[u8],
+        objects: &[u8],
+        statements: impl Fn(&str) -> Vec<String>,
+    ) -> Self {
+        let mut digest = Sha256::new();
+        for part in [key, objects]
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .chain(statements("role").into_iter().map(String::into_bytes))
+        {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let role = name::scope_role(prefix, database, &digest.finalize().into());
+        Self { statements: statements(&role).into(), role: role.into() }
+    }
+}
+
+/// What could be granted in a database, as of one bundle and one catalog.
+pub(crate) struct Grantable {
+    database: u32,
+    bundle: [u8; 32],
+    epoch: u64,
+    taken: Instant,
+}
+
+/// How old what is known of a database's objects may be when a role is made, as for the catalog's snapshot.
+const AGE_MAX: Duration = Duration::from_secs(60);
+
+impl Grantable {
+    /// Asks the database, over the admin's connection.
+    pub(crate) async fn load(
+        gateway: &Gateway,
+        served: &Served,
+        link: &mut Link,
+        bundle: &Bundle,
+        epoch: u64,
+        taken: Instant,
+    ) -> Result<Self, RoleError> {
+        current_catalog(gateway, served, &mut link.upstream).await?;
+        Ok(Self { database: link.database, bundle: bundle.hash(), epoch, taken })
+    }
+
+    /// Whether it still says what can be granted.
+    pub(crate) fn is_current(&self, bundle: &Bundle, epoch: u64, now: Instant) -> bool {
+        self.bundle == bundle.hash()
+            && self.epoch == epoch
+            && now.saturating_duration_since(self.taken) < AGE_MAX
+    }
+
+    /// Returns what an identity is granted.
+    pub(crate) fn scope(&self, prefix: &str, bundle: &Bundle, identity: &Identity) -> Scope {
+        let key = format!("{:?}", identity.groups);
+        Scope::new(prefix, self.database, &[&bundle.hash(), key.as_bytes()].concat(), &[], |_| Vec::new())
+    }
+}
+
+/// Which scope roles are known to be there.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    there: HashSet<Arc<str>>,
+    /// How many sweeps in a row have found a scope role without members.
+    unused: HashMap<String, u32>,
+}
+
+impl Known {
+    pub(crate) fn has(&self, role: &str) -> bool {
+        self.there.contains(role)
+    }
+
+    pub(crate) fn forget(&mut self, role: &str) {
+        self.there.remove(role);
+    }
+
+    pub(crate) fn used(&mut self, role: &Arc<str>) {
+        self.unused.remove(&**role);
+        self.there.insert(role.clone());
+    }
+
+    /// Counts one more sweep, and returns which roles have been without members in that many.
+    pub(crate) fn unused(&mut self, found: Vec<String>, sweeps: u32) -> Vec<String> {
+        let before = std::mem::take(&mut self.unused);
+        let mut over = Vec::new();
+        for role in found {
+            let count = before.get(&role).copied().unwrap_or(0) + 1;
+            if count >= sweeps {
+                self.there.remove(&*role);
+                over.push(role);
+            } else {
+                self.unused.insert(role, count);
+            }
+        }
+        over
+    }
+}
+
+/// Makes a scope's role if it isn't there: all of it or nothing.
+pub(crate) async fn make(link: &mut Link, scope: &Scope) -> Result<(), RoleError> {
+    let role = quote_identifier(&scope.role);
+    let there = format!(
+        "SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) {}",
+        model::quote_literal(&scope.role)
+    );
+    if !link.run("looking for a scope's role", &there).await?.is_empty() {
+        return Ok(());
+    }
+    let mut sql = format!(
+        "CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
+    );
+    for statement in scope.statements.iter() {
+        sql.push_str("; ");
+        sql.push_str(statement);
+    }
+    let mut attempt = 1;
+    loop {
+        let error = match link.run("making a scope's role", &sql).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.sqlstate() {
+            // Another gateway was faster. What it has made has the same grants.
+            Some(sqlstate::DUPLICATE_OBJECT | sqlstate::UNIQUE_VIOLATION) => return Ok(()),
+            // "tuple concurrently updated": another gateway grants something on the same object.
+            Some(sqlstate::INTERNAL_ERROR) if attempt < ATTEMPTS => attempt += 1,
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Drops a scope's role that has no members.
+pub(crate) async fn drop(link: &mut Link, role: &str) -> Result<(), RoleError> {
+    let quoted = quote_identifier(role);
+    let inherit = with_inherit(link.upstream.version_major);
+    let sql = format!("GRANT {quoted} TO CURRENT_USER{inherit}; DROP OWNED BY {quoted}; DROP ROLE {quoted}");
+    match link.run("dropping a scope's role", &sql).await {
+        Err(RoleError::Statement { source: QueryError::Refused { sqlstate: Some(state), .. }, .. })
+            if state == sqlstate::UNDEFINED_OBJECT =>
+        {
+            Ok(())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+/// From PostgreSQL 16 on each membership says what comes with it; before, the member's own INHERIT does.
+pub(crate) const fn with_inherit(version_major: u32) -> &'static str {
+    if version_major >= 16 { " WITH INHERIT TRUE" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_named_after_all_that_it_grants_and_on_what() {
+        let scope = |key: &str, objects: &str, grants: &[&str]| {
+            Scope::new("gatepost", 5, key.as_bytes(), objects.as_bytes(), |role| {
+                grants.iter().map(|grant| format!("GRANT {grant} TO {role}")).collect()
+            })
+        };
+        let one = scope("k", "o", &["a", "b"]);
+        assert_eq!(one, scope("k", "o", &["a", "b"]));
+        assert_eq!(one.statements[0], format!("GRANT a TO {}", one.role));
+        for other in [
+            scope("l", "o", &["a", "b"]),
+            scope("k", "p", &["a", "b"]),
+            scope("k", "o", &["a"]),
+            scope("ko", "", &["a", "b"]),
+        ] {
+            assert_ne!(one.role, other.role);
+        }
+    }
+
+    #[test]
+    fn a_scope_without_members_goes_after_some_sweeps_in_a_row() {
+        let mut known = Known::default();
+        let role: Arc<str> = "g".into();
+        known.used(&role);
+        let found = || vec!["g".to_owned()];
+        assert!(known.unused(found(), 3).is_empty());
+        assert!(known.unused(found(), 3).is_empty());
+        known.used(&role);
+        assert!(known.unused(found(), 3).is_empty() && known.unused(found(), 3).is_empty());
+        assert!(known.unused(Vec::new(), 3).is_empty(), "it had a member again");
+        assert!(known.unused(found(), 3).is_empty() && known.unused(found(), 3).is_empty());
+        assert!(known.has("g"));
+        assert_eq!(known.unused(found(), 3), found());
+        assert!(!known.has("g"));
+    }
+}

@@ -121,6 +121,13 @@ impl Event<'_> {
                 .text("reason", reason)
                 .number("statements", *statements)
                 .number("bytes", *bytes),
+            Self::LegacyAccountEnds { session, client, identity, database, until, owner } => o
+                .session(*session)
+                .plain("client", client)
+                .fragment("identity", identity)
+                .text("database", database)
+                .text("until", until)
+                .text_or_null("owner", *owner),
             Self::ClockStepped { from, to } => o.plain("from", from).plain("to", to),
             Self::JournalRecovered { segment, offset, bytes, sha256, kept_as } => o
                 .text("segment", segment)

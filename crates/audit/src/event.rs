@@ -193,6 +193,21 @@ pub enum Event<'a> {
         /// The server's own SQLSTATE, if it gave one.
         sqlstate: Option<&'a str>,
     },
+    /// A legacy account logged in, and the last day on which it may is near.
+    LegacyAccountEnds {
+        /// The connection.
+        session: SessionId,
+        /// Where from.
+        client: ClientAddr,
+        /// The account, from [`crate::IdentityForm`].
+        identity: &'a Fragment,
+        /// The database as clients name it.
+        database: &'a str,
+        /// Its last day: `2027-03-31`.
+        until: &'a str,
+        /// Whom to ask about it.
+        owner: Option<&'a str>,
+    },
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -417,6 +432,7 @@ impl Event<'_> {
             Self::RoleGone { .. } => 52,
             Self::RoleMoved { .. } => 53,
             Self::UpstreamFailed { .. } => 54,
+            Self::LegacyAccountEnds { .. } => 55,
             Self::LimitExceeded { .. } => 70,
         })
     }
@@ -443,6 +459,7 @@ impl Event<'_> {
             Self::RoleGone { .. } => "role_gone",
             Self::RoleMoved { .. } => "role_moved",
             Self::UpstreamFailed { .. } => "upstream_failed",
+            Self::LegacyAccountEnds { .. } => "legacy_account_ends",
             Self::LimitExceeded { .. } => "limit_exceeded",
         }
     }

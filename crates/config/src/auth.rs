@@ -76,6 +76,12 @@ pub(crate) fn read(
 ) -> Option<AuthRule> {
     let method = table.value("method", context).and_then(|value| method(&value, context));
     let issuers = match table.value("issuer", context) {
+        Some(value) if method == Some(AuthMethod::Accept(Method::Passthrough)) => {
+            let message =
+                "\"issuer\" is of no use with method \"passthrough\", which takes no tokens; remove it";
+            context.error(value.span(), message.to_owned());
+            None
+        }
         Some(value) => issuers(&value, known, context).map(Some),
         None => Some(None),
     };
@@ -93,18 +99,17 @@ pub(crate) fn read(
     Some(AuthRule { user: user?, database: database?, address: address?, method: method?, issuers: issuers? })
 }
 
+const METHODS: &str = "\"token\", \"oauthbearer\", \"passthrough\" or \"reject\"";
+
 fn method(value: &Value<'_>, context: &mut Context<'_>) -> Option<AuthMethod> {
     let word = value.string(context)?;
     let message = match word.as_str() {
         "token" => return Some(AuthMethod::Accept(Method::Token)),
         "oauthbearer" => return Some(AuthMethod::Accept(Method::OAuthBearer)),
+        "passthrough" => return Some(AuthMethod::Accept(Method::Passthrough)),
         "reject" => return Some(AuthMethod::Reject),
-        "certificate" | "passthrough" => {
-            format!(
-                "method \"{word}\" is not available in this version; write \"token\", \"oauthbearer\" or \"reject\""
-            )
-        }
-        _ => format!("method \"{word}\" is unknown; write \"token\", \"oauthbearer\" or \"reject\""),
+        "certificate" => format!("method \"{word}\" is not available in this version; write {METHODS}"),
+        _ => format!("method \"{word}\" is unknown; write {METHODS}"),
     };
     context.error(value.span(), message);
     None

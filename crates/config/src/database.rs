@@ -24,6 +24,8 @@ pub struct Database {
     /// `false`: record what would have been masked, and send it in the clear.
     // INVARIANT: `false` only where `enforce` is `false` too.
     pub mask: bool,
+    /// Where verifiers of legacy accounts are asked for; `None`: all are imported.
+    pub verifiers: Option<Verifiers>,
 }
 
 /// How the gateway logs in to an upstream.
@@ -38,6 +40,29 @@ pub enum Login {
     },
     /// A role for each session.
     Ephemeral(Ephemeral),
+    /// None: only legacy accounts come, and log in as themselves.
+    Passthrough {
+        /// Who asks the gateway's own questions: tests of the bundle that have SQL, `policy explain`, `check --connect`.
+        questions: Option<Questions>,
+    },
+}
+
+/// A login for the gateway's own questions. No session ever uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Questions {
+    /// The role.
+    pub user: SecretRef,
+    /// Its password; `None` where the upstream asks for none.
+    pub password: Option<SecretRef>,
+}
+
+/// Where verifiers of legacy accounts are asked for that are not imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verifiers {
+    /// The login that may read them: `postgres://USER:PASSWORD@HOST:PORT/DBNAME`.
+    pub from: SecretRef,
+    /// The query, with `$1` for the account's name; its first row's first column is the verifier.
+    pub query: String,
 }
 
 /// How roles for sessions are made.
@@ -102,6 +127,7 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Datab
         }
         _ => {}
     }
+    let verifiers = verifiers(table, context);
     Some(Database {
         name: name?,
         upstream: upstream?,
@@ -109,7 +135,21 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Datab
         policy: policy?,
         enforce: enforce?,
         mask: mask?,
+        verifiers: verifiers?,
     })
+}
+
+fn verifiers(table: &Table<'_>, context: &mut Context<'_>) -> Option<Option<Verifiers>> {
+    let query = table.value("verifier_query", context)?;
+    let text = query.string(context);
+    if text.as_ref().is_some_and(|text| !text.contains("$1")) {
+        context.error(query.span(), "\"verifier_query\" must have \"$1\", for the account's name".to_owned());
+        return None;
+    }
+    match table.value("verifiers", context) {
+        Some(from) => Some(Some(Verifiers { from: from.secret(context)?, query: text? })),
+        None => text.map(|_| None),
+    }
 }
 
 fn name(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
@@ -162,15 +202,11 @@ fn login(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
     let others: &[&str] = match word.as_str() {
         "static" => &OF_EPHEMERAL,
         "ephemeral" => &OF_STATIC,
-        "passthrough" => {
-            let message = "login kind \"passthrough\" is not available in this version; \
-                           write kind = \"static\" or \"ephemeral\"";
-            context.error(kind.span(), message.to_owned());
-            return None;
-        }
+        "passthrough" => &OF_EPHEMERAL,
         _ => {
-            let message =
-                format!("login kind \"{word}\" is unknown; write kind = \"static\" or \"ephemeral\"");
+            let message = format!(
+                "login kind \"{word}\" is unknown; write kind = \"static\", \"ephemeral\" or \"passthrough\""
+            );
             context.error(kind.span(), message);
             return None;
         }
@@ -180,7 +216,11 @@ fn login(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
         strangers = true;
         context.error_at_secret(span, format!("\"{name}\" is not for login kind \"{word}\"; remove it"));
     }
-    let login = if word == "static" { one_login(table, context) } else { ephemeral(table, context) };
+    let login = match word.as_str() {
+        "static" => one_login(table, context),
+        "ephemeral" => ephemeral(table, context),
+        _ => passthrough(table, context),
+    };
     login.filter(|_| !strangers)
 }
 
@@ -202,6 +242,22 @@ fn one_login(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
         None => Some(None),
     };
     Some(Login::Static { user: user?, password: password? })
+}
+
+fn passthrough(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {
+    let Some(user) = table.value("user", context) else {
+        if let Some(span) = table.written("password") {
+            context.error_at_secret(span, "\"password\" without \"user\" is nobody's; add it".to_owned());
+            return None;
+        }
+        return Some(Login::Passthrough { questions: None });
+    };
+    let user = user.secret(context);
+    let password = match table.value("password", context) {
+        Some(value) => value.secret(context).map(Some),
+        None => Some(None),
+    };
+    Some(Login::Passthrough { questions: Some(Questions { user: user?, password: password? }) })
 }
 
 fn ephemeral(table: &Table<'_>, context: &mut Context<'_>) -> Option<Login> {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Identity;
 use url::Url;
 
 use crate::context::{Context, PathKind};
@@ -165,6 +166,12 @@ fn name(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
     let name = value.string(context)?;
     if name.contains(':') || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         let message = format!("the name \"{}\" must be without colons and spaces", name.escape_debug());
+        context.error(value.span(), message);
+        return None;
+    }
+    if name == Identity::LEGACY {
+        // SECURITY: its subjects would be taken for legacy accounts.
+        let message = format!("the name \"{name}\" is that of legacy accounts' identities; choose another");
         context.error(value.span(), message);
         return None;
     }

@@ -51,6 +51,9 @@ const fn later(name: &'static str, what: &'static str) -> Later {
     Later { name, what }
 }
 
+/// Nobody can log in as a role that may not, or not any more.
+const VERIFIER_QUERY: &str = "\"SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())\"";
+
 /// The top of the file.
 pub(crate) const ROOT: Section = Section {
     name: "",
@@ -61,6 +64,8 @@ pub(crate) const ROOT: Section = Section {
         key("issuer", "tables", Required, "see [[issuer]]"),
         key("database", "tables", Required, "see [[database]]"),
         key("auth", "tables", Toml("[]"), "see [[auth]]"),
+        key("legacy", "tables", Toml("[]"), "see [[legacy]]"),
+        key("passthrough", "table", Toml("{}"), "see [passthrough]"),
         key("journal", "table", Toml("{}"), "see [journal]"),
         key("limits", "table", Toml("{}"), "see [limits]"),
         key("mask", "table", Toml("{}"), "see [mask]"),
@@ -201,6 +206,18 @@ pub(crate) const DATABASE: Section = Section {
             Toml("true"),
             "`false`, which needs `enforce = false`: send masked columns in the clear, and record what would have been masked.",
         ),
+        key(
+            "verifiers",
+            "secret reference",
+            Absent("verifiers of legacy accounts must be imported"),
+            "A login that may read verifiers, as `postgres://USER:PASSWORD@HOST:PORT/DBNAME`, at the server of `upstream`: it is asked for those of `[[legacy]]` accounts that have no `verifier`, and `gatepost legacy import` reads with it.",
+        ),
+        key(
+            "verifier_query",
+            "string",
+            Toml(VERIFIER_QUERY),
+            "What `verifiers` is asked: `$1` is the account's name, the answer its `rolpassword`.",
+        ),
     ],
     later: &[],
 };
@@ -214,19 +231,19 @@ pub(crate) const LOGIN: Section = Section {
             "kind",
             "string",
             Required,
-            "`static`: one login for all sessions. `ephemeral`: a role for each session, made when it begins and dropped when it ends; see [roles](../guide/roles.md).",
+            "`static`: one login for all sessions. `ephemeral`: a role for each session, made when it begins and dropped when it ends; see [roles](../guide/roles.md). `passthrough`: only legacy accounts come, and each logs in as itself; see [migration](../guide/migration.md).",
         ),
         key(
             "user",
             "secret reference",
-            Absent("required for `static`"),
-            "Of `static`: the role to log in as. Never a superuser.",
+            Absent("required for `static`; for `passthrough`, these questions can't be asked"),
+            "Of `static`: the role to log in as. Never a superuser. Of `passthrough`: the role that asks the gateway's own questions (tests of the bundle that have SQL, `policy explain`, `check --connect`), which no session ever is.",
         ),
         key(
             "password",
             "secret reference",
             Absent("no password is sent; a server that asks for one refuses the login"),
-            "Of `static`: its password; fetched when a session needs it, wiped after.",
+            "Of `static` and `passthrough`: its password; fetched when a session needs it, wiped after.",
         ),
         key(
             "admin",
@@ -278,7 +295,7 @@ pub(crate) const AUTH: Section = Section {
             "method",
             "string",
             Required,
-            "`token`: the token is sent as the password. `oauthbearer`: it is sent by SASL OAUTHBEARER (PostgreSQL 18 clients). `reject`: refused.",
+            "`token`: the token is sent as the password. `oauthbearer`: it is sent by SASL OAUTHBEARER (PostgreSQL 18 clients). `passthrough`: no token but the password of a `[[legacy]]` account, by SCRAM-SHA-256. `reject`: refused.",
         ),
         key(
             "issuer",
@@ -312,6 +329,90 @@ pub(crate) const MATCH: Section = Section {
             "network or list of networks",
             Absent("everywhere"),
             "Where the client connects from, as `10.0.0.0/8` or `::1`.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const LEGACY: Section = Section {
+    name: "legacy",
+    header: "[[legacy]]",
+    about: "A service account of the database that keeps its password for a while; see [migration](../guide/migration.md). Its sessions are `legacy:NAME`, and log in upstream as the account. An `[[auth]]` rule must let it in by `passthrough`. Of several with one name, the first whose `databases` match counts.",
+    keys: &[
+        key(
+            "name",
+            "string",
+            Required,
+            "The role's name in the database, which its applications connect as.",
+        ),
+        key(
+            "databases",
+            "pattern or list of patterns",
+            Toml("\"*\""),
+            "Which databases it may use through the gateway; `*` is any run of characters.",
+        ),
+        key(
+            "verifier",
+            "secret reference",
+            Absent("`verifiers` of the database is asked"),
+            "What its password is checked by: a file that `gatepost legacy import` wrote, or a secret that is one verifier, `SCRAM-SHA-256$…`. Never the password.",
+        ),
+        key(
+            "groups",
+            "list of strings",
+            Absent("none"),
+            "The groups that policy sees; one string or a list.",
+        ),
+        key(
+            "until",
+            "date",
+            Absent("no deadline"),
+            "The last day (in UTC) on which it is let in, as `2027-03-31`, without quotes. Afterwards it is refused, and its sessions have ended.",
+        ),
+        key(
+            "owner",
+            "string",
+            Absent("not said"),
+            "Whom to ask about it, for audit and report; policy sees it as the attribute `owner`.",
+        ),
+        key(
+            "attributes",
+            "table of strings",
+            Toml("{}"),
+            "What else policy sees: `attributes = { team = \"billing\" }`. `owner` and `until` are there by themselves.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const PASSTHROUGH: Section = Section {
+    name: "passthrough",
+    header: "[passthrough]",
+    about: "How legacy accounts log in.",
+    keys: &[
+        key(
+            "session_max",
+            "time",
+            Toml("\"24h\""),
+            "The longest that one session of a legacy account may last. From 1m to 365d.",
+        ),
+        key(
+            "warn_before",
+            "time",
+            Toml("\"30d\""),
+            "How long before `until` each login warns: the client by a notice, the operator in log and audit. At most 365d.",
+        ),
+        key(
+            "verifier_age_max",
+            "time",
+            Toml("\"5s\""),
+            "How long a verifier is remembered before it is read or asked for again. After a failed login it is read again, at most once a second. At most 10m.",
+        ),
+        key(
+            "mock_key",
+            "secret reference",
+            Absent("random at each start: who compares before and after can tell which names are accounts"),
+            "From this the answers to names that are no accounts are made, so that they look like others' and stay the same: at least 32 characters.",
         ),
     ],
     later: &[],
@@ -419,8 +520,20 @@ pub(crate) const MASK: Section = Section {
 };
 
 /// All tables, in the order of the reference page.
-pub(crate) const SECTIONS: &[&Section] =
-    &[&LISTEN, &TLS, &ISSUER, &DATABASE, &LOGIN, &AUTH, &MATCH, &JOURNAL, &LIMITS, &MASK];
+pub(crate) const SECTIONS: &[&Section] = &[
+    &LISTEN,
+    &TLS,
+    &ISSUER,
+    &DATABASE,
+    &LOGIN,
+    &AUTH,
+    &MATCH,
+    &LEGACY,
+    &PASSTHROUGH,
+    &JOURNAL,
+    &LIMITS,
+    &MASK,
+];
 
 impl Section {
     pub(crate) fn key(&'static self, name: &str) -> Option<&'static Key> {

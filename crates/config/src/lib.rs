@@ -10,6 +10,7 @@ mod context;
 mod database;
 mod issuer;
 mod keys;
+mod legacy;
 mod listen;
 mod problem;
 mod quantity;
@@ -30,8 +31,9 @@ use toml::de::DeTable;
 
 pub use address::{Cidr, Pattern};
 pub use auth::{AuthMethod, AuthRule};
-pub use database::{AtEnd, Database, Ephemeral, Login};
+pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
 pub use issuer::{Actor, Algorithm, Issuer};
+pub use legacy::{Date, Legacy, Passthrough};
 pub use listen::{Listen, Tls};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
@@ -55,6 +57,11 @@ pub struct Config {
     /// `[[auth]]`, in order; one rule "token for everybody" where the file has none. Never empty.
     /// Ask it through [`Config::auth_rule`].
     pub auth: Vec<AuthRule>,
+    /// `[[legacy]]`: accounts that keep their passwords for a while.
+    /// Ask them through [`Config::legacy_account`].
+    pub legacy: Vec<Legacy>,
+    /// `[passthrough]`: how they log in.
+    pub passthrough: Passthrough,
     /// `[journal]`: where the audit trail is kept.
     pub journal: Journal,
     /// `[limits]`: what one client may cost.
@@ -106,6 +113,11 @@ impl Config {
         self.auth.iter().find(|rule| rule.matches(user, database, client))
     }
 
+    /// Returns the legacy account of this name for a database: the first that matches.
+    pub fn legacy_account(&self, name: &str, database: &str) -> Option<&Legacy> {
+        self.legacy.iter().find(|account| account.matches(name, database))
+    }
+
     fn read(text: &str, label: &Path, base: &Path, files: Files) -> Result<Self, ConfigError> {
         let mut context = Context::new(text, base, files);
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -139,6 +151,12 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let known: Vec<_> = issuers.iter().map(|(_, issuer)| issuer.as_ref().map(|i| i.name.clone())).collect();
     let rules = root.tables("auth", context);
     let rules: Vec<_> = rules.iter().map(|table| auth::read(table, &known, context)).collect();
+    let accounts = root.tables("legacy", context);
+    let accounts: Vec<_> =
+        accounts.iter().map(|table| (table.span(), legacy::read(table, context))).collect();
+    legacy::check(&accounts, &rules, &databases, context);
+    let passthrough =
+        root.table("passthrough", context).and_then(|table| legacy::passthrough(&table, context));
     let journal = root.table("journal", context).and_then(|table| sections::journal(&table, context));
     let limits = root.table("limits", context).and_then(|table| sections::limits(&table, context));
     let mask = root.table("mask", context).and_then(|table| sections::mask(&table, context));
@@ -149,6 +167,8 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         issuers: issuers.into_iter().map(|(_, issuer)| issuer).collect::<Option<_>>()?,
         databases: databases.into_iter().map(|(_, database)| database).collect::<Option<_>>()?,
         auth: if auth.is_empty() { vec![AuthRule::token_for_everybody()] } else { auth },
+        legacy: accounts.into_iter().map(|(_, account)| account).collect::<Option<_>>()?,
+        passthrough: passthrough?,
         journal: journal?,
         limits: limits?,
         mask: mask?,

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use crate::context::{Context, PathKind};
 use crate::keys::{self, Default, Key, Section};
+use crate::legacy::Date;
 use crate::quantity;
 use crate::secret_ref::SecretRef;
 
@@ -205,6 +207,27 @@ impl<'t> Value<'t> {
             map.insert(name.get_ref().to_string(), read(&value, context));
         }
         map.into_iter().map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// Reads a date without a time: `2027-03-31`.
+    pub(crate) fn date(&self, context: &mut Context<'_>) -> Option<Date> {
+        match &*self.value {
+            DeValue::Datetime(Datetime { date: Some(date), time: None, offset: None }) => {
+                Some(Date { year: date.year, month: date.month, day: date.day })
+            }
+            DeValue::Datetime(_) => {
+                context.error(
+                    self.span(),
+                    format!("\"{}\" must be a date without a time, like 2027-03-31", self.key.name),
+                );
+                None
+            }
+            DeValue::String(text) if text.parse::<Datetime>().is_ok() => {
+                context.error(self.span(), format!("\"{}\" must be written without quotes", self.key.name));
+                None
+            }
+            _ => self.wrong_type(context),
+        }
     }
 
     pub(crate) fn boolean(&self, context: &mut Context<'_>) -> Option<bool> {

@@ -6,17 +6,21 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
-use crate::{AuthRule, Config, Database, Ephemeral, Issuer, Journal, Limits, Listen, Login, Mask};
+use crate::{AuthRule, Config, Database, Ephemeral, Issuer, Journal, Legacy, Limits, Listen, Login, Mask};
+use crate::{Passthrough, Questions, Verifiers};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
-    let Config { listen, issuers, databases, auth, journal, limits, mask, warnings: _ } = config;
+    let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
+    let Config { journal, limits, mask, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
     databases.iter().for_each(|database| write_database(database, &mut out));
     auth.iter().for_each(|rule| write_rule(rule, &mut out));
+    legacy.iter().for_each(|account| write_legacy(account, &mut out));
+    write_passthrough(passthrough, &mut out);
     write_journal(journal, &mut out);
     write_limits(limits, &mut out);
     let Mask { hash_key, keys } = mask;
@@ -122,7 +126,7 @@ fn write_issuer(issuer: &Issuer, out: &mut Lines) {
 }
 
 fn write_database(database: &Database, out: &mut Lines) {
-    let Database { name, upstream, login, policy, enforce, mask } = database;
+    let Database { name, upstream, login, policy, enforce, mask, verifiers } = database;
     out.header("[[database]]");
     out.text("name", name);
     out.text("upstream", upstream);
@@ -130,6 +134,10 @@ fn write_database(database: &Database, out: &mut Lines) {
     out.text("policy", shown(policy));
     out.raw("enforce", enforce);
     out.raw("mask", mask);
+    if let Some(Verifiers { from, query }) = verifiers {
+        out.text("verifiers", from);
+        out.text("verifier_query", query);
+    }
 }
 
 fn login_table(login: &Login) -> String {
@@ -139,6 +147,13 @@ fn login_table(login: &Login) -> String {
                 .as_ref()
                 .map_or_else(String::new, |password| format!(", password = {}", quoted(password)));
             format!("{{ kind = \"static\", user = {}{password} }}", quoted(user))
+        }
+        Login::Passthrough { questions: None } => "{ kind = \"passthrough\" }".to_owned(),
+        Login::Passthrough { questions: Some(Questions { user, password }) } => {
+            let password = password
+                .as_ref()
+                .map_or_else(String::new, |password| format!(", password = {}", quoted(password)));
+            format!("{{ kind = \"passthrough\", user = {}{password} }}", quoted(user))
         }
         Login::Ephemeral(Ephemeral { admin, at_end, owner, pool, prefix, sweep_interval }) => {
             let owner =
@@ -163,6 +178,37 @@ fn write_rule(rule: &AuthRule, out: &mut Lines) {
     out.text("method", method.as_str());
     if let Some(issuers) = issuers {
         out.list("issuer", issuers);
+    }
+}
+
+fn write_legacy(account: &Legacy, out: &mut Lines) {
+    let Legacy { name, databases, verifier, groups, until, owner, attributes } = account;
+    out.header("[[legacy]]");
+    out.text("name", name);
+    out.list("databases", databases);
+    if let Some(verifier) = verifier {
+        out.text("verifier", verifier);
+    }
+    if !groups.is_empty() {
+        out.list("groups", groups);
+    }
+    if let Some(until) = until {
+        out.raw("until", until);
+    }
+    if let Some(owner) = owner {
+        out.text("owner", owner);
+    }
+    out.raw("attributes", table(attributes));
+}
+
+fn write_passthrough(passthrough: &Passthrough, out: &mut Lines) {
+    let Passthrough { session_max, warn_before, verifier_age_max, mock_key } = passthrough;
+    out.header("[passthrough]");
+    out.text("session_max", show_duration(*session_max));
+    out.text("warn_before", show_duration(*warn_before));
+    out.text("verifier_age_max", show_duration(*verifier_age_max));
+    if let Some(key) = mock_key {
+        out.text("mock_key", key);
     }
 }
 

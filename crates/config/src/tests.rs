@@ -92,7 +92,7 @@ fn what_later_versions_bring_is_refused_by_name() {
     }
     check_line(
         &whole("[[auth]]\nmethod = \"certificate\""),
-        "gatepost.toml:2:10: error: method \"certificate\" is not available in this version; write \"token\", \"oauthbearer\" or \"reject\"",
+        "gatepost.toml:2:10: error: method \"certificate\" is not available in this version; write \"token\", \"oauthbearer\", \"passthrough\" or \"reject\"",
     );
     check_line(
         &whole("[mask]\nhash_key = \"vault:secret/k\""),
@@ -106,12 +106,16 @@ fn each_kind_of_login_has_its_own_keys() {
         |login: &str| database(&format!("name = \"a\"\nupstream = \"postgres://h\"\nlogin = {{ {login} }}"));
     for (written, told) in [
         (
-            "kind = \"passthrough\"",
-            "4:18: error: login kind \"passthrough\" is not available in this version; write kind = \"static\" or \"ephemeral\"",
+            "kind = \"passthrough\", password = \"env:P\"",
+            "4:44: error: \"password\" without \"user\" is nobody's; add it",
+        ),
+        (
+            "kind = \"passthrough\", pool = 1",
+            "4:40: error: \"pool\" is not for login kind \"passthrough\"; remove it",
         ),
         (
             "kind = \"eternal\"",
-            "4:18: error: login kind \"eternal\" is unknown; write kind = \"static\" or \"ephemeral\"",
+            "4:18: error: login kind \"eternal\" is unknown; write kind = \"static\", \"ephemeral\" or \"passthrough\"",
         ),
         (
             "kind = \"ephemeral\"",
@@ -320,6 +324,58 @@ method = "reject""#,
 }
 
 #[test]
+fn legacy_accounts_must_be_such_as_can_come() {
+    const RULE: &str = "[[auth]]\nmethod = \"passthrough\"\n";
+    let legacy = |keys: &str| whole(&format!("[[legacy]]\n{keys}\n{RULE}"));
+    for (keys, told) in [
+        (
+            "name = \"a\"",
+            "1:1: error: legacy account \"a\" has no \"verifier\", and database \"app\" no \"verifiers\" to ask; run \"gatepost legacy import\", or add one of them",
+        ),
+        (
+            "name = \"a\"\nverifier = \"SCRAM-SHA-256$4096:x\"",
+            "3:12: error: \"verifier\" must say where the secret is, not what it is: \"env:NAME\", \"file:PATH\" or \"exec:COMMAND\"",
+        ),
+        ("name = \"a\"\nuntil = \"2027-03-31\"", "3:9: error: \"until\" must be written without quotes"),
+        (
+            "name = \"a\"\nuntil = 2027-03-31T10:00:00Z",
+            "3:9: error: \"until\" must be a date without a time, like 2027-03-31",
+        ),
+        (
+            "name = \"a\"\nattributes = { until = \"never\" }",
+            "3:14: error: attribute \"until\" is there by itself, from the key of that name; remove it",
+        ),
+    ] {
+        check_line(&legacy(keys), &format!("gatepost.toml:{told}"));
+    }
+    check_line(
+        &whole(RULE),
+        "gatepost.toml:1:1: error: an [[auth]] rule has method = \"passthrough\", and there is no [[legacy]] account; add one, or remove the rule",
+    );
+    check_line(
+        &whole("[[auth]]\nmethod = \"passthrough\"\nissuer = \"corp\""),
+        "gatepost.toml:3:10: error: \"issuer\" is of no use with method \"passthrough\", which takes no tokens; remove it",
+    );
+    check_line(
+        &format!("{}{DATABASE}", ISSUER.replace("corp", "legacy")),
+        "gatepost.toml:2:8: error: the name \"legacy\" is that of legacy accounts' identities; choose another",
+    );
+    let account = "name = \"a\"\nverifier = \"env:V\"";
+    let config = parse(&legacy(account)).unwrap();
+    assert!(config.warnings.is_empty());
+    assert!(config.legacy_account("a", "app").is_some() && config.legacy_account("b", "app").is_none());
+    let warned = |text: &str| parse(&whole(text)).unwrap().warnings[0].message.clone();
+    assert_eq!(
+        warned(&format!("[[legacy]]\n{account}")),
+        "no [[auth]] rule with method = \"passthrough\" lets legacy account \"a\" into database \"app\""
+    );
+    assert_eq!(
+        warned(&format!("[[legacy]]\n{account}\ndatabases = \"other\"\n{RULE}")),
+        "legacy account \"a\" may use no [[database]] that there is"
+    );
+}
+
+#[test]
 fn a_small_file_gets_the_stated_defaults() {
     let config = parse(&whole("")).unwrap();
     assert_eq!(config.listen.postgres, ["127.0.0.1:6432".parse().unwrap()]);
@@ -362,9 +418,29 @@ upstream = "postgres:///a%2Fb?host=/run/pg"
 login = { kind = "static", user = "file:u" }
 policy = "p"
 enforce = false
+verifiers = "env:READER"
+verifier_query = "SELECT auth.verifier($1)"
+[[database]]
+name = "old"
+upstream = "postgres://localhost/old"
+login = { kind = "passthrough", user = "file:u", password = "file:p" }
+policy = "p"
 [[auth]]
 match = { address = "10.0.0.0/8" }
 method = "token"
+[[auth]]
+method = "passthrough"
+[[legacy]]
+name = "bil\"ling"
+databases = ["app", "x-*"]
+verifier = "file:/run/verifiers"
+groups = ["a", "b"]
+until = 2027-03-31
+owner = "the billing team"
+attributes = { system = "erp" }
+[passthrough]
+session_max = "8h"
+mock_key = "env:MOCK"
 [limits]
 drain_timeout = "90s"
 message_bytes_max = 20000000
@@ -396,6 +472,7 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                     database(&format!("{kind}login.{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
+                "[[legacy]]" if key.name == "until" => whole("[[legacy]]\nuntil = 1"),
                 header => whole(&format!("{header}\n{} = 1979-05-27", key.name)),
             };
             let error = parse(&text).expect_err(key.name);

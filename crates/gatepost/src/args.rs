@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Look at the audit trail; needs only its files
     #[command(subcommand)]
     Audit(Audit),
+    /// Take over service accounts with their passwords, for a migration in phases
+    #[command(subcommand)]
+    Legacy(Legacy),
     /// Run an issuer that gives anyone any token; for trying out, never in production
     DevIssuer(DevIssuer),
     /// Print a token of the development issuer
@@ -90,6 +93,28 @@ pub(crate) enum Policy {
     Schema {
         #[command(flatten)]
         bundles: Bundles,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Legacy {
+    /// Copy the SCRAM verifiers of roles into a file that only its owner can read; never a password
+    Import {
+        /// The database as clients name it, whose server is read [default: the only one]
+        #[arg(long, value_name = "NAME")]
+        database: Option<String>,
+        /// Where the login is that may read pg_authid, as postgres://USER:PASSWORD@HOST:PORT/DBNAME: env:NAME, file:PATH or exec:COMMAND [default: the database's "verifiers"]
+        #[arg(long, value_name = "REFERENCE")]
+        admin: Option<String>,
+        /// A role to import, * for any run of characters; may be repeated [default: all that can log in but superusers]
+        #[arg(long = "user", value_name = "PATTERN")]
+        users: Vec<String>,
+        /// The file to write; verifiers of other roles that are in it stay
+        #[arg(long, value_name = "FILE", default_value = "legacy-verifiers.txt")]
+        file: PathBuf,
+        /// How the outcome is printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
     },
 }
 
@@ -232,7 +257,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 21] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -252,6 +277,8 @@ const EVENTS: [&str; 19] = [
     "role_gone",
     "role_moved",
     "upstream_failed",
+    "legacy_account_ends",
+    "limit_exceeded",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

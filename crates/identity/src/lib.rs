@@ -14,6 +14,8 @@ mod json;
 mod keys;
 mod rejection;
 mod rules;
+mod scram;
+mod userlist;
 mod verified;
 
 pub use actor::Actor;
@@ -23,6 +25,11 @@ pub use json::{JsonError, parse_json};
 pub use keys::{KeySet, KeySetError, KeySetLimits};
 pub use rejection::{Excerpt, Rejection};
 pub use rules::{BadClaimPath, ClaimPath, IssuerRules};
+pub use scram::{
+    Account, Proven, ScramRejection, VerifierError, mock_verifier, parse_verifier, render_verifier,
+    verify_scram,
+};
+pub use userlist::{Userlist, UserlistError};
 pub use verified::{Verified, verify};
 
 /// Installs the process's JWT cryptography (aws-lc-rs, as `jsonwebtoken` asks); safe to call any number of times.

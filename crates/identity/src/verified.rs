@@ -1,4 +1,4 @@
-//! The proof that a token was checked, and the only place that makes one.
+//! The proof that a credential was checked. Tokens are checked here, SCRAM proofs in `scram`; nothing else makes one.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::{IssuerRules, KeySet, Rejection, claims};
 
 /// Proof that a credential was checked: whose it is, how it came, and until when it counts.
 ///
-/// INVARIANT: made by [`verify`] alone. It can't be made by hand, and is not `Clone`:
+/// INVARIANT: made by [`verify`] and [`verify_scram`](crate::verify_scram) alone. It can't be made by hand, and is not `Clone`:
 ///
 /// ```compile_fail,E0451
 /// fn forge(identity: model::Identity) -> identity::Verified {
@@ -36,6 +36,11 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// For what checks another kind of credential in this crate; outside of it there is no such thing.
+    pub(crate) const fn checked(identity: Identity, method: Method, expires_at: SystemTime) -> Self {
+        Self { identity, method, expires_at, prior_actors: Vec::new() }
+    }
+
     /// Returns whose credential it was.
     pub const fn identity(&self) -> &Identity {
         &self.identity

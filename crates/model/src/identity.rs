@@ -23,6 +23,11 @@ pub struct Identity {
     pub on_behalf_of: Option<Party>,
 }
 
+impl Identity {
+    /// The issuer of legacy accounts: no `[[issuer]]` may be called so.
+    pub const LEGACY: &str = "legacy";
+}
+
 /// Somebody named by a credential beside the one who presents it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Party {
@@ -53,17 +58,20 @@ pub enum Method {
     Token,
     /// The token was sent by SASL OAUTHBEARER (RFC 7628).
     OAuthBearer,
+    /// No token: a legacy account proved by SCRAM-SHA-256 that it knows its password, and is itself upstream.
+    Passthrough,
 }
 
 impl Method {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Token, Self::OAuthBearer];
+    /// All of them: what configuration, policy and its tests may say.
+    pub const ALL: [Self; 3] = [Self::Token, Self::OAuthBearer, Self::Passthrough];
 
     /// Returns the word that the configuration and the audit use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::OAuthBearer => "oauthbearer",
+            Self::Passthrough => "passthrough",
         }
     }
 }

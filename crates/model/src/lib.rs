@@ -6,10 +6,12 @@ mod identity;
 mod ids;
 mod mask;
 mod name;
+mod scram;
 mod secret;
 
 pub use identity::{Identity, Method, Party};
 pub use ids::{ClientAddr, Oid, SessionId};
 pub use mask::Mask;
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use scram::{ScramKeys, ScramVerifier};
 pub use secret::Secret;

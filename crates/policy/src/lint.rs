@@ -157,11 +157,7 @@ fn compare(fact: &Value, with: &Value, vocabulary: &Vocabulary<'_>, findings: &m
         "class" if resource => {
             ("class of function", FunctionClass::all().map(FunctionClass::as_str).to_vec(), "")
         }
-        "method" if session => (
-            "method",
-            [model::Method::Token, model::Method::OAuthBearer].map(model::Method::as_str).to_vec(),
-            "",
-        ),
+        "method" if session => ("method", model::Method::ALL.map(model::Method::as_str).to_vec(), ""),
         "command" if statement => {
             for word in literals(with).into_iter().filter(|word| word.to_uppercase() != *word) {
                 findings.push(Finding {

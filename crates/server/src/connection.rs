@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use wire::backend::encode;
 use wire::error::{ErrorFields, Severity};
+use wire::scram::ChannelBinding;
 use wire::sqlstate::{self, SqlState};
 use wire::startup::{ProtocolVersion, Startup};
 
@@ -33,6 +34,8 @@ pub(crate) struct Facts {
     client: SocketAddr,
     version: ProtocolVersion,
     rule: Arc<config::AuthRule>,
+    /// The user and the database that the client asked for.
+    asked: Arc<(String, String)>,
 }
 
 /// Serves one connection to its end.
@@ -84,6 +87,9 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
         return;
     };
     let served = gateway.databases.get(startup.database()).cloned();
+    let channel_binding =
+        if tls.is_some() { gateway.channel_binding.clone() } else { ChannelBinding::Plaintext };
+    let asked = (startup.user().to_owned(), startup.database().to_owned());
     let mut out = Outbox::default();
     let opening = Opening {
         id: SessionId(u128::from_be_bytes(id)),
@@ -91,6 +97,7 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
         tls,
         method,
         discovery: discovery(&gateway, &rule),
+        channel_binding,
         target: served.as_ref().map(|served| (served.database.clone(), served.bundle())),
         startup,
     };
@@ -100,6 +107,7 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
         client: client.0,
         version,
         rule: Arc::new(rule),
+        asked: Arc::new(asked),
     };
     let mut shell = Shell::new(gateway, served, session, out, stream, facts);
     match tokio::time::timeout(left, shell.run_until_started()).await {
@@ -172,10 +180,25 @@ impl Facts {
         })
     }
 
+    /// Finds what a legacy account's proof is checked by; runs beside the session.
+    pub(crate) async fn find_verifier(self, gateway: Arc<Gateway>) -> Step {
+        let (user, database) = &*self.asked;
+        Step::Found(gateway.accounts.find(&gateway, user, database).await.map(Box::new))
+    }
+
+    /// Takes care that the verifier is fetched again.
+    pub(crate) fn forget_verifier(&self, gateway: &Gateway) {
+        let (user, database) = &*self.asked;
+        gateway.accounts.forget(user, database);
+    }
+
     /// Logs in upstream; runs beside the session.
     pub(crate) async fn connect(self, gateway: Arc<Gateway>, served: Arc<Served>, login: Login) -> Step {
         let limit = gateway.config.limits.connect_timeout;
         let connected = tokio::time::timeout(limit, self.login(&gateway, &served, &login, limit)).await;
+        if login.keys.is_some() && !matches!(connected, Ok(Ok(_))) {
+            self.forget_verifier(&gateway);
+        }
         Step::Connected(match connected {
             Ok(connected) => connected.map(Box::new),
             Err(_) => Err(failed(format!("no connection within {limit:?}"))),
@@ -189,7 +212,8 @@ impl Facts {
         login: &Login,
         limit: Duration,
     ) -> Result<(Upstream, Option<Lease>), UpstreamFailure> {
-        let Some(roles) = &served.roles else {
+        // SECURITY: an account is itself upstream, whatever others log in as.
+        let Some(roles) = served.roles.as_ref().filter(|_| login.keys.is_none()) else {
             return Ok((log_in(&served.config, &served.target, login, limit).await?, None));
         };
         let (Some(identity), Some(until)) = (&login.identity, login.expires_at) else {

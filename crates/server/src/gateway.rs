@@ -13,7 +13,10 @@ use oidc::Issuers;
 use policy::Bundle;
 use tokio::sync::{Semaphore, watch};
 
+use wire::scram::ChannelBinding;
+
 use crate::cancel::CancelRegistry;
+use crate::legacy::Accounts;
 use crate::roles::Roles;
 use crate::shell::Order;
 use crate::upstream::Target;
@@ -91,6 +94,9 @@ pub(crate) struct Gateway {
     pub(crate) issuers: Issuers,
     pub(crate) cancels: Arc<CancelRegistry>,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
+    /// What SCRAM of clients binds to over that TLS.
+    pub(crate) channel_binding: ChannelBinding,
+    pub(crate) accounts: Accounts,
     pub(crate) connections: Arc<Semaphore>,
     /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
     pub(crate) large: Arc<Semaphore>,
@@ -104,11 +110,16 @@ impl Gateway {
         config: config::Config,
         databases: HashMap<String, Arc<Served>>,
         issuers: Issuers,
-        tls: Option<tokio_rustls::TlsAcceptor>,
+        tls: Option<(tokio_rustls::TlsAcceptor, ChannelBinding)>,
+        accounts: Accounts,
         journal: Arc<Journal>,
         kept: watch::Receiver<Kept>,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (tls, channel_binding) = match tls {
+            Some((acceptor, binding)) => (Some(acceptor), binding),
+            None => (None, ChannelBinding::Plaintext),
+        };
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
         Self {
             config,
@@ -116,6 +127,8 @@ impl Gateway {
             issuers,
             cancels: Arc::default(),
             tls,
+            channel_binding,
+            accounts,
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,

@@ -10,6 +10,7 @@ pub mod catalog;
 mod connection;
 mod gateway;
 pub mod grants;
+pub mod legacy;
 mod login;
 pub mod memory;
 pub mod probe;

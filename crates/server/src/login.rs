@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use model::{Identity, Secret};
+use model::{Identity, ScramKeys, Secret};
 use session::UpstreamFailure;
+use wire::scram::ScramError;
 
 use crate::roles;
 use crate::secrets;
-use crate::upstream::{self, Target, Upstream};
+use crate::upstream::{self, LoginFault, Target, Upstream};
 
 /// What is known of the session that a login is for. The default is the gateway itself.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Login {
     pub(crate) identity: Option<Box<Identity>>,
     /// When its credential ends.
     pub(crate) expires_at: Option<SystemTime>,
+    /// Of a legacy account, which logs in as itself.
+    pub(crate) keys: Option<Box<ScramKeys>>,
 }
 
 const APPLICATION_NAME: &str = "application_name";
@@ -71,18 +74,32 @@ pub(crate) fn failed(reason: String) -> UpstreamFailure {
     UpstreamFailure { reason, sqlstate: None }
 }
 
-/// Logs in for the gateway's own questions, and for sessions where all have one login: with the credential that the
-/// configuration refers to; it is fetched now and wiped when this returns.
+/// Logs in: a legacy account as itself; for the gateway's own questions, and for sessions where all have one login, with the credential
+/// that the configuration refers to, which is fetched now and wiped when this returns.
 pub(crate) async fn log_in(
     database: &config::Database,
     target: &Target,
     login: &Login,
     limit: Duration,
 ) -> Result<Upstream, UpstreamFailure> {
+    if let (Some(keys), Some(identity)) = (&login.keys, &login.identity) {
+        return as_itself(target, identity, keys, &login.startup(), limit).await;
+    }
     let (user, password) = match &database.login {
         config::Login::Static { user, password } => (user, password),
         config::Login::Ephemeral(ephemeral) => {
             return roles::log_in_as_admin(ephemeral, target, limit).await.map_err(|error| error.failure());
+        }
+        config::Login::Passthrough { .. } if login.identity.is_some() => {
+            return Err(failed(
+                "its login is passthrough: only legacy accounts can use it; give it another kind of login for tokens".to_owned(),
+            ));
+        }
+        config::Login::Passthrough { questions: Some(config::Questions { user, password }) } => {
+            (user, password)
+        }
+        config::Login::Passthrough { questions: None } => {
+            return Err(failed(NO_QUESTIONS.to_owned()));
         }
     };
     let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
@@ -102,8 +119,34 @@ pub(crate) async fn log_in_as(
     login: &Login,
     limit: Duration,
 ) -> Result<Upstream, UpstreamFailure> {
-    upstream::login(target, user, password, &login.startup(), limit).await.map_err(|error| UpstreamFailure {
+    upstream::login(target, user, password, &login.startup(), limit).await.map_err(refused)
+}
+
+/// Why nothing can be asked of a database that only legacy accounts use.
+const NO_QUESTIONS: &str = "its login is passthrough, and the gateway has none of its own there; add user and password to login, for a role that only asks";
+
+/// Logs in as a legacy account, by the keys of the exchange that it began with.
+async fn as_itself(
+    target: &Target,
+    identity: &Identity,
+    keys: &ScramKeys,
+    startup: &[(String, String)],
+    limit: Duration,
+) -> Result<Upstream, UpstreamFailure> {
+    let user = Secret::new(identity.subject.clone());
+    upstream::login_with_keys(target, &user, keys, startup, limit).await.map_err(|error| {
+        let stale = matches!(error.fault(), LoginFault::Scram(ScramError::OtherVerifier));
+        let mut failure = refused(error);
+        if stale {
+            failure.reason.push_str("; the verifier is out of date: run \"gatepost legacy import\" again");
+        }
+        failure
+    })
+}
+
+fn refused(error: upstream::LoginError) -> UpstreamFailure {
+    UpstreamFailure {
         reason: error.reason(),
         sqlstate: error.sqlstate().map(|state| state.as_str().to_owned()),
-    })
+    }
 }

@@ -68,7 +68,9 @@ async fn one(gateway: &Gateway, served: &Served) {
     // SECURITY: a bundle whose tests can't be run is as good as one whose tests fail.
     let (epoch, taken) = (served.database.epoch(), Instant::now());
     let catalog = match probe::run_tests(&served.config, &bundle).await {
-        Ok(catalog) => catalog,
+        Ok(catalog) => Some(catalog),
+        // It has none, and what its tags name is seen at the next login.
+        Err(probe::TestError::NoQuestions(0)) => None,
         Err(why) => return refuse(gateway, name, &oidc::chain(&why)),
     };
     let hash = hex::encode(bundle.hash());
@@ -80,8 +82,13 @@ async fn one(gateway: &Gateway, served: &Served) {
     }
     tracing::info!(database = name, version = bundle.version(), hash, "policy is in force");
     // Before the bundle: what its tags name is what these names stand for now, whatever becomes of the names.
-    tags::keep(served, &bundle, Arc::unwrap_or_clone(catalog), epoch, taken);
-    served.replace(bundle);
+    if let Some(catalog) = catalog {
+        tags::keep(served, &bundle, Arc::unwrap_or_clone(catalog), epoch, taken);
+        served.replace(bundle);
+    } else {
+        served.replace(bundle);
+        served.database.catalog_changed();
+    }
 }
 
 fn refuse(gateway: &Gateway, database: &str, reason: &str) {

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Served, progress};
+use crate::legacy::Accounts;
 use crate::roles::{self, Roles};
 use crate::shell::Order;
 use crate::upstream::Target;
@@ -45,6 +46,12 @@ pub enum ServeError {
     /// A secret that the gateway itself needs.
     #[error("{0}: {1}")]
     Secret(&'static str, secrets::SecretError),
+    /// The key of answers to names without an account.
+    #[error("[passthrough] mock_key must have at least 32 characters")]
+    MockKey,
+    /// The operating system.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
     /// A mask key.
     #[error("[mask]: {0}")]
     MaskKey(#[from] mask::KeyTooShort),
@@ -96,7 +103,8 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         let taken = Instant::now();
         let catalog = match probe::run_tests(database, &bundle).await {
             Ok(catalog) => Some(catalog),
-            Err(error @ probe::TestError::NotRun(_)) => {
+            Err(probe::TestError::NoQuestions(0)) => None,
+            Err(error @ (probe::TestError::NotRun(_) | probe::TestError::NoQuestions(_))) => {
                 tracing::warn!(database = database.name, reason = oidc::chain(&error), "policy");
                 None
             }
@@ -116,7 +124,7 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
             shared.set_catalog(catalog, shared.epoch(), taken);
         }
         let roles = match &database.login {
-            config::Login::Static { .. } => None,
+            config::Login::Static { .. } | config::Login::Passthrough { .. } => None,
             config::Login::Ephemeral(ephemeral) => Some(
                 Roles::new(database, ephemeral, target.clone())
                     .map_err(|error| ServeError::Roles(database.name.clone(), oidc::chain(&error)))?,
@@ -131,16 +139,17 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
                 secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
             let certificate = std::fs::read(&listen.certificate)
                 .map_err(|error| ServeError::Certificate(listen.certificate.clone(), error))?;
-            Some(tls::acceptor(&certificate, &key)?)
+            Some((tls::acceptor(&certificate, &key)?, tls::own_channel_binding(&certificate)?))
         }
         None => None,
     };
+    let accounts = Accounts::new(&config).await?;
     let mut listeners = Vec::new();
     for address in &config.listen.postgres {
         let listener = TcpListener::bind(address).await.map_err(|e| ServeError::Listen(*address, e))?;
         listeners.push(listener);
     }
-    let gateway = Arc::new(Gateway::new(config, databases, issuers, tls, journal, kept));
+    let gateway = Arc::new(Gateway::new(config, databases, issuers, tls, accounts, journal, kept));
     run(gateway, listeners, ready).await
 }
 

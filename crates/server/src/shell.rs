@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 
 use audit::Seq;
 use journal::JournalError;
+use model::Identity;
 use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
@@ -54,6 +55,8 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What a background step of a session came to.
 pub(crate) enum Step {
     Verified(Result<session::Credential, session::CredentialFailure>),
+    /// `None`: the system gives no random bytes.
+    Found(Option<Box<session::Candidate>>),
     Connected(Result<Box<Connected>, UpstreamFailure>),
 }
 
@@ -197,12 +200,32 @@ impl Shell {
                         self.step =
                             Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
                     }
-                    Effect::Connect { parameters, identity, expires_at } => {
+                    Effect::FindVerifier => {
+                        self.step = Some(Box::pin(self.context.clone().find_verifier(self.gateway.clone())));
+                    }
+                    Effect::ForgetVerifier => self.context.forget_verifier(&self.gateway),
+                    Effect::AccountEnds { identity } => {
+                        let Identity { subject, attributes, .. } = &*identity;
+                        let said = |name: &str| attributes.get(name).map_or("-", String::as_str);
+                        let (until, owner) = (said("until"), said("owner"));
+                        tracing::warn!(
+                            account = subject,
+                            until,
+                            owner,
+                            "a legacy account is in use, and its deadline is near"
+                        );
+                    }
+                    Effect::Connect { parameters, identity, expires_at, keys } => {
                         if let Some(served) = &self.served {
                             self.step = Some(Box::pin(self.context.clone().connect(
                                 self.gateway.clone(),
                                 served.clone(),
-                                Login { parameters, identity: Some(identity), expires_at: Some(expires_at) },
+                                Login {
+                                    parameters,
+                                    identity: Some(identity),
+                                    expires_at: Some(expires_at),
+                                    keys,
+                                },
                             )));
                         }
                     }
@@ -301,6 +324,8 @@ impl Shell {
         self.step = None;
         match done {
             Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
+            Step::Found(Some(candidate)) => self.handle(Input::VerifierFound(candidate)),
+            Step::Found(None) => self.handle(Input::Revoked("the system gives no random bytes".to_owned())),
             Step::Connected(Ok(connected)) => {
                 let Connected { ready, stream, early, handle, registration, lease } = *connected;
                 self.lease = lease;

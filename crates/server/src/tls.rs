@@ -199,6 +199,16 @@ pub(crate) fn channel_binding(connection: &CommonState) -> ChannelBinding {
         .map_or(ChannelBinding::Undefined, ChannelBinding::TlsServerEndPoint)
 }
 
+/// Returns what clients' SCRAM can bind to: a hash of the certificate that they are shown, the first of the PEM.
+///
+/// # Errors
+/// [`TlsError`]: operator.
+pub fn own_channel_binding(certificates: &[u8]) -> Result<ChannelBinding, TlsError> {
+    let chain = certificates_of(certificates, || "the TLS certificate".to_owned())?;
+    let hash = chain.first().and_then(|certificate| tls_server_end_point(certificate));
+    Ok(hash.map_or(ChannelBinding::Undefined, ChannelBinding::TlsServerEndPoint))
+}
+
 /// Says how to mend a failed handshake with an upstream, where that is known.
 pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
     use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer};

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Secret;
+use model::{ScramKeys, Secret};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
@@ -132,17 +132,46 @@ pub async fn login(
     parameters: &[(String, String)],
     timeout: Duration,
 ) -> Result<Upstream, LoginError> {
-    let result = tokio::time::timeout(timeout, log_in(target, user, password, parameters, timeout)).await;
+    let proof = password.map_or(Proof::Nothing, Proof::Password);
+    let result = tokio::time::timeout(timeout, log_in(target, user, proof, parameters, timeout)).await;
     result.unwrap_or(Err(LoginFault::TimedOut(timeout))).map_err(|fault| {
         let secrets = [Some(user), password].map(|secret| secret.map_or("", |secret| secret.expose()));
         LoginError::new(target, fault, secrets)
     })
 }
 
+/// Logs in by the keys that an exchange with the same user yielded: by SCRAM-SHA-256 or -PLUS and in no other way.
+///
+/// # Errors
+/// As [`login`]; [`ScramError::OtherVerifier`](wire::scram::ScramError) where the server keeps another verifier by now.
+pub async fn login_with_keys(
+    target: &Target,
+    user: &Secret<String>,
+    keys: &ScramKeys,
+    parameters: &[(String, String)],
+    timeout: Duration,
+) -> Result<Upstream, LoginError> {
+    let proof = Proof::Keys(keys);
+    let result = tokio::time::timeout(timeout, log_in(target, user, proof, parameters, timeout)).await;
+    // The user's name is no secret: it is the account's.
+    result
+        .unwrap_or(Err(LoginFault::TimedOut(timeout)))
+        .map_err(|fault| LoginError::new(target, fault, ["", ""]))
+}
+
+/// What a login proves itself with.
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    /// Nothing: the server must not ask.
+    Nothing,
+    Password(&'a Secret<String>),
+    Keys(&'a ScramKeys),
+}
+
 async fn log_in(
     target: &Target,
     user: &Secret<String>,
-    password: Option<&Secret<String>>,
+    proof: Proof<'_>,
     parameters: &[(String, String)],
     timeout: Duration,
 ) -> Result<Upstream, LoginFault> {
@@ -153,7 +182,7 @@ async fn log_in(
     channel.send(&packet).await?;
     let version = authenticate::Exchange {
         user: user.expose(),
-        password,
+        proof,
         binding: connected.binding,
         requirement: target.channel_binding,
         private: connected.peer.is_local() || connected.encrypted,

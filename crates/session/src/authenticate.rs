@@ -1,17 +1,20 @@
-//! From a StartupMessage to a verified identity: the token as password, or SASL OAUTHBEARER (RFC 7628).
+//! From a StartupMessage to a verified identity: the token as password, by SASL OAUTHBEARER (RFC 7628), or SCRAM-SHA-256 of a
+//! legacy account.
 //!
 //! The client learns only that it failed; why is for the log and the audit.
 
-use model::{Method, Secret};
+use identity::{Proven, ScramRejection};
+use model::{Identity, Method, Secret};
 use wire::backend::encode;
 use wire::error::{ErrorFields, Severity};
 use wire::frame;
 use wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse, tag};
 use wire::oauthbearer;
+use wire::scram::{self, ChannelBinding, ServerError};
 use wire::sqlstate;
 
 use crate::effect::{Effect, Outbox};
-use crate::input::CredentialFailure;
+use crate::input::{Candidate, CredentialFailure, Now};
 use crate::refuse::protocol_violation;
 
 /// What an OAUTHBEARER client is told of the issuer (RFC 7628, section 3.2.2).
@@ -27,6 +30,9 @@ pub struct Discovery {
 pub(crate) struct Authenticating {
     method: Method,
     discovery: Discovery,
+    user: String,
+    scram: scram::Server,
+    candidate: Option<Box<Candidate>>,
     step: Step,
     buffer: Vec<u8>,
 }
@@ -37,8 +43,22 @@ enum Step {
     Credential,
     /// The shell checks the token.
     Checking,
+    /// The shell looks for the verifier of the account.
+    Searching,
+    /// The client's proof is awaited.
+    Proof,
     /// The client has been told that its SASL exchange failed, and must say that it has understood.
     Dummy { discovery: bool },
+}
+
+/// What the client's bytes came to.
+pub(crate) enum Progress {
+    /// More is awaited, from the client or the shell.
+    Waits,
+    /// A legacy account has proved that it knows its password.
+    Proven(Box<Proven>, Box<Candidate>),
+    /// It has, and may no longer come.
+    Over(Box<Identity>),
 }
 
 /// How an authentication ended without an identity.
@@ -59,25 +79,80 @@ pub(crate) fn neutral() -> ErrorFields {
     .hint("The gateway accepts a token of one of its issuers, for its audience, that has not expired. The reason is in its log.")
 }
 
+/// The one thing that every client is told whose proof is wrong, whether the account exists or not; as PostgreSQL has it
+/// (`auth_failed`, libpq/auth.c).
+fn wrong_password(user: &str) -> ErrorFields {
+    let text = format!("password authentication failed for user \"{user}\"");
+    ErrorFields::new(Severity::Fatal, sqlstate::INVALID_PASSWORD, text)
+}
+
+/// What a legacy account is told after its deadline; it has proved who it is.
+pub(crate) fn over(identity: &Identity) -> ErrorFields {
+    let until = identity.attributes.get(UNTIL).map(String::as_str).unwrap_or_default();
+    let text = format!("legacy account \"{}\" could be used until {until}", identity.subject);
+    ErrorFields::new(Severity::Fatal, sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, text).hint(
+        "Connect with a token of the application's own in place of the password, or ask the operator of the gateway for a later date.",
+    )
+}
+
+/// What a legacy account is told while its deadline comes near.
+pub(crate) fn nearly_over(identity: &Identity) -> ErrorFields {
+    let until = identity.attributes.get(UNTIL).map(String::as_str).unwrap_or_default();
+    let text = format!("legacy account \"{}\" can be used until {until}", identity.subject);
+    ErrorFields::new(Severity::Warning, sqlstate::WARNING, text).hint(
+        "After that day the gateway takes only a token of the application's own in place of the password.",
+    )
+}
+
+/// The attribute of a legacy identity that holds its last day.
+pub(crate) const UNTIL: &str = "until";
+
 fn violated(what: &str) -> Failed {
     Failed { error: protocol_violation(what), reason: Some(what.to_owned()) }
 }
 
+/// A broken exchange: as PostgreSQL, by protocol violation, or where the channel's other end is in doubt, by 28000.
+fn broken(error: ServerError) -> Failed {
+    let text = error.to_string();
+    let state = if error.is_binding() {
+        sqlstate::INVALID_AUTHORIZATION_SPECIFICATION
+    } else {
+        sqlstate::PROTOCOL_VIOLATION
+    };
+    Failed { error: ErrorFields::new(Severity::Fatal, state, &text), reason: Some(text) }
+}
+
 impl Authenticating {
     /// Asks the client for its credential.
-    pub(crate) fn begin(method: Method, discovery: Discovery, out: &mut Outbox) -> Self {
+    pub(crate) fn begin(
+        method: Method,
+        discovery: Discovery,
+        user: String,
+        binding: ChannelBinding,
+        out: &mut Outbox,
+    ) -> Self {
+        let scram = scram::Server::new(binding);
         match method {
             Method::Token => encode::authentication_cleartext_password(&mut out.client),
             Method::OAuthBearer => {
                 // A constant name that can be encoded.
                 let _ = encode::authentication_sasl(&mut out.client, [oauthbearer::OAUTHBEARER]);
             }
+            Method::Passthrough => {
+                let _ = encode::authentication_sasl(&mut out.client, scram.mechanisms().iter().copied());
+            }
         }
-        Self { method, discovery, step: Step::Credential, buffer: Vec::new() }
+        let step = Step::Credential;
+        Self { method, discovery, user, scram, candidate: None, step, buffer: Vec::new() }
     }
 
-    pub(crate) fn client_bytes(&mut self, bytes: &[u8], out: &mut Outbox) -> Result<(), Failed> {
-        if self.step == Step::Checking {
+    pub(crate) fn client_bytes(
+        &mut self,
+        now: Now,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Result<Progress, Failed> {
+        if matches!(self.step, Step::Checking | Step::Searching) {
             return Err(violated("message before authentication was complete"));
         }
         self.buffer.extend_from_slice(bytes);
@@ -91,7 +166,7 @@ impl Authenticating {
                     return Err(violated("expected a password or SASL response"));
                 }
                 self.buffer = buffer;
-                return Ok(());
+                return Ok(Progress::Waits);
             }
             Err(error) => return Err(violated(&error.to_string())),
         };
@@ -103,14 +178,15 @@ impl Authenticating {
             return Err(violated("message before authentication was complete"));
         }
         match self.step {
-            Step::Credential => self.credential(frame.body, out),
+            Step::Credential => self.credential(frame.body, out).map(|()| Progress::Waits),
+            Step::Proof => self.proof(now, frame.body, out),
             Step::Dummy { discovery } => {
                 if !oauthbearer::is_dummy_response(SaslResponse::parse(frame.body).data) {
                     return Err(violated("expected the one-byte answer to a failed OAUTHBEARER exchange"));
                 }
                 Err(Failed { error: neutral(), reason: (!discovery).then(String::new) })
             }
-            Step::Checking => Ok(()),
+            Step::Checking | Step::Searching => Ok(Progress::Waits),
         }
     }
 
@@ -153,10 +229,59 @@ impl Authenticating {
                 }
                 initial.token
             }
+            Method::Passthrough => return self.begin_scram(body, out),
         };
         self.step = Step::Checking;
         out.effects.push(Effect::VerifyCredential { token, method: self.method });
         Ok(())
+    }
+
+    /// Takes the first message of SCRAM; the verifier is looked for, whoever it is.
+    fn begin_scram(&mut self, body: &[u8], out: &mut Outbox) -> Result<(), Failed> {
+        let message = SaslInitialResponse::parse(body).map_err(|error| violated(&error.to_string()))?;
+        let Some(response) = message.response else {
+            return Err(violated("SCRAM-SHA-256 needs an initial response"));
+        };
+        self.scram.first(message.mechanism, response).map_err(broken)?;
+        self.step = Step::Searching;
+        out.effects.push(Effect::FindVerifier);
+        Ok(())
+    }
+
+    /// Takes the shell's answer, and sends the challenge.
+    pub(crate) fn found(&mut self, candidate: Box<Candidate>, out: &mut Outbox) -> Result<(), Failed> {
+        let verifier = &candidate.verifier;
+        let challenge = self.scram.challenge(&candidate.nonce, &verifier.salt, verifier.iterations);
+        let challenge = challenge.map_err(broken)?;
+        // Only over a gigabyte could fail.
+        let _ = encode::authentication_sasl_continue(&mut out.client, &challenge);
+        self.candidate = Some(candidate);
+        self.step = Step::Proof;
+        Ok(())
+    }
+
+    fn proof(&mut self, now: Now, body: &[u8], out: &mut Outbox) -> Result<Progress, Failed> {
+        // SECURITY: form before truth, so that what is told of a malformed message says nothing of the account.
+        let exchange = self.scram.last(SaslResponse::parse(body).data).map_err(broken)?;
+        let Some(mut candidate) = self.candidate.take() else {
+            return Err(violated("expected a password or SASL response"));
+        };
+        let account = candidate.account.take();
+        let known = account.is_some();
+        let verifier = &candidate.verifier;
+        match identity::verify_scram(&exchange.auth_message, &exchange.proof, verifier, account, now.wall) {
+            Ok(proven) => {
+                let last = scram::server_final(&proven.server_signature);
+                let _ = encode::authentication_sasl_final(&mut out.client, &last);
+                Ok(Progress::Proven(Box::new(proven), candidate))
+            }
+            Err(ScramRejection::Over(identity)) => Ok(Progress::Over(identity)),
+            Err(ScramRejection::Proof) => {
+                out.effects.push(Effect::ForgetVerifier);
+                let reason = if known { "the password is wrong" } else { candidate.reason.as_str() };
+                Err(Failed { error: wrong_password(&self.user), reason: Some(reason.to_owned()) })
+            }
+        }
     }
 
     /// Tells an OAUTHBEARER client where to get a token, which is also how it is told that its token is no good.
@@ -179,10 +304,16 @@ impl Authenticating {
                 self.fail_exchange(false, out);
                 Ok(())
             }
+            // Nothing of it is asked of the shell.
+            Method::Passthrough => Err(violated("unexpected answer")),
         }
     }
 
     pub(crate) fn is_checking(&self) -> bool {
         self.step == Step::Checking
+    }
+
+    pub(crate) fn is_searching(&self) -> bool {
+        self.step == Step::Searching
     }
 }

@@ -116,6 +116,11 @@ impl Scope {
         .with_bundle(bundle)
     }
 
+    /// How the session's credential came.
+    pub(crate) const fn method(&self) -> Method {
+        self.method
+    }
+
     fn facts(&self) -> SessionFacts<'_> {
         SessionFacts {
             application_name: &self.application_name,

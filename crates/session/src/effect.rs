@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use audit::Encoded;
-use model::{Identity, Method, Secret};
+use model::{Identity, Method, ScramKeys, Secret};
 
 use crate::forward::UpstreamBytes;
 use crate::record::Ticket;
@@ -17,6 +17,11 @@ pub enum Effect {
         /// How it was presented.
         method: Method,
     },
+    /// Find what the proof of the user asked for is to be checked by, and answer with `Input::VerifierFound`; a mock where there is no
+    /// such account, which must take as long.
+    FindVerifier,
+    /// Of the verifier that was found, nothing remembered may be used again: a proof did not fit it.
+    ForgetVerifier,
     /// Log in upstream with these startup parameters and answer with `Input::UpstreamReady` or `UpstreamFailed`.
     Connect {
         /// Run-time parameters from the client that passed the allow-list.
@@ -25,6 +30,13 @@ pub enum Effect {
         identity: Box<Identity>,
         /// When the credential ends, and with it whatever is made for the session.
         expires_at: SystemTime,
+        /// Of a legacy account: it logs in as itself, by these. The session keeps no copy.
+        keys: Option<Box<ScramKeys>>,
+    },
+    /// Tell the operator's log that a legacy account comes near its deadline and is still in use.
+    AccountEnds {
+        /// The account.
+        identity: Box<Identity>,
     },
     /// Append to the journal, in order, and answer with `Input::Written`, and `Durable` if asked, for the ticket.
     AppendAudit {

@@ -1,9 +1,10 @@
 //! Everything that can happen to a session. Closed: a new happening is a new variant.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use identity::Verified;
+use identity::{Account, Verified};
+use model::ScramVerifier;
 
 use crate::catalog::Catalog;
 use crate::record::Ticket;
@@ -29,6 +30,8 @@ pub enum Input<'a> {
     UpstreamClosed,
     /// The answer to [`Effect::VerifyCredential`](crate::Effect::VerifyCredential).
     CredentialVerified(Result<Credential, CredentialFailure>),
+    /// The answer to [`Effect::FindVerifier`](crate::Effect::FindVerifier).
+    VerifierFound(Box<Candidate>),
     /// The answer to [`Effect::Connect`](crate::Effect::Connect).
     UpstreamReady(Box<UpstreamReady>),
     /// The other answer to [`Effect::Connect`](crate::Effect::Connect).
@@ -57,6 +60,22 @@ pub struct Credential {
     pub verified: Box<Verified>,
     /// `verified.expires_at()` on the monotonic clock.
     pub expires: Instant,
+}
+
+/// What a client's proof is checked by, whether it is somebody or not.
+pub struct Candidate {
+    /// The account's verifier, or a mock that no proof fits.
+    pub verifier: ScramVerifier,
+    /// The account; `None` with a mock.
+    pub account: Option<Account>,
+    /// When the account is over.
+    pub until: Option<SystemTime>,
+    /// Within this time of the account's deadline it is warned.
+    pub warn_before: Duration,
+    /// Our part of the nonce: random, in characters of base64.
+    pub nonce: String,
+    /// Why there is a mock; for the log and the audit.
+    pub reason: String,
 }
 
 /// Why a credential was refused. The client is told nothing of it.

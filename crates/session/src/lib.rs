@@ -55,7 +55,7 @@ pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
 };
 pub use grantable::{Grantable, Privileged};
-pub use input::{Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
+pub use input::{Candidate, Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
 pub use limits::Limits;
 pub use memo::{Holder, Memo, Probe, with_shape};
 pub use record::{Durable, Receipt, Ticket, Written};

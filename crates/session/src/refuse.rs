@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use model::Method;
 use wire::error::{ErrorFields, Severity, field};
 use wire::sqlstate;
 
@@ -172,6 +173,14 @@ impl Refusal {
             Self::Encoding(what) => error(s::CHARACTER_NOT_IN_REPERTOIRE, what.clone())
                 .hint("Gatepost reads statements as UTF-8; leave client_encoding at UTF8."),
         }
+    }
+}
+
+/// Says why a session ends at its time.
+pub(crate) const fn time_is_over(method: Method) -> &'static str {
+    match method {
+        Method::Token | Method::OAuthBearer => "the token has expired",
+        Method::Passthrough => "the longest time of a legacy account's session is over",
     }
 }
 

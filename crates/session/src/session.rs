@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use audit::{Event, IdentityForm, SessionStarted};
-use model::{ClientAddr, Method, SessionId};
+use identity::Proven;
+use model::{ClientAddr, Identity, Method, ScramKeys, SessionId};
 use policy::Bundle;
 use querytree::ServerVersion;
 use wire::backend::{TransactionStatus, encode};
 use wire::error::{ErrorFields, Severity};
+use wire::scram::ChannelBinding;
 use wire::sqlstate;
 use wire::startup::Startup;
 
-use crate::authenticate::{self, Authenticating, Discovery, Failed};
+use crate::authenticate::{self, Authenticating, Discovery, Failed, Progress};
 use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::held::Holdings;
-use crate::input::{Credential, Input, Now, UpstreamFailure, UpstreamReady};
+use crate::input::{Candidate, Credential, Input, Now, UpstreamFailure, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::quota::Quota;
@@ -44,6 +46,8 @@ pub struct Opening {
     pub method: Method,
     /// What an OAUTHBEARER client is told.
     pub discovery: Discovery,
+    /// What SCRAM can bind to: the hash of our own certificate, where the client uses TLS.
+    pub channel_binding: ChannelBinding,
     /// The database and its bundle; `None` if no such database is served, which the client learns when it is
     /// somebody.
     pub target: Option<(Arc<Database>, Arc<Bundle>)>,
@@ -65,6 +69,8 @@ struct Facts {
     target: Option<(Arc<Database>, Arc<Bundle>)>,
     parameters: Parameters,
     ledger: Ledger,
+    /// Whether a legacy account's deadline is near.
+    nearly_over: bool,
 }
 
 enum Stage {
@@ -77,7 +83,7 @@ enum Stage {
 impl Session {
     /// Starts a session; its first bytes are in `out`.
     pub fn new(opening: Opening, out: &mut Outbox) -> Self {
-        let Opening { id, client, tls, startup, method, discovery, target } = opening;
+        let Opening { id, client, tls, startup, method, discovery, channel_binding, target } = opening;
         let read = startup::parameters(&startup);
         let facts = Facts {
             id,
@@ -89,6 +95,7 @@ impl Session {
             target,
             parameters: Parameters::default(),
             ledger: Ledger::default(),
+            nearly_over: false,
         };
         let mut session = Self { opening: facts, stage: Stage::Closed };
         let event = Event::Connected { session: id, client, tls: session.opening.tls.as_deref() }.encode();
@@ -96,7 +103,9 @@ impl Session {
         match read {
             Ok(parameters) => {
                 session.opening.parameters = parameters;
-                session.stage = Stage::Authenticating(Authenticating::begin(method, discovery, out));
+                let user = session.opening.user.clone();
+                let begun = Authenticating::begin(method, discovery, user, channel_binding, out);
+                session.stage = Stage::Authenticating(begun);
             }
             Err(error) => {
                 let text = error.to_string();
@@ -199,13 +208,20 @@ impl Session {
     fn authenticating(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         let Stage::Authenticating(authenticating) = &mut self.stage else { return };
         match input {
-            Input::ClientBytes(bytes) => {
-                if let Err(failed) = authenticating.client_bytes(bytes, out) {
+            Input::ClientBytes(bytes) => match authenticating.client_bytes(now, bytes, out) {
+                Ok(Progress::Waits) => {}
+                Ok(Progress::Proven(proven, candidate)) => self.proven(now, *proven, &candidate, out),
+                Ok(Progress::Over(identity)) => self.over(&identity, out),
+                Err(failed) => self.fail(failed, out),
+            },
+            Input::VerifierFound(candidate) if authenticating.is_searching() => {
+                if let Err(failed) = authenticating.found(candidate, out) {
                     self.fail(failed, out);
                 }
             }
+            Input::VerifierFound(_) => {}
             Input::CredentialVerified(Ok(credential)) if authenticating.is_checking() => {
-                self.verified(now, credential, out);
+                self.verified(now, credential, None, out);
             }
             Input::CredentialVerified(Ok(_)) => {}
             Input::CredentialVerified(Err(failure)) => {
@@ -242,7 +258,26 @@ impl Session {
         }
     }
 
-    fn verified(&mut self, now: Now, credential: Credential, out: &mut Outbox) {
+    /// A legacy account is somebody.
+    fn proven(&mut self, now: Now, proven: Proven, candidate: &Candidate, out: &mut Outbox) {
+        let Proven { verified, keys, server_signature: _ } = proven;
+        let left = verified.expires_at().duration_since(now.wall).unwrap_or_default();
+        let near = now.wall.checked_add(candidate.warn_before);
+        self.opening.nearly_over = candidate.until.is_some_and(|until| near.is_none_or(|near| until <= near));
+        let Some(expires) = now.monotonic.checked_add(left) else { return self.expired(out) };
+        let credential = Credential { verified: Box::new(verified), expires };
+        self.verified(now, credential, Some(Box::new(keys)), out);
+    }
+
+    /// A legacy account is somebody, who may no longer come; after its proof it may know.
+    fn over(&mut self, identity: &Identity, out: &mut Outbox) {
+        let error = authenticate::over(identity);
+        let reason = error.message().map(|text| String::from_utf8_lossy(text).into_owned());
+        self.record_failure_of(Some(identity), &reason.unwrap_or_default(), out);
+        self.fail(Failed { error, reason: None }, out);
+    }
+
+    fn verified(&mut self, now: Now, credential: Credential, keys: Option<Box<ScramKeys>>, out: &mut Outbox) {
         if credential.expires <= now.monotonic {
             return self.fail(
                 Failed { error: authenticate::neutral(), reason: Some("the token has expired".to_owned()) },
@@ -290,7 +325,7 @@ impl Session {
         let parameters = std::mem::take(&mut self.opening.parameters.upstream);
         let identity = Box::new(credential.verified.identity().clone());
         let expires_at = credential.verified.expires_at();
-        out.effects.push(Effect::Connect { parameters, identity, expires_at });
+        out.effects.push(Effect::Connect { parameters, identity, expires_at, keys });
         self.stage = Stage::Connecting(credential, quota);
     }
 
@@ -326,7 +361,8 @@ impl Session {
             Input::UpstreamBytes(_)
             | Input::UpstreamClosed
             | Input::CancelSent
-            | Input::CredentialVerified(_) => {}
+            | Input::CredentialVerified(_)
+            | Input::VerifierFound(_) => {}
         }
     }
 
@@ -353,7 +389,7 @@ impl Session {
     }
 
     fn expired(&mut self, out: &mut Outbox) {
-        let reason = "the token has expired".to_owned();
+        let reason = refuse::time_is_over(self.opening.method).to_owned();
         self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
     }
 
@@ -415,6 +451,9 @@ impl Session {
         })
         .encode();
         self.append(event, out);
+        if self.opening.nearly_over {
+            self.warn_of_deadline(credential.verified.identity(), &database.settings.name, out);
+        }
         encode::ready_for_query(&mut out.client, TransactionStatus::Idle);
         let form = IdentityForm(credential.verified.identity()).render();
         let running = Running {
@@ -472,7 +511,27 @@ impl Session {
         self.stage = Stage::Running(Box::new(running));
     }
 
+    /// A legacy account's last day is near: client, audit and log are told, at each of its logins.
+    fn warn_of_deadline(&mut self, identity: &Identity, database: &str, out: &mut Outbox) {
+        encode::notice_response(&mut out.client, &authenticate::nearly_over(identity));
+        let event = Event::LegacyAccountEnds {
+            session: self.opening.id,
+            client: self.opening.client,
+            identity: &IdentityForm(identity).render(),
+            database,
+            until: identity.attributes.get(authenticate::UNTIL).map(String::as_str).unwrap_or_default(),
+            owner: identity.attributes.get("owner").map(String::as_str),
+        }
+        .encode();
+        self.append(event, out);
+        out.effects.push(Effect::AccountEnds { identity: Box::new(identity.clone()) });
+    }
+
     fn record_failure(&mut self, reason: &str, out: &mut Outbox) {
+        self.record_failure_of(None, reason, out);
+    }
+
+    fn record_failure_of(&mut self, identity: Option<&Identity>, reason: &str, out: &mut Outbox) {
         let event = Event::AuthenticationFailed {
             session: self.opening.id,
             client: self.opening.client,
@@ -480,8 +539,8 @@ impl Session {
             database: Some(&self.opening.database_name),
             method: Some(self.opening.method.as_str()),
             reason,
-            issuer: None,
-            subject: None,
+            issuer: identity.map(|identity| identity.issuer.as_str()),
+            subject: identity.map(|identity| identity.subject.as_str()),
         }
         .encode();
         self.append(event, out);
@@ -523,7 +582,7 @@ fn completes_much(there: &[u8], bytes: &[u8]) -> bool {
 fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Outbox) {
     let turn = &mut Turn { now, out };
     if now.monotonic >= running.expires && !matches!(input, Input::UpstreamClosed | Input::ClientClosed) {
-        return running.terminate("the token has expired", turn);
+        return running.terminate(refuse::time_is_over(running.scope.method()), turn);
     }
     match input {
         Input::ClientBytes(bytes) => running.feed_client(bytes, turn),
@@ -546,6 +605,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::Drain => running.draining = true,
         Input::Deadline
         | Input::CredentialVerified(_)
+        | Input::VerifierFound(_)
         | Input::UpstreamReady(_)
         | Input::UpstreamFailed(_) => {}
     }

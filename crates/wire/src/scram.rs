@@ -1,18 +1,24 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, the client's side (RFC 5802, RFC 7677), and which of the two to use.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677): the client's side, and which of the two to use; the server's
+//! is in `server`.
 //!
-//! The exchange itself is `postgres-protocol`'s. This wraps it with limits on what a hostile server may ask, and with a
-//! proof that the server knew the password too. Knows nothing of the messages that carry the exchange.
+//! The exchange by password is `postgres-protocol`'s; by keys it is our own (`keyed`). This wraps both with limits on what a
+//! hostile server may ask, and with a proof that the server knew the password too. Knows nothing of the messages that
+//! carry the exchange.
 
 mod channel_binding;
+mod keyed;
+mod server;
 
 use std::fmt;
 
-use model::Secret;
+use model::{ScramKeys, Secret};
 use postgres_protocol::authentication::sasl::{self, ScramSha256};
 use thiserror::Error;
 use zeroize::Zeroize;
 
 pub use self::channel_binding::tls_server_end_point;
+use self::keyed::Keyed;
+pub use self::server::{Exchange, Server, ServerError, server_final};
 
 /// The mechanism without channel binding.
 pub const SCRAM_SHA_256: &str = sasl::SCRAM_SHA_256;
@@ -58,7 +64,17 @@ pub enum Requirement {
 /// A mechanism and how it binds the channel; made by [`choose_mechanism`] only.
 pub struct Choice {
     mechanism: &'static str,
-    binding: sasl::ChannelBinding,
+    binding: Gs2,
+}
+
+/// The GS2 header's flag (RFC 5802, section 5.1), with what is bound.
+enum Gs2 {
+    /// `p`: bound to this hash of the server's certificate.
+    Bound(Vec<u8>),
+    /// `y`: we could, and the server doesn't offer it.
+    NotOffered,
+    /// `n`: we can't.
+    Unsupported,
 }
 
 impl Choice {
@@ -116,20 +132,17 @@ pub fn choose_mechanism<'a>(
     }
     let choice = match (binding, plus) {
         (ChannelBinding::TlsServerEndPoint(hash), true) => {
-            return Ok(Choice {
-                mechanism: SCRAM_SHA_256_PLUS,
-                binding: sasl::ChannelBinding::tls_server_end_point(hash),
-            });
+            return Ok(Choice { mechanism: SCRAM_SHA_256_PLUS, binding: Gs2::Bound(hash) });
         }
         (ChannelBinding::Plaintext, true) => return Err(ChooseError::PlusWithoutTls),
         (ChannelBinding::TlsServerEndPoint(_), false) => {
-            Choice { mechanism: SCRAM_SHA_256, binding: sasl::ChannelBinding::unrequested() }
+            Choice { mechanism: SCRAM_SHA_256, binding: Gs2::NotOffered }
         }
         (ChannelBinding::Undefined | ChannelBinding::Plaintext, _) if requirement == Requirement::Require => {
             return Err(ChooseError::Unavailable);
         }
         (ChannelBinding::Undefined | ChannelBinding::Plaintext, _) => {
-            Choice { mechanism: SCRAM_SHA_256, binding: sasl::ChannelBinding::unsupported() }
+            Choice { mechanism: SCRAM_SHA_256, binding: Gs2::Unsupported }
         }
     };
     match requirement {
@@ -163,6 +176,9 @@ pub enum ScramError {
     /// The server does not know the password.
     #[error("incorrect SCRAM server signature")]
     Signature,
+    /// The server keeps another verifier than the one that the keys are of: the password has been set again since.
+    #[error("the server has another salt or iteration count than the verifier that the keys are of")]
+    OtherVerifier,
 }
 
 /// Proof that the server showed that it knows the password. AuthenticationOk without it is a downgrade.
@@ -178,27 +194,47 @@ enum State {
     Done,
 }
 
+/// Who makes the proof.
+enum Inner {
+    Password(ScramSha256),
+    Keys(Keyed),
+}
+
 /// The client of one exchange.
 ///
-/// SECURITY: `postgres-protocol` keeps its own copy of the password until [`Client::respond`], and of the salted one until
+/// SECURITY: of a password, `postgres-protocol` keeps its own copy of the password until [`Client::respond`], and of the salted one until
 /// [`Client::verify`], and does not wipe them.
 pub struct Client {
-    inner: ScramSha256,
+    inner: Inner,
     mechanism: &'static str,
     initial: Vec<u8>,
     state: State,
 }
 
 impl Client {
-    /// Starts an exchange. Its nonce is drawn here.
+    /// Starts an exchange by password. Its nonce is drawn here.
     pub fn new<T>(password: &Secret<T>, choice: Choice) -> Self
     where
         T: Zeroize + AsRef<[u8]>,
     {
         let Choice { mechanism, binding } = choice;
+        let binding = match binding {
+            Gs2::Bound(hash) => sasl::ChannelBinding::tls_server_end_point(hash),
+            Gs2::NotOffered => sasl::ChannelBinding::unrequested(),
+            Gs2::Unsupported => sasl::ChannelBinding::unsupported(),
+        };
         let inner = ScramSha256::new(password.expose().as_ref(), binding);
         let initial = inner.message().to_vec();
-        Self { inner, mechanism, initial, state: State::First }
+        Self { inner: Inner::Password(inner), mechanism, initial, state: State::First }
+    }
+
+    /// Starts an exchange by the keys that an earlier one yielded; it costs no rounds of PBKDF2. `nonce` is random, as long as
+    /// it may be, in characters of base64.
+    pub fn with_keys(keys: &ScramKeys, choice: Choice, nonce: &str) -> Self {
+        let Choice { mechanism, binding } = choice;
+        let inner = Keyed::new(keys.clone(), &binding, nonce);
+        let initial = inner.initial();
+        Self { inner: Inner::Keys(inner), mechanism, initial, state: State::First }
     }
 
     /// Returns the mechanism's name, for SASLInitialResponse.
@@ -218,9 +254,15 @@ impl Client {
     pub fn respond(&mut self, server_first: &[u8]) -> Result<Vec<u8>, ScramError> {
         self.enter(State::First, server_first)?;
         check_server_first(server_first, self.nonce())?;
-        self.inner.update(server_first).map_err(|_| ScramError::Malformed("salt is not base64"))?;
+        let answer = match &mut self.inner {
+            Inner::Password(inner) => {
+                inner.update(server_first).map_err(|_| ScramError::Malformed("salt is not base64"))?;
+                inner.message().to_vec()
+            }
+            Inner::Keys(inner) => inner.respond(server_first)?,
+        };
         self.state = State::Final;
-        Ok(self.inner.message().to_vec())
+        Ok(answer)
     }
 
     /// Takes the data of AuthenticationSASLFinal and checks the server's signature.
@@ -235,7 +277,10 @@ impl Client {
         if !server_final.starts_with(b"v=") {
             return Err(ScramError::Malformed("no server signature"));
         }
-        self.inner.finish(server_final).map_err(|_| ScramError::Signature)?;
+        match &mut self.inner {
+            Inner::Password(inner) => inner.finish(server_final).map_err(|_| ScramError::Signature)?,
+            Inner::Keys(inner) => inner.check(server_final)?,
+        }
         Ok(Verified(()))
     }
 

@@ -141,6 +141,25 @@ pub(crate) fn each(mut give: impl FnMut(Event<'_>)) {
     give(Event::GatewayStopped { reason: "drained" });
 }
 
+#[test]
+fn what_a_legacy_account_is_warned_of_is_on_record() {
+    let identity = Identity { issuer: "legacy".into(), subject: "billing".into(), ..identity() };
+    let form = IdentityForm(&identity).render();
+    let event = Event::LegacyAccountEnds {
+        session: SESSION,
+        client: client(),
+        identity: &form,
+        database: "app",
+        until: "2027-03-31",
+        owner: Some("erp team"),
+    };
+    assert_eq!((event.code().0, event.name()), (55, "legacy_account_ends"));
+    let encoded = event.encode();
+    let record: Value = serde_json::from_slice(encoded.payload()).unwrap();
+    assert_eq!(record["identity"]["subject"], "billing");
+    assert_eq!((&record["until"], &record["owner"]), (&"2027-03-31".into(), &"erp team".into()));
+}
+
 /// A segment of one of each event, a second apart.
 pub(crate) fn segment(chain: &mut Chain) -> Vec<u8> {
     let mut bytes = chain.header().to_bytes().to_vec();

@@ -91,6 +91,7 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
     });
     check_secrets(&config, &mut findings).await;
     check_tls(&config, &mut findings).await;
+    check_legacy(&config, &mut findings).await;
     if let Err(error) = server::issuers(&config.issuers).and_then(|issuers| Ok(oidc::Issuers::new(issuers)?))
     {
         findings.push(Finding::failed("issuer", "*", chain(&error)));
@@ -154,10 +155,27 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
                     all.push((format!("password for database \"{}\"", database.name), password, 0));
                 }
             }
+            Login::Passthrough { questions: None } => {}
+            Login::Passthrough { questions: Some(config::Questions { user, password }) } => {
+                all.push((format!("user for questions to database \"{}\"", database.name), user, 0));
+                if let Some(password) = password {
+                    let of = format!("password for questions to database \"{}\"", database.name);
+                    all.push((of, password, 0));
+                }
+            }
             Login::Ephemeral(ephemeral) => {
                 all.push((format!("admin for database \"{}\"", database.name), &ephemeral.admin, 0));
             }
         }
+    }
+    for database in &config.databases {
+        if let Some(verifiers) = &database.verifiers {
+            let of = format!("login that reads verifiers of database \"{}\"", database.name);
+            all.push((of, &verifiers.from, 0));
+        }
+    }
+    if let Some(key) = &config.passthrough.mock_key {
+        all.push(("passthrough.mock_key".to_owned(), key, MASK_KEY_CHARS_MIN));
     }
     if let Some(key) = &config.mask.hash_key {
         all.push(("mask.hash_key".to_owned(), key, MASK_KEY_CHARS_MIN));
@@ -166,6 +184,25 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
         all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
     }
     all
+}
+
+/// Every account that is imported must have its verifier where the configuration says, and some time left.
+async fn check_legacy(config: &Config, findings: &mut Vec<Finding>) {
+    let now = std::time::SystemTime::now();
+    for account in &config.legacy {
+        if let Some(until) = account.until.filter(|until| until.end() <= now) {
+            let detail = format!("its last day was {until}: it is refused");
+            findings.push(Finding::warning("legacy", &*account.name, detail));
+        }
+        match server::legacy::inspect(account).await {
+            Some(Ok(iterations)) => {
+                let detail = format!("its verifier is SCRAM-SHA-256 with {iterations} iterations");
+                findings.push(Finding::good("legacy", &*account.name, detail));
+            }
+            Some(Err(why)) => findings.push(Finding::failed("legacy", &*account.name, why)),
+            None => {}
+        }
+    }
 }
 
 /// Certificate and key must be readable, and belong together.

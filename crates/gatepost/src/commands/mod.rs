@@ -6,6 +6,7 @@ mod dev;
 mod docs;
 mod explain;
 mod init;
+mod legacy;
 mod policy;
 mod serve;
 
@@ -22,6 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Command::Init { dir } => init::run(&dir),
         Command::Policy(command) => policy::run(config, command).await,
         Command::Audit(command) => audit::run(config, command),
+        Command::Legacy(command) => legacy::run(config, command).await,
         Command::DevIssuer(arguments) => dev::issuer(arguments).await,
         Command::DevToken(arguments) => dev::token(arguments),
         Command::DocsReference { dir } => docs::run(&dir),

@@ -20,6 +20,7 @@ mod kinds;
 mod limits;
 mod memory;
 mod names;
+mod passthrough;
 mod policy;
 mod proof;
 mod reference;

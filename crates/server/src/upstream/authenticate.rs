@@ -11,13 +11,13 @@ use wire::startup::ProtocolVersion;
 use zeroize::Zeroizing;
 
 use super::fault::LoginFault;
-use super::{Channel, negotiated};
+use super::{Channel, Proof, negotiated};
 use crate::memory;
 
 /// Everything that an authentication depends on.
 pub(super) struct Exchange<'a> {
     pub(super) user: &'a str,
-    pub(super) password: Option<&'a Secret<String>>,
+    pub(super) proof: Proof<'a>,
     pub(super) binding: ChannelBinding,
     pub(super) requirement: Requirement,
     /// Whether nobody on the way can listen: TLS, or a server on this host.
@@ -117,8 +117,11 @@ impl Exchange<'_> {
     fn begin_scram(&self, mechanisms: Mechanisms<'_>) -> Result<scram::Client, LoginFault> {
         let choice = scram::choose_mechanism(mechanisms.iter(), self.binding.clone(), self.requirement)
             .map_err(LoginFault::Mechanism)?;
-        let password = self.password.ok_or(LoginFault::NoPassword("SCRAM"))?;
-        Ok(scram::Client::new(password, choice))
+        match self.proof {
+            Proof::Password(password) => Ok(scram::Client::new(password, choice)),
+            Proof::Keys(keys) => Ok(scram::Client::with_keys(keys, choice, &nonce()?)),
+            Proof::Nothing => Err(LoginFault::NoPassword("SCRAM")),
+        }
     }
 
     /// Returns the password for a method that proves nothing of the server.
@@ -126,8 +129,18 @@ impl Exchange<'_> {
         if self.requirement == Requirement::Require {
             return Err(LoginFault::Downgrade(WITHOUT_BINDING));
         }
-        self.password.ok_or(LoginFault::NoPassword(method))
+        match self.proof {
+            Proof::Password(password) => Ok(password),
+            Proof::Nothing => Err(LoginFault::NoPassword(method)),
+            // SECURITY: whoever asks so is not who checked the verifier, or is told to ask in a weaker way.
+            Proof::Keys(_) => Err(LoginFault::OnlyKeys(method)),
+        }
     }
+}
+
+/// Returns a nonce for SCRAM of 24 random bytes.
+fn nonce() -> Result<String, LoginFault> {
+    crate::cancel::random::<24>().map(hex::encode).map_err(|_| LoginFault::NoRandomness)
 }
 
 const WITHOUT_BINDING: &str = "authenticates without channel binding, which is required";

@@ -91,6 +91,8 @@ impl LoginError {
             }
             LoginFault::Refused { .. } => "the database refused the gateway's login",
             LoginFault::NoPassword(_)
+            | LoginFault::OnlyKeys(_)
+            | LoginFault::NoRandomness
             | LoginFault::ClearText
             | LoginFault::Method(_)
             | LoginFault::Mechanism(_)
@@ -166,6 +168,14 @@ pub enum LoginFault {
     /// Operator: a password is needed and none is configured.
     #[error("it asks for a password by {0}, and none is configured; add password to login")]
     NoPassword(&'static str),
+    /// Operator of the server: an account whose password nobody here knows can only log in by SCRAM.
+    #[error(
+        "it asks for a password by {0}, and of a legacy account only SCRAM keys are known; let pg_hba.conf ask it for scram-sha-256"
+    )]
+    OnlyKeys(&'static str),
+    /// The operating system.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
     /// Operator, or somebody in between: a downgrade.
     #[error(
         "it asks for the password in clear text over an unprotected connection; use sslmode=verify-full, or SCRAM"

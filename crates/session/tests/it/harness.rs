@@ -15,6 +15,7 @@ use session::{
     Session, Settings, Ticket, UpstreamReady,
 };
 use wire::frontend::{Target, encode};
+use wire::scram::ChannelBinding;
 use wire::startup::{ProtocolVersion, Startup};
 
 use crate::client::{Client, Expect};
@@ -121,6 +122,7 @@ impl Harness {
             startup,
             method: Method::Token,
             discovery: Discovery::default(),
+            channel_binding: ChannelBinding::Plaintext,
             target: Some((database.clone(), BUNDLES[first].clone())),
         };
         let mut out = Outbox::default();
@@ -204,7 +206,11 @@ impl Harness {
                 Effect::AppendAudit { ticket, keep, event } => self.append(ticket, keep, event.payload()),
                 Effect::Close => self.closes += 1,
                 Effect::CancelUpstream => self.cancels.push_back(self.server.results),
-                Effect::VerifyCredential { .. } | Effect::Connect { .. } => {}
+                Effect::VerifyCredential { .. }
+                | Effect::FindVerifier
+                | Effect::ForgetVerifier
+                | Effect::Connect { .. }
+                | Effect::AccountEnds { .. } => {}
             }
         }
         assert!(self.closes <= 1, "closed twice");

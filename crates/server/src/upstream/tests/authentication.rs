@@ -117,8 +117,13 @@ async fn authenticate(
     let mut channel = Channel { stream, inbox: Inbox::new(MESSAGE_BYTES_MAX, LOGIN_BYTES_MAX) };
     let password = Secret::new(PASSWORD.to_owned());
     let binding = ChannelBinding::Plaintext;
-    let exchange =
-        authenticate::Exchange { user: "app", password: Some(&password), binding, requirement, private };
+    let exchange = authenticate::Exchange {
+        user: "app",
+        proof: Proof::Password(&password),
+        binding,
+        requirement,
+        private,
+    };
     let result = exchange.run(&mut channel).await.map(|_| ());
     drop(channel);
     (result, told.await.unwrap())

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::problem::{Problem, Reveal, Severity};
+use crate::secret_ref::Servers;
 
 /// Whether files that the configuration names are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,23 @@ pub(crate) struct Context<'t> {
     files: Files,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
+    /// What secret references may name.
+    pub(crate) servers: Servers,
+    /// Sections of servers that are there and can't be read: that nothing can refer to them is no further problem.
+    pub(crate) unreadable: Vec<&'static str>,
 }
 
 impl<'t> Context<'t> {
     pub(crate) fn new(text: &'t str, base: &'t Path, files: Files) -> Self {
-        Self { text, base, files, problems: Vec::new(), warnings: Vec::new() }
+        Self {
+            text,
+            base,
+            files,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            servers: Servers::default(),
+            unreadable: Vec::new(),
+        }
     }
 
     pub(crate) fn error(&mut self, span: Range<usize>, message: String) {

@@ -1,5 +1,6 @@
 //! `[[database]]`: what a client may name, where it is, who logs in there. Loads no policy.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,7 +107,9 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Datab
     let name = table.value("name", context).and_then(|value| name(&value, context));
     let fallback = name.as_deref().unwrap_or("?");
     let upstream = table.value("upstream", context).and_then(|value| upstream(&value, fallback, context));
-    let login = table.table("login", context).and_then(|table| login(&table, context));
+    let login = table.table("login", context).map(|table| (table.span(), login(&table, context)));
+    let login_at = login.clone().and_then(|(span, login)| Some((span, login?)));
+    let login = login.and_then(|(_, login)| login);
     let policy = table.value("policy", context).and_then(|value| value.path(PathKind::Folder, context));
     let enforced = table.value("enforce", context);
     let masked = table.value("mask", context);
@@ -126,6 +129,9 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Datab
             );
         }
         _ => {}
+    }
+    if let (Some(upstream), Some(login)) = (&upstream, &login_at) {
+        check_login(upstream, login, context);
     }
     let verifiers = verifiers(table, context);
     Some(Database {
@@ -149,6 +155,20 @@ fn verifiers(table: &Table<'_>, context: &mut Context<'_>) -> Option<Option<Veri
     match table.value("verifiers", context) {
         Some(from) => Some(Some(Verifiers { from: from.secret(context)?, query: text? })),
         None => text.map(|_| None),
+    }
+}
+
+/// What only login and upstream together can get wrong.
+fn check_login(upstream: &Upstream, (span, login): &(Range<usize>, Login), context: &mut Context<'_>) {
+    let Login::Static { user, password } = login else { return };
+    if matches!(user, SecretRef::AwsRdsIam(_)) {
+        let message = "aws:rds-iam is a password, not a user; name the role that was granted rds_iam";
+        context.error_at_secret(span.clone(), message.to_owned());
+    }
+    // SECURITY: it is sent as it is, and good for anybody for 15 minutes.
+    if matches!(password, Some(SecretRef::AwsRdsIam(_))) && upstream.tls.roots().is_none() {
+        let message = "aws:rds-iam needs TLS with a server whose certificate is checked; add sslmode=verify-full and sslrootcert to upstream";
+        context.error_at_secret(span.clone(), message.to_owned());
     }
 }
 

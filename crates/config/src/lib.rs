@@ -6,6 +6,7 @@
 
 mod address;
 mod auth;
+mod aws;
 mod context;
 mod database;
 mod issuer;
@@ -20,17 +21,20 @@ mod reference;
 mod secret_ref;
 mod sections;
 mod upstream;
+mod vault;
 
 use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 pub use address::{Cidr, Pattern};
 pub use auth::{AuthMethod, AuthRule};
+pub use aws::{Aws, AwsCredentials};
 pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
 pub use issuer::{Actor, Algorithm, Issuer};
 pub use legacy::{Date, Legacy, Passthrough};
@@ -38,9 +42,10 @@ pub use listen::{Listen, Tls};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
 pub use reference::reference;
-pub use secret_ref::{ExecCommand, SecretRef, SecretRefError};
+pub use secret_ref::{ExecCommand, SecretRef, SecretRefError, Servers, VaultRef};
 pub use sections::{Durability, Journal, Limits, Mask};
 pub use upstream::{Host, Roots, Upstream, UpstreamTls};
+pub use vault::{Vault, VaultMethod};
 
 use context::{Context, Files};
 use read::Table;
@@ -68,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[mask]`: what mask functions need.
     pub mask: Mask,
+    /// `[vault]`, `[aws]`: where secret references lead.
+    pub servers: Servers,
     /// What is allowed but deserves a second look; `Display` gives one line for the log.
     pub warnings: Vec<Problem>,
 }
@@ -138,6 +145,8 @@ impl Config {
 /// Reads all sections, so that one run reports all problems.
 fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config> {
     let root = Table::root(document, context);
+    // First, since secrets anywhere may refer to them.
+    let servers = servers(&root, context);
     let listen = root.table("listen", context).and_then(|table| listen::read(&table, context));
     let issuers = root.tables("issuer", context);
     let issuers: Vec<_> = issuers.iter().map(|table| (table.span(), issuer::read(table, context))).collect();
@@ -172,8 +181,23 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         journal: journal?,
         limits: limits?,
         mask: mask?,
+        servers,
         warnings: Vec::new(),
     })
+}
+
+fn servers(root: &Table<'_>, context: &mut Context<'_>) -> Servers {
+    let vault = root.table("vault", context).map(|table| vault::read(&table, context));
+    let aws = root.table("aws", context).map(|table| aws::read(&table, context));
+    for (section, unreadable) in [("vault", matches!(vault, Some(None))), ("aws", matches!(aws, Some(None)))]
+    {
+        if unreadable {
+            context.unreadable.push(section);
+        }
+    }
+    let servers = Servers { vault: vault.flatten().map(Arc::new), aws: aws.flatten().map(Arc::new) };
+    context.servers = servers.clone();
+    servers
 }
 
 /// Reports every item whose `key` repeats an earlier one's.

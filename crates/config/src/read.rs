@@ -13,7 +13,7 @@ use crate::context::{Context, PathKind};
 use crate::keys::{self, Default, Key, Section};
 use crate::legacy::Date;
 use crate::quantity;
-use crate::secret_ref::SecretRef;
+use crate::secret_ref::{SecretRef, SecretRefError};
 
 /// A table whose keys are all known.
 pub(crate) struct Table<'t> {
@@ -150,6 +150,11 @@ impl<'t> Table<'t> {
 impl<'t> Value<'t> {
     pub(crate) fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// Returns the key's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.key.name
     }
 
     pub(crate) fn string(&self, context: &mut Context<'_>) -> Option<String> {
@@ -301,12 +306,13 @@ impl<'t> Value<'t> {
         let Some(text) = self.value.as_str() else {
             return self.wrong_type(context);
         };
-        match SecretRef::parse(text, context.base()) {
+        match SecretRef::parse_with(text, context.base(), &context.servers) {
             Ok(SecretRef::File(path)) => {
                 context.readable(self.span(), &path.to_string_lossy(), PathKind::File);
                 Some(SecretRef::File(path))
             }
             Ok(reference) => Some(reference),
+            Err(SecretRefError::NoServer(section)) if context.unreadable.contains(&section) => None,
             // SECURITY: what is there instead may be the secret itself; it is not shown.
             Err(error) => {
                 context.error_at_secret(self.span(), format!("\"{}\" {error}", self.key.name));

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
 use crate::{AuthRule, Config, Database, Ephemeral, Issuer, Journal, Legacy, Limits, Listen, Login, Mask};
-use crate::{Passthrough, Questions, Verifiers};
+use crate::{Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, warnings: _, .. } = config;
+    let Config { journal, limits, mask, servers, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
@@ -29,6 +29,13 @@ pub fn render_redacted(config: &Config) -> String {
         out.text("hash_key", key);
     }
     out.raw("keys", table(keys));
+    let Servers { vault, aws } = servers;
+    if let Some(vault) = vault {
+        write_vault(vault, &mut out);
+    }
+    if let Some(aws) = aws {
+        write_aws(aws, &mut out);
+    }
     out.0
 }
 
@@ -242,4 +249,53 @@ fn write_limits(limits: &Limits, out: &mut Lines) {
     out.text("authentication_timeout", show_duration(*authentication_timeout));
     out.text("connect_timeout", show_duration(*connect_timeout));
     out.text("drain_timeout", show_duration(*drain_timeout));
+}
+
+fn write_vault(vault: &Vault, out: &mut Lines) {
+    let Vault { address, namespace, ca, method, timeout } = vault;
+    out.header("[vault]");
+    out.text("address", address);
+    if let Some(namespace) = namespace {
+        out.text("namespace", namespace);
+    }
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
+    out.text("timeout", show_duration(*timeout));
+    match method {
+        VaultMethod::Token { token } => {
+            out.text("method", "token");
+            out.text("token", token);
+        }
+        VaultMethod::AppRole { mount, role_id, secret_id } => {
+            out.text("method", "approle");
+            out.text("mount", mount);
+            out.text("role_id", role_id);
+            if let Some(secret_id) = secret_id {
+                out.text("secret_id", secret_id);
+            }
+        }
+        VaultMethod::Jwt { mount, role, jwt } => {
+            // With the token written out, `kubernetes` is `jwt` at another mount.
+            out.text("method", "jwt");
+            out.text("mount", mount);
+            out.text("role", role);
+            out.text("jwt", jwt);
+        }
+    }
+}
+
+fn write_aws(aws: &Aws, out: &mut Lines) {
+    let Aws { region, credentials, endpoint } = aws;
+    out.header("[aws]");
+    if let Some(region) = region {
+        out.text("region", region);
+    }
+    out.text("credentials", credentials.as_str());
+    if let AwsCredentials::Profile(profile) = credentials {
+        out.text("profile", profile);
+    }
+    if let Some(endpoint) = endpoint {
+        out.text("endpoint", endpoint);
+    }
 }

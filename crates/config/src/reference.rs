@@ -13,7 +13,8 @@ wrong with it, and prints what was understood. Unknown keys are errors.
 - **path**: relative to the folder that the file is in.
 - **secret reference**: never the secret itself, but where it is: `env:NAME`, an environment variable of the gateway;
   `file:PATH`, a file that others must not be able to read; `exec:COMMAND`, what a command prints (run without a
-  shell, within 10 seconds). One newline at the end is left out.
+  shell, within 10 seconds). One newline at the end is left out. `vault:PATH#FIELD`, a field of what HashiCorp Vault or OpenBao has
+  at a path of its API, by `[vault]`; `aws:rds-iam`, only as the password of a login, by `[aws]`. See [secrets](../guide/secrets.md).
 - **size**: `\"16 MiB\"`, `\"64 kB\"`, or a number of bytes.
 - **time**: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h\"`.
 - **claim**: where a value is in the token: a name (`groups`), names with dots between for a claim inside another

@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::aws::Aws;
+use crate::vault::{Vault, is_path};
 
 /// Where a secret is to be found when a session needs it. Safe to print.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +16,50 @@ pub enum SecretRef {
     File(PathBuf),
     /// `exec:COMMAND`: what a command prints, without one newline at its end.
     Exec(ExecCommand),
+    /// `vault:PATH#FIELD`: a field of what Vault's API has at a path.
+    Vault(VaultRef),
+    /// `aws:rds-iam`: a token for the upstream that is logged in to, signed for its user.
+    AwsRdsIam(Arc<Aws>),
+}
+
+/// A field of a secret in Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VaultRef {
+    // INVARIANT: is_path(&path), and field is not empty.
+    path: String,
+    field: String,
+    server: Arc<Vault>,
+}
+
+impl VaultRef {
+    /// Returns the path below `/v1/`, mount included: plain segments, none of them `.` or `..`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the field's name.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// Returns where it is to be asked for.
+    pub fn server(&self) -> &Arc<Vault> {
+        &self.server
+    }
+
+    /// Returns whether both are at one place, so that one answer has both.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.path == other.path && self.server == other.server
+    }
+}
+
+/// The servers that references may name; each is `None` where the file has no such section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// `[vault]`.
+    pub vault: Option<Arc<Vault>>,
+    /// `[aws]`.
+    pub aws: Option<Arc<Aws>>,
 }
 
 /// A command and its arguments; run without a shell.
@@ -44,7 +92,9 @@ impl ExecCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretRefError {
     /// Operator: the value itself was written, or an unknown kind of reference.
-    #[error("must say where the secret is, not what it is: \"env:NAME\", \"file:PATH\" or \"exec:COMMAND\"")]
+    #[error(
+        "must say where the secret is, not what it is: \"env:NAME\", \"file:PATH\", \"exec:COMMAND\", \"vault:PATH#FIELD\" or \"aws:rds-iam\""
+    )]
     Literal,
     /// Operator: nothing follows the colon.
     #[error("has nothing after \"{0}:\"; write {1}")]
@@ -55,17 +105,35 @@ pub enum SecretRefError {
     /// Operator: a quote in a command is not closed.
     #[error("has a quote or backslash in its command that is not closed")]
     OpenQuote,
-    /// Operator: a kind that a later version brings.
-    #[error("\"{0}:\" references are not available in this version; use \"env:\", \"file:\" or \"exec:\"")]
-    NotAvailable(&'static str),
+    /// Operator: no path of Vault's API and a field.
+    #[error(
+        "is no \"vault:PATH#FIELD\", with the path as in the API: \"vault:secret/data/app#password\" (KV version 2), \"vault:kv/app#password\" (version 1), \"vault:database/creds/app#username\""
+    )]
+    BadVault,
+    /// Operator: there is one kind of secret at AWS.
+    #[error("must be \"aws:rds-iam\"; no other secret is fetched from AWS")]
+    BadAws,
+    /// Operator: the section that says where that server is, is missing.
+    #[error(
+        "needs a section [{0}], which says where and as whom to ask; it can't stand in that section itself"
+    )]
+    NoServer(&'static str),
 }
 
 impl SecretRef {
-    /// Reads a reference; `base` is what relative paths are relative to.
+    /// Reads a reference to what needs no server; `base` is what relative paths are relative to.
     ///
     /// # Errors
     /// [`SecretRefError`]: operator; never holds the text.
     pub fn parse(text: &str, base: &Path) -> Result<Self, SecretRefError> {
+        Self::parse_with(text, base, &Servers::default())
+    }
+
+    /// Reads a reference, which may be to something on one of those servers.
+    ///
+    /// # Errors
+    /// [`SecretRefError`]: operator; never holds the text.
+    pub fn parse_with(text: &str, base: &Path, servers: &Servers) -> Result<Self, SecretRefError> {
         let (kind, rest) = text.split_once(':').ok_or(SecretRefError::Literal)?;
         match kind {
             "env" if rest.is_empty() => Err(SecretRefError::Empty("env", "\"env:NAME\"")),
@@ -80,8 +148,21 @@ impl SecretRef {
                 }
                 Ok(Self::Exec(ExecCommand { text: rest.to_owned(), words, folder: base.to_owned() }))
             }
-            "vault" => Err(SecretRefError::NotAvailable("vault")),
-            "aws" => Err(SecretRefError::NotAvailable("aws")),
+            "vault" => {
+                let (path, field) = rest.split_once('#').ok_or(SecretRefError::BadVault)?;
+                let path = path.strip_prefix('/').unwrap_or(path);
+                if !path.contains('/')
+                    || !is_path(path)
+                    || field.is_empty()
+                    || field.contains(char::is_control)
+                {
+                    return Err(SecretRefError::BadVault);
+                }
+                let server = servers.vault.clone().ok_or(SecretRefError::NoServer("vault"))?;
+                Ok(Self::Vault(VaultRef { path: path.to_owned(), field: field.to_owned(), server }))
+            }
+            "aws" if rest != "rds-iam" => Err(SecretRefError::BadAws),
+            "aws" => servers.aws.clone().map(Self::AwsRdsIam).ok_or(SecretRefError::NoServer("aws")),
             _ => Err(SecretRefError::Literal),
         }
     }
@@ -94,6 +175,8 @@ impl fmt::Display for SecretRef {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Exec(command) => write!(f, "exec:{}", command.text),
+            Self::Vault(VaultRef { path, field, server: _ }) => write!(f, "vault:{path}#{field}"),
+            Self::AwsRdsIam(_) => f.write_str("aws:rds-iam"),
         }
     }
 }

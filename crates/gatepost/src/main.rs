@@ -51,7 +51,11 @@ fn run(cli: Cli) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused("can't start the runtime", error))?;
-    let ended = runtime.block_on(commands::run(cli));
+    let ended = runtime.block_on(async {
+        let ended = commands::run(cli).await;
+        server::secrets::close().await;
+        ended
+    });
     // A blocking read that hangs, of a secret on a dead network disk, must not hold up the exit.
     runtime.shutdown_background();
     ended

@@ -14,3 +14,4 @@ pub use config::{BadIssuer, IssuerConfig};
 pub use fetch::{FetchError, chain};
 pub use issuer::{Checkup, Clock, Issuer};
 pub use issuers::{Failure, Issuers};
+pub use reach::resolver;

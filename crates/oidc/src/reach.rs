@@ -126,6 +126,12 @@ impl Guard {
 /// What an HTTP client is given to resolve names with.
 pub(crate) struct GuardedResolver(pub(crate) Arc<Guard>);
 
+/// Makes what an HTTP client resolves the name of one configured server with: never to an address at which no server is, and
+/// `localhost` to nothing but this host. `None` where the URL names no host, or such an address itself.
+pub fn resolver(server: &Url) -> Option<Arc<impl Resolve + use<>>> {
+    Guard::of(server).map(|guard| Arc::new(GuardedResolver(guard)))
+}
+
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.0);

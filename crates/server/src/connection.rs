@@ -22,6 +22,7 @@ use crate::cancel::{self, CancelHandle, Registration, random};
 use crate::gateway::{Gateway, Served};
 use crate::login::{self, Login, failed, log_in};
 use crate::roles::{Lease, Wanted};
+use crate::secrets;
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
 use crate::upstream::Upstream;
@@ -258,6 +259,7 @@ impl Facts {
             handle,
             registration,
             lease,
+            credential: upstream.lease,
         })
     }
 }
@@ -272,6 +274,8 @@ pub(crate) struct Connected {
     pub(crate) registration: Registration,
     /// The role that it is logged in as, where it was made for this session.
     pub(crate) lease: Option<Lease>,
+    /// The lease of the login's credential, if that has one.
+    pub(crate) credential: Option<secrets::Lease>,
 }
 
 /// Returns the catalog's snapshot, taking a new one on this connection if the last is out of date.

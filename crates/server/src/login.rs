@@ -7,7 +7,7 @@ use session::UpstreamFailure;
 use wire::scram::ScramError;
 
 use crate::roles;
-use crate::secrets;
+use crate::secrets::{self, Credentials};
 use crate::upstream::{self, LoginFault, Target, Upstream};
 
 /// What is known of the session that a login is for. The default is the gateway itself.
@@ -103,12 +103,11 @@ pub(crate) async fn log_in(
         }
     };
     let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
-    let user = secrets::resolve(user).await.map_err(secret)?;
-    let password = match password {
-        Some(password) => Some(secrets::resolve(password).await.map_err(secret)?),
-        None => None,
-    };
-    log_in_as(target, &user, password.as_ref(), login, limit).await
+    let Credentials { user, password, lease } =
+        secrets::credentials(user, password.as_ref(), &database.upstream).await.map_err(secret)?;
+    let mut upstream = log_in_as(target, &user, password.as_ref(), login, limit).await?;
+    upstream.lease = lease;
+    Ok(upstream)
 }
 
 /// Logs in with these credentials.

@@ -1,29 +1,31 @@
 //! Fetches secrets from where the configuration says they are, when a session needs them. Knows no use of a secret,
-//! keeps none, and says none in an error.
+//! keeps none, and says none in an error. A file for each source.
+
+mod aws;
+mod http;
+mod lease;
+mod local;
+mod sigv4;
+mod vault;
 
 use std::error::Error;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{ExecCommand, SecretRef};
+use config::{SecretRef, Upstream};
 use model::Secret;
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use zeroize::Zeroizing;
+
+pub use lease::Lease;
+use local::Mode;
 
 /// A secret is no longer than this, in bytes: room for a PEM key, or a long token.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
 
 /// A session waits no longer for a secret than this.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What others may do with a file, of `st_mode`: read, write (sys/stat.h `S_IROTH`, `S_IWOTH`).
-const OTHERS_READ_OR_WRITE: u32 = 0o006;
 
 /// Why a secret could not be fetched. Holds where it should be, never any part of it.
 #[derive(Debug)]
@@ -67,6 +69,26 @@ enum SecretFault {
     Failed(std::process::ExitStatus),
     #[error("took longer than {} ms", .0.as_millis())]
     TimedOut(Duration),
+    #[error(
+        "is a dynamic credential, whose user and password belong together and end with their lease: it can only be the user and the password of a database's login, both from the same path"
+    )]
+    Leased,
+    #[error("can only be the password of a database's login: it is signed for that database and its user")]
+    NotALogin,
+    #[error("can't be fetched")]
+    Vault(#[source] Box<vault::VaultFault>),
+    #[error("can't be signed")]
+    Aws(#[source] Box<aws::AwsFault>),
+}
+
+/// What a login upstream needs. To be held as long as the connection that it was used for lives.
+pub struct Credentials {
+    /// The role.
+    pub user: Secret<String>,
+    /// Its password, if there is one.
+    pub password: Option<Secret<String>>,
+    /// Of a dynamic credential: renewed while this is held, revoked when it is dropped.
+    pub lease: Option<Lease>,
 }
 
 /// Fetches a secret. One newline at the end of a file or of a command's output is left out.
@@ -74,90 +96,87 @@ enum SecretFault {
 /// Dropping the future ends a command that it runs.
 ///
 /// # Errors
-/// [`SecretError`]: operator; it is not where it should be, is open to others, or took over 10 s.
+/// [`SecretError`]: operator; it is not where it should be, is open to others, took over 10 s, or is one that only a login can use.
 pub async fn resolve(reference: &SecretRef) -> Result<Secret<String>, SecretError> {
     resolve_within(reference, FETCH_TIMEOUT).await
 }
 
 async fn resolve_within(reference: &SecretRef, limit: Duration) -> Result<Secret<String>, SecretError> {
-    let fetched = tokio::time::timeout(limit, fetch(reference));
-    let fetched = fetched.await.unwrap_or(Err(SecretFault::TimedOut(limit)));
-    fetched
-        .and_then(|bytes| secret(&bytes))
-        .map_err(|fault| SecretError { reference: reference.to_string(), fault })
+    let told = |fault| SecretError { reference: reference.to_string(), fault };
+    match tokio::time::timeout(limit, fetch(reference)).await {
+        Ok(fetched) => fetched.map_err(told),
+        Err(_) => Err(told(SecretFault::TimedOut(limit))),
+    }
 }
 
-async fn fetch(reference: &SecretRef) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+/// Fetches user and password of a login to an upstream. Where both are at one path of Vault's they come from one answer, and
+/// so from one lease or one version.
+///
+/// # Errors
+/// [`SecretError`]: as [`resolve`].
+pub async fn credentials(
+    user: &SecretRef,
+    password: Option<&SecretRef>,
+    upstream: &Upstream,
+) -> Result<Credentials, SecretError> {
+    if let (SecretRef::Vault(name), Some(SecretRef::Vault(word))) = (user, password)
+        && name.is_beside(word)
+    {
+        let told = |fault| SecretError { reference: user.to_string(), fault };
+        let read = tokio::time::timeout(FETCH_TIMEOUT, vault::read(name)).await;
+        let answer = read.unwrap_or(Err(SecretFault::TimedOut(FETCH_TIMEOUT))).map_err(told)?;
+        let name = answer.field(name.field()).map_err(told)?;
+        let word = answer.field(word.field());
+        let word = word.map_err(|fault| SecretError {
+            fault,
+            reference: password.map(ToString::to_string).unwrap_or_default(),
+        })?;
+        return Ok(Credentials { user: name, password: Some(word), lease: answer.into_lease() });
+    }
+    let user = resolve(user).await?;
+    let password = match password {
+        Some(reference @ SecretRef::AwsRdsIam(aws)) => {
+            let told = |fault| SecretError { reference: reference.to_string(), fault };
+            let signed =
+                tokio::time::timeout(FETCH_TIMEOUT, aws::rds_token(aws, upstream, user.expose())).await;
+            let signed = signed.unwrap_or(Err(SecretFault::TimedOut(FETCH_TIMEOUT)));
+            Some(signed.map_err(told)?)
+        }
+        Some(reference) => Some(resolve(reference).await?),
+        None => None,
+    };
+    Ok(Credentials { user, password, lease: None })
+}
+
+/// Gives back what was borrowed: waits until leases that ended are revoked, and revokes tokens that the gateway got by logging in.
+/// To be called when no session is left, before the process ends; takes a few seconds at most.
+pub async fn close() {
+    vault::close().await;
+}
+
+async fn fetch(reference: &SecretRef) -> Result<Secret<String>, SecretFault> {
+    let SecretRef::Vault(reference) = reference else { return fetch_here(reference, Mode::Private).await };
+    let answer = vault::read(reference).await?;
+    let found = answer.field(reference.field());
+    // SECURITY: half of a pair would be used after its lease has ended. Dropping the lease revokes it.
+    match answer.into_lease() {
+        Some(_lease) => Err(SecretFault::Leased),
+        None => found,
+    }
+}
+
+/// Fetches what needs no server: all that a server's own section can refer to.
+async fn fetch_here(reference: &SecretRef, mode: Mode) -> Result<Secret<String>, SecretFault> {
     match reference {
-        SecretRef::Env(name) => {
-            let value = std::env::var_os(name).ok_or(SecretFault::NotSet)?;
-            Ok(Zeroizing::new(value.into_encoded_bytes()))
-        }
-        SecretRef::File(path) => {
-            let path = path.clone();
-            let read = tokio::task::spawn_blocking(move || read_file(&path));
-            read.await.unwrap_or_else(|error| Err(SecretFault::Read(io::Error::other(error))))
-        }
-        SecretRef::Exec(command) => run(command).await,
+        SecretRef::Env(name) => secret(&local::variable(name)?),
+        SecretRef::File(path) => secret(&local::file(path, mode).await?),
+        SecretRef::Exec(command) => secret(&local::run(command).await?),
+        SecretRef::Vault(_) => Err(SecretFault::Leased),
+        SecretRef::AwsRdsIam(_) => Err(SecretFault::NotALogin),
     }
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
-    // Asked before opening too: to open a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(SecretFault::Read)?.is_file() {
-        return Err(SecretFault::NotAFile);
-    }
-    let file = File::open(path).map_err(SecretFault::Read)?;
-    // SECURITY: of the open file, so that what is checked is what is read.
-    let metadata = file.metadata().map_err(SecretFault::Read)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & OTHERS_READ_OR_WRITE != 0 {
-        return Err(SecretFault::OpenToOthers { mode, path: path.to_owned() });
-    }
-    let mut bytes = buffer();
-    file.take(limit()).read_to_end(&mut bytes).map_err(SecretFault::Read)?;
-    Ok(bytes)
-}
-
-async fn run(command: &ExecCommand) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
-    let mut program = PathBuf::from(command.program());
-    if command.program().contains('/') {
-        // std leaves open what a relative program means beside another working folder: say it.
-        program = std::path::absolute(command.folder().join(program)).map_err(SecretFault::NotRun)?;
-    }
-    let mut child = Command::new(program)
-        .args(command.arguments())
-        .current_dir(command.folder())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        // SECURITY: a failing command may print what it was working with.
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(SecretFault::NotRun)?;
-    let mut bytes = buffer();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(limit()).read_to_end(&mut bytes).await.map_err(SecretFault::Read)?;
-    }
-    if bytes.len() > SECRET_BYTES_MAX {
-        return Err(SecretFault::TooLong);
-    }
-    let status = child.wait().await.map_err(SecretFault::NotRun)?;
-    if status.success() { Ok(bytes) } else { Err(SecretFault::Failed(status)) }
-}
-
-/// Returns a buffer that never grows, since growing leaves an unwiped copy behind; `read_to_end` wants some room to
-/// find the end in.
-fn buffer() -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 64))
-}
-
-/// One byte more than allowed, to tell "too long" from "just fits".
-fn limit() -> u64 {
-    SECRET_BYTES_MAX as u64 + 1
-}
-
-fn secret(bytes: &[u8]) -> Result<Secret<String>, SecretFault> {
+fn secret(bytes: &Zeroizing<Vec<u8>>) -> Result<Secret<String>, SecretFault> {
     if bytes.len() > SECRET_BYTES_MAX {
         return Err(SecretFault::TooLong);
     }
@@ -171,149 +190,4 @@ fn secret(bytes: &[u8]) -> Result<Secret<String>, SecretFault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error;
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
-
-    use config::SecretRef;
-
-    use super::{SECRET_BYTES_MAX, resolve, resolve_within};
-
-    /// A folder of its own, gone when dropped.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let next = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("gatepost-secrets-{}-{next}", std::process::id()));
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn file(&self, content: &[u8], mode: u32) -> PathBuf {
-            let path = self.0.join("secret");
-            let _ = fs::remove_file(&path);
-            fs::write(&path, content).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            path
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    async fn get(text: &str, folder: &Path) -> Result<String, String> {
-        let reference = SecretRef::parse(text, folder).unwrap();
-        resolve(&reference).await.map(|secret| secret.expose().clone()).map_err(|error| error.to_string())
-    }
-
-    #[tokio::test]
-    async fn one_newline_at_the_end_is_left_out() {
-        let folder = Folder::new();
-        for (content, expected) in
-            [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw\n\n", "pw\n"), (" pw ", " pw ")]
-        {
-            folder.file(content.as_bytes(), 0o600);
-            assert_eq!(get("file:secret", &folder.0).await.as_deref(), Ok(expected));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_that_others_may_read_or_write_is_refused() {
-        let folder = Folder::new();
-        for (mode, refused) in [(0o600, false), (0o440, false), (0o644, true), (0o602, true), (0o604, true)] {
-            let path = folder.file(b"hunter2", mode);
-            let read = get("file:secret", &folder.0).await;
-            assert_eq!(read.is_err(), refused, "{mode:o}");
-            if let Err(error) = read {
-                assert!(error.ends_with(&format!("(mode {mode:04o}); run chmod o-rw {path:?}")), "{error}");
-                assert!(!error.contains("hunter2"));
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_no_secret_is_refused_without_repeating_it() {
-        let folder = Folder::new();
-        let long = vec![b'x'; SECRET_BYTES_MAX + 1];
-        let cases: [(&[u8], &str); 5] = [
-            (b"", "is empty"),
-            (b"\n", "is empty"),
-            (b"hunter2\xff", "is not UTF-8 text without zero bytes"),
-            (b"hunter2\0", "is not UTF-8 text without zero bytes"),
-            (&long, "is longer than 65536 bytes"),
-        ];
-        for (content, expected) in cases {
-            let path = folder.file(content, 0o600);
-            let expected = format!("secret \"file:{}\" {expected}", path.display());
-            assert_eq!(get("file:secret", &folder.0).await, Err(expected));
-        }
-        folder.file(&long[1..], 0o600);
-        assert_eq!(get("file:secret", &folder.0).await.map(|s| s.len()), Ok(SECRET_BYTES_MAX));
-        let path = folder.0.display().to_string();
-        assert_eq!(
-            get(&format!("file:{path}"), &folder.0).await,
-            Err(format!("secret \"file:{path}\" is not a plain file"))
-        );
-        let missing = SecretRef::File(folder.0.join("missing"));
-        let error = resolve(&missing).await.err().unwrap();
-        assert!(error.to_string().ends_with("cannot be read"), "{error}");
-        assert!(error.source().is_some(), "the system's own reason is the cause");
-    }
-
-    #[tokio::test]
-    async fn a_variable_is_read_and_a_missing_one_named() {
-        let here = Path::new(".");
-        assert_eq!(get("env:PATH", here).await, Ok(std::env::var("PATH").unwrap()));
-        assert_eq!(
-            get("env:GATEPOST_NO_SUCH", here).await,
-            Err("secret \"env:GATEPOST_NO_SUCH\" is not set in the environment of the gateway".to_owned())
-        );
-    }
-
-    #[tokio::test]
-    async fn a_command_runs_in_the_folder_of_the_configuration_without_a_shell() {
-        let folder = Folder::new();
-        assert_eq!(
-            get("exec:printf '%s\\n' 'a  b' '$HOME;id'", &folder.0).await.as_deref(),
-            Ok("a  b\n$HOME;id")
-        );
-        let real = fs::canonicalize(&folder.0).unwrap().display().to_string();
-        assert_eq!(get("exec:pwd -P", &folder.0).await, Ok(real));
-        // A link, not a script: a file just written can't be run while another test's fork still holds it open.
-        std::os::unix::fs::symlink("/bin/echo", folder.0.join("get")).unwrap();
-        assert_eq!(get("exec:./get it", &folder.0).await.as_deref(), Ok("it"));
-    }
-
-    #[tokio::test]
-    async fn a_command_that_fails_says_its_status_and_nothing_it_printed() {
-        let folder = Folder::new();
-        let fail = "exec:sh -c 'echo hunter2; echo hunter3 >&2; exit 3'";
-        let error = get(fail, &folder.0).await.unwrap_err();
-        assert!(error.ends_with("failed with exit status: 3; run it by hand to see why"), "{error}");
-        assert_eq!(
-            error.matches("hunter").count(),
-            fail.matches("hunter").count(),
-            "only the command itself"
-        );
-        let error = get("exec:gatepost-no-such-program", &folder.0).await.unwrap_err();
-        assert!(error.ends_with("cannot be run"), "{error}");
-        let error = get("exec:head -c 100000 /dev/zero", &folder.0).await.unwrap_err();
-        assert!(error.ends_with("is longer than 65536 bytes"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_command_that_hangs_is_ended() {
-        let reference = SecretRef::parse("exec:sleep 600", Path::new(".")).unwrap();
-        let error = resolve_within(&reference, Duration::from_millis(20)).await.err().unwrap();
-        assert_eq!(error.to_string(), "secret \"exec:sleep 600\" took longer than 20 ms");
-    }
-}
+mod tests;

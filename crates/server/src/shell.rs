@@ -83,6 +83,8 @@ pub(crate) struct Shell {
     waiting_for_disk: Option<Task<()>>,
     orders: Task<Order>,
     deadline: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Holds the lease of the login's credential, if it has one; ready when that ends before the session.
+    credential_ends: Option<Task<()>>,
     bundle: Option<Arc<policy::Bundle>>,
     client_open: bool,
     client_written: usize,
@@ -130,6 +132,7 @@ impl Shell {
             waiting_for_disk: None,
             orders,
             deadline: None,
+            credential_ends: None,
             bundle,
             client_open: true,
             client_written: 0,
@@ -285,6 +288,7 @@ impl Shell {
             moved |= self.poll_large(cx);
             moved |= self.poll_cancelling(cx);
             moved |= self.poll_deadline(cx);
+            moved |= self.poll_credential(cx);
             moved |= self.poll_write_upstream(cx);
             moved |= self.poll_write_client(cx);
             if self.ending {
@@ -327,8 +331,10 @@ impl Shell {
             Step::Found(Some(candidate)) => self.handle(Input::VerifierFound(candidate)),
             Step::Found(None) => self.handle(Input::Revoked("the system gives no random bytes".to_owned())),
             Step::Connected(Ok(connected)) => {
-                let Connected { ready, stream, early, handle, registration, lease } = *connected;
+                let Connected { ready, stream, early, handle, registration, lease, credential } = *connected;
                 self.lease = lease;
+                self.credential_ends =
+                    credential.map(|lease| Box::pin(async move { lease.ended().await }) as Task<()>);
                 self.upstream = Some(stream);
                 self.cancel = Some((handle, registration));
                 self.handle(Input::UpstreamReady(Box::new(ready)));
@@ -406,6 +412,17 @@ impl Shell {
         }
         self.deadline = None;
         self.handle(Input::Deadline);
+        true
+    }
+
+    /// SECURITY: a session doesn't outlive the credential that it was logged in with.
+    fn poll_credential(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(ends) = &mut self.credential_ends else { return false };
+        if ends.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.credential_ends = None;
+        self.handle(Input::Revoked("the lease of the database credential has ended".to_owned()));
         true
     }
 

@@ -30,6 +30,7 @@ pub use self::connect::PeerAddr;
 pub(crate) use self::connect::connect;
 pub use self::fault::{LoginError, LoginFault};
 pub use self::query::{QueryError, QueryLimits, Row};
+use crate::secrets::Lease;
 pub use crate::stream::UpstreamStream;
 use crate::tls::{self, TlsError};
 use inbox::Inbox;
@@ -111,6 +112,8 @@ pub struct Upstream {
     pub version_major: u32,
     /// What the server has sent that was not read yet: asynchronous messages, whole or begun.
     pub leftover: Vec<u8>,
+    /// Of the credential that it was logged in with, if that has one: held as long as the connection lives.
+    pub lease: Option<Lease>,
     /// Whether the server waits for a query, as far as is known.
     usable: bool,
 }
@@ -202,6 +205,7 @@ async fn log_in(
         version,
         version_major,
         leftover: channel.inbox.into_rest(),
+        lease: None,
         usable: true,
     })
 }

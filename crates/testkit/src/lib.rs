@@ -21,3 +21,4 @@ pub mod process;
 pub mod pt;
 pub mod scratch;
 pub mod tls;
+pub mod vault;

@@ -90,6 +90,7 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
         _ => Finding::warning("memory", "secrets", memory.to_string()),
     });
     check_secrets(&config, &mut findings).await;
+    check_pairs(&config, &mut findings).await;
     check_tls(&config, &mut findings).await;
     check_legacy(&config, &mut findings).await;
     if let Err(error) = server::issuers(&config.issuers).and_then(|issuers| Ok(oidc::Issuers::new(issuers)?))
@@ -141,7 +142,35 @@ async fn check_secrets(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Returns every secret of a configuration: whose it is, where it is, and how long it must be.
+/// Whether only a login can fetch a user and its password: from one answer of Vault's, or signed for the database.
+fn belongs_together(user: &SecretRef, password: Option<&SecretRef>) -> bool {
+    match (user, password) {
+        (SecretRef::Vault(user), Some(SecretRef::Vault(password))) => user.is_beside(password),
+        (_, Some(SecretRef::AwsRdsIam(_))) => true,
+        _ => false,
+    }
+}
+
+/// Fetches what [`secrets`] leaves out. A lease is given back at once.
+async fn check_pairs(config: &Config, findings: &mut Vec<Finding>) {
+    for database in &config.databases {
+        let Login::Static { user, password: Some(password) } = &database.login else { continue };
+        if !belongs_together(user, Some(password)) {
+            continue;
+        }
+        let of = format!("user and password for database \"{}\"", database.name);
+        let subject = format!("{user}, {password}");
+        findings.push(match server::secrets::credentials(user, Some(password), &database.upstream).await {
+            Ok(found) if found.lease.is_some() => {
+                Finding::good("secret", subject, format!("{of}: a dynamic credential, revoked again"))
+            }
+            Ok(_) => Finding::good("secret", subject, of),
+            Err(error) => Finding::failed("secret", subject, format!("{of}: {}", chain(&error))),
+        });
+    }
+}
+
+/// Returns every secret of a configuration that stands alone: whose it is, where it is, and how long it must be.
 fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
     let mut all = Vec::new();
     if let Some(tls) = &config.listen.tls {
@@ -150,6 +179,9 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
     for database in &config.databases {
         match &database.login {
             Login::Static { user, password } => {
+                if belongs_together(user, password.as_ref()) {
+                    continue;
+                }
                 all.push((format!("user for database \"{}\"", database.name), user, 0));
                 if let Some(password) = password {
                     all.push((format!("password for database \"{}\"", database.name), password, 0));

@@ -34,4 +34,5 @@ mod transparency;
 mod traps;
 mod twins;
 mod upstream;
+mod vault;
 mod written_back;

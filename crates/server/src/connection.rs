@@ -22,6 +22,7 @@ use crate::cancel::{self, CancelHandle, Registration, random};
 use crate::gateway::{Gateway, Served};
 use crate::login::{self, Login, failed, log_in};
 use crate::roles::{Lease, Wanted};
+use crate::rotation::{Certificate, Shown};
 use crate::secrets;
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
@@ -52,11 +53,13 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
     };
     let timeout = gateway.config.limits.authentication_timeout;
     let began = Instant::now();
-    let opening = accept::negotiate(stream, gateway.tls.as_ref(), PlainText::OnLoopback);
+    let shown = gateway.tls.as_ref().map(Certificate::shown);
+    let acceptor = shown.as_deref().map(|shown| &shown.acceptor);
+    let opening = accept::negotiate(stream, acceptor, PlainText::OnLoopback);
     match tokio::time::timeout(timeout, opening).await {
         Ok(Ok(Negotiated::Session(opened))) => {
             let left = timeout.saturating_sub(began.elapsed());
-            session(gateway, *opened, left).await;
+            session(gateway, *opened, shown.as_deref(), left).await;
         }
         Ok(Ok(Negotiated::Cancel { mut stream, process_id, key })) => {
             let outcome = gateway.cancels.cancel(Instant::now(), client.ip(), process_id, &key).await;
@@ -70,7 +73,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
     }
 }
 
-async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
+async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, left: Duration) {
     let Opened { mut stream, client, startup, version, tls } = opened;
     let address = client.0.ip().to_canonical();
     let rule = gateway.config.auth_rule(startup.user(), startup.database(), address).cloned();
@@ -88,8 +91,10 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, left: Duration) {
         return;
     };
     let served = gateway.databases.get(startup.database()).cloned();
-    let channel_binding =
-        if tls.is_some() { gateway.channel_binding.clone() } else { ChannelBinding::Plaintext };
+    let channel_binding = match (&tls, shown) {
+        (Some(_), Some(shown)) => shown.binding.clone(),
+        _ => ChannelBinding::Plaintext,
+    };
     let asked = (startup.user().to_owned(), startup.database().to_owned());
     let mut out = Outbox::default();
     let opening = Opening {

@@ -13,11 +13,10 @@ use oidc::Issuers;
 use policy::Bundle;
 use tokio::sync::{Semaphore, watch};
 
-use wire::scram::ChannelBinding;
-
 use crate::cancel::CancelRegistry;
 use crate::legacy::Accounts;
 use crate::roles::Roles;
+use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
 use crate::upstream::Target;
 
@@ -93,9 +92,8 @@ pub(crate) struct Gateway {
     pub(crate) databases: HashMap<String, Arc<Served>>,
     pub(crate) issuers: Issuers,
     pub(crate) cancels: Arc<CancelRegistry>,
-    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
-    /// What SCRAM of clients binds to over that TLS.
-    pub(crate) channel_binding: ChannelBinding,
+    pub(crate) tls: Option<Certificate>,
+    pub(crate) mask_keys: MaskKeys,
     pub(crate) accounts: Accounts,
     pub(crate) connections: Arc<Semaphore>,
     /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
@@ -110,16 +108,12 @@ impl Gateway {
         config: config::Config,
         databases: HashMap<String, Arc<Served>>,
         issuers: Issuers,
-        tls: Option<(tokio_rustls::TlsAcceptor, ChannelBinding)>,
+        (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         journal: Arc<Journal>,
         kept: watch::Receiver<Kept>,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let (tls, channel_binding) = match tls {
-            Some((acceptor, binding)) => (Some(acceptor), binding),
-            None => (None, ChannelBinding::Plaintext),
-        };
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
         Self {
             config,
@@ -127,8 +121,8 @@ impl Gateway {
             issuers,
             cancels: Arc::default(),
             tls,
-            channel_binding,
             accounts,
+            mask_keys,
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod probe;
 mod reload;
 mod roles;
+mod rotation;
 pub mod secrets;
 mod serve;
 mod shell;

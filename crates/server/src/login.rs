@@ -28,6 +28,9 @@ const APPLICATION_NAME: &str = "application_name";
 /// The server takes no longer StartupMessage, in bytes (`MAX_STARTUP_PACKET_LENGTH`, libpq/pqcomm.h); less what else is in it.
 const SETTINGS_BYTES_MAX: usize = 6_000;
 
+/// `invalid_password` (PostgreSQL's errcodes.txt).
+const INVALID_PASSWORD: &str = "28P01";
+
 impl Login {
     /// Returns what goes into the StartupMessage: the client's parameters, and who it is as settings that row-level security can
     /// use. What is set there, RESET ALL and DISCARD ALL set again. Administrators of the database see the identity first in
@@ -85,7 +88,7 @@ pub(crate) async fn log_in(
     if let (Some(keys), Some(identity)) = (&login.keys, &login.identity) {
         return as_itself(target, identity, keys, &login.startup(), limit).await;
     }
-    let (user, password) = match &database.login {
+    let (name, word) = match &database.login {
         config::Login::Static { user, password } => (user, password),
         config::Login::Ephemeral(ephemeral) => {
             return roles::log_in_as_admin(ephemeral, target, limit).await.map_err(|error| error.failure());
@@ -104,10 +107,33 @@ pub(crate) async fn log_in(
     };
     let secret = |error: secrets::SecretError| failed(oidc::chain(&error));
     let Credentials { user, password, lease } =
-        secrets::credentials(user, password.as_ref(), &database.upstream).await.map_err(secret)?;
-    let mut upstream = log_in_as(target, &user, password.as_ref(), login, limit).await?;
+        secrets::credentials(name, word.as_ref(), &database.upstream).await.map_err(secret)?;
+    let first = log_in_as(target, &user, password.as_ref(), login, limit).await;
+    let refused = |failure: &UpstreamFailure| failure.sqlstate.as_deref() == Some(INVALID_PASSWORD);
+    let mut upstream = match first {
+        // A credential that was made for this login is as new as can be.
+        Err(failure) if refused(&failure) && lease.is_none() && !is_signed(database) => {
+            let again =
+                secrets::credentials(name, word.as_ref(), &database.upstream).await.map_err(secret)?;
+            if again.is_same(&user, password.as_ref()) {
+                return Err(failure);
+            }
+            tracing::info!(
+                database = database.name,
+                "the credential has changed meanwhile; logging in once more"
+            );
+            log_in_as(target, &again.user, again.password.as_ref(), login, limit).await?
+        }
+        first => first?,
+    };
     upstream.lease = lease;
     Ok(upstream)
+}
+
+/// Whether the password is another one each time.
+fn is_signed(database: &config::Database) -> bool {
+    let config::Login::Static { password, .. } = &database.login else { return false };
+    matches!(password, Some(config::SecretRef::AwsRdsIam(_)))
 }
 
 /// Logs in with these credentials.

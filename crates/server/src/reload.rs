@@ -1,4 +1,4 @@
-//! A changed bundle is put in force without a restart, whole or not at all.
+//! A changed bundle, or certificate, is put in force without a restart, whole or not at all.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,16 +10,27 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::gateway::{Gateway, Served};
-use crate::{probe, tags};
+use crate::{probe, rotation, tags};
 
 /// How long files must be quiet: editors and Kubernetes write several.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// How long they may go on being written before they are read anyway.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Watches the folders of all bundles. The watch ends when the result is dropped.
 pub(crate) fn watch(gateway: &Arc<Gateway>) -> Option<RecommendedWatcher> {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let folders: HashSet<PathBuf> =
+        gateway.databases.values().map(|served| served.config.policy.clone()).collect();
+    let files = rotation::Files::of(&gateway.config);
+    // The watcher reports whole paths.
+    let of_bundles: Vec<_> = folders.iter().filter_map(|folder| std::path::absolute(folder).ok()).collect();
+    let beside = files.folders();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        let concerns =
+            |path: &PathBuf| of_bundles.iter().any(|it| path.starts_with(it)) || files.may_change_with(path);
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {
             // The receiver ends only with the process.
             let _ = sender.send(());
         }
@@ -31,11 +42,14 @@ pub(crate) fn watch(gateway: &Arc<Gateway>) -> Option<RecommendedWatcher> {
             return None;
         }
     };
-    let folders: HashSet<PathBuf> =
-        gateway.databases.values().map(|served| served.config.policy.clone()).collect();
     for folder in folders {
         if let Err(error) = watcher.watch(&folder, RecursiveMode::Recursive) {
             tracing::error!(%error, folder = %folder.display(), "policy folder can't be watched; SIGHUP reloads it");
+        }
+    }
+    for folder in beside {
+        if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+            tracing::error!(%error, folder = %folder.display(), "certificates can't be watched; SIGHUP reloads them");
         }
     }
     tokio::spawn(on_change(gateway.clone(), receiver));
@@ -44,13 +58,18 @@ pub(crate) fn watch(gateway: &Arc<Gateway>) -> Option<RecommendedWatcher> {
 
 async fn on_change(gateway: Arc<Gateway>, mut changes: mpsc::UnboundedReceiver<()>) {
     while changes.recv().await.is_some() {
-        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        let latest = Instant::now() + PATIENCE;
+        while Instant::now() < latest
+            && tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some())
+        {
+        }
         all(&gateway).await;
     }
 }
 
-/// Loads every bundle again and puts those that changed in force.
+/// Loads every bundle and certificate again and puts those that changed in force.
 pub(crate) async fn all(gateway: &Arc<Gateway>) {
+    rotation::all(gateway).await;
     for served in gateway.databases.values() {
         one(gateway, served).await;
     }

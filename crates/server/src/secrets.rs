@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use config::{SecretRef, Upstream};
 use model::Secret;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 pub use lease::Lease;
@@ -89,6 +90,14 @@ pub struct Credentials {
     pub password: Option<Secret<String>>,
     /// Of a dynamic credential: renewed while this is held, revoked when it is dropped.
     pub lease: Option<Lease>,
+}
+
+impl Credentials {
+    /// Returns whether these are the same role and password.
+    pub(crate) fn is_same(&self, user: &Secret<String>, password: Option<&Secret<String>>) -> bool {
+        let bytes = |secret: Option<&Secret<String>>| secret.map(|secret| Sha256::digest(secret.expose()));
+        self.user.expose() == user.expose() && bytes(self.password.as_ref()) == bytes(password)
+    }
 }
 
 /// Fetches a secret. One newline at the end of a file or of a command's output is left out.

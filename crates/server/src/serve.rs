@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::gateway::{Gateway, Served, progress};
 use crate::legacy::Accounts;
 use crate::roles::{self, Roles};
+use crate::rotation::{self, Certificate};
 use crate::shell::Order;
 use crate::upstream::Target;
 use crate::{connection, probe, reload, secrets, tls};
@@ -134,13 +135,7 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         databases.insert(database.name.clone(), Arc::new(served));
     }
     let tls = match &config.listen.tls {
-        Some(listen) => {
-            let key =
-                secrets::resolve(&listen.key).await.map_err(|e| ServeError::Secret("listen.tls.key", e))?;
-            let certificate = std::fs::read(&listen.certificate)
-                .map_err(|error| ServeError::Certificate(listen.certificate.clone(), error))?;
-            Some((tls::acceptor(&certificate, &key)?, tls::own_channel_binding(&certificate)?))
-        }
+        Some(listen) => Some(Certificate::load(listen.clone(), tls::acceptor).await?),
         None => None,
     };
     let accounts = Accounts::new(&config).await?;
@@ -149,7 +144,16 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         let listener = TcpListener::bind(address).await.map_err(|e| ServeError::Listen(*address, e))?;
         listeners.push(listener);
     }
-    let gateway = Arc::new(Gateway::new(config, databases, issuers, tls, accounts, journal, kept));
+    let mask = config.mask.clone();
+    let gateway = Arc::new(Gateway::new(
+        config,
+        databases,
+        issuers,
+        (tls, rotation::MaskKeys::note(mask).await),
+        accounts,
+        journal,
+        kept,
+    ));
     run(gateway, listeners, ready).await
 }
 

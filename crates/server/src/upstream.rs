@@ -10,10 +10,11 @@ mod inbox;
 mod query;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use model::{ScramKeys, Secret};
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
@@ -51,7 +52,9 @@ const OWN_PARAMETERS: [&str; 4] = ["user", "database", "client_encoding", "repli
 pub struct Target {
     upstream: config::Upstream,
     // INVARIANT: `None` if and only if `upstream.tls` is `Disable`.
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(ArcSwap<ClientConfig>, ServerName<'static>)>,
+    /// The root certificates that were read last.
+    roots: Mutex<Option<Vec<u8>>>,
     channel_binding: Requirement,
 }
 
@@ -62,10 +65,11 @@ impl Target {
     /// [`TlsError`]: operator.
     pub fn new(upstream: &config::Upstream) -> Result<Self, TlsError> {
         let tls = match tls::client_config(&upstream.tls)? {
-            Some(config) => Some((config, tls::server_name(&upstream.host)?)),
+            Some(config) => Some((ArcSwap::new(config), tls::server_name(&upstream.host)?)),
             None => None,
         };
-        Ok(Self { upstream: upstream.clone(), tls, channel_binding: Requirement::Prefer })
+        let roots = Mutex::new(root_file(upstream));
+        Ok(Self { upstream: upstream.clone(), tls, roots, channel_binding: Requirement::Prefer })
     }
 
     /// Returns where it is.
@@ -73,10 +77,33 @@ impl Target {
         &self.upstream
     }
 
+    /// Reads the file of root certificates again, if there is one, and says whether others are in force now.
+    ///
+    /// # Errors
+    /// [`TlsError`]: operator; those before stay in force.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let Some((config, _)) = &self.tls else { return Ok(false) };
+        let found = root_file(&self.upstream);
+        if found == std::mem::replace(&mut *self.roots.lock(), found.clone()) {
+            return Ok(false);
+        }
+        if let Some(changed) = tls::client_config(&self.upstream.tls)? {
+            config.store(changed);
+        }
+        Ok(true)
+    }
+
     /// Sets libpq's `channel_binding`, which is `Prefer` otherwise.
     #[must_use]
     pub fn with_channel_binding(self, requirement: Requirement) -> Self {
         Self { channel_binding: requirement, ..self }
+    }
+}
+
+fn root_file(upstream: &config::Upstream) -> Option<Vec<u8>> {
+    match upstream.tls.roots() {
+        Some(config::Roots::File(path)) => std::fs::read(path).ok(),
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod policy;
 mod proof;
 mod reference;
 mod roles;
+mod rotation;
 mod session;
 mod stage;
 mod support;

@@ -71,7 +71,7 @@ pub(crate) async fn connect(
         return Ok(Connected { stream, peer, binding, encrypted: false });
     };
     let tcp = ask_for_tls(tcp, target.upstream.tls.as_str()).await?;
-    let connector = TlsConnector::from(config.clone());
+    let connector = TlsConnector::from(config.load_full());
     let stream = connector.connect(name.clone(), tcp).await.map_err(LoginFault::Tls)?;
     let binding = tls::channel_binding(stream.get_ref().1);
     Ok(Connected { stream: UpstreamStream::Tls(Box::new(stream)), peer, binding, encrypted: true })

@@ -1,5 +1,6 @@
 //! `gatepost audit`: looks at the journal's files, whether a gateway runs or not. Needs nothing else.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use journal::reader::Reader;
 use serde_json::Value;
 
 use crate::args;
+use crate::commands::migration;
 use crate::failure::{Failure, Status};
 use crate::output::{Cell, Format, Out, RecordFormat, Tone};
 use crate::settings;
@@ -27,6 +29,25 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
         }
         args::Audit::Tail { journal, filter, lines, format } => {
             tail(&folder(config, journal)?, conditions(filter), lines, format)
+        }
+        args::Audit::Report {
+            journal,
+            migration: _,
+            database,
+            since,
+            until,
+            bundle,
+            as_groups: groups,
+            account_groups,
+            format,
+        } => {
+            let dir = folder(config, journal)?;
+            let now = SystemTime::now();
+            let since = since.map(|text| instant("since", &text, now)).transpose()?;
+            let until = until.map(|text| instant("until", &text, now)).transpose()?;
+            let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
+            let wanted = migration::Wanted { since, until, database, bundle, groups, by_account };
+            migration::run(&dir, &wanted, format)
         }
         args::Audit::Verify { journal, anchors, retained, format } => {
             let anchors = anchors.iter().map(|text| anchor(text)).collect::<Result<Vec<_>, _>>()?;
@@ -73,6 +94,18 @@ fn instant(option: &str, text: &str, now: SystemTime) -> Result<Time, Failure> {
             "--{option} \"{text}\" is no time; write 2026-11-23T10:00:00Z, 2026-11-23, or how long ago: 15m, 2h, 7d"
         ))
     })
+}
+
+/// Reads `ACCOUNT=GROUP,GROUP`.
+fn account(text: &str) -> Result<(String, BTreeSet<String>), Failure> {
+    let (account, groups) =
+        text.split_once('=').filter(|(account, _)| !account.is_empty()).ok_or_else(|| {
+            Failure::usage(format!(
+                "--account-groups \"{text}\" must be an account, = and its groups with commas between"
+            ))
+        })?;
+    let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
+    Ok((account.to_owned(), groups))
 }
 
 fn anchor(text: &str) -> Result<Anchor, Failure> {

@@ -7,6 +7,7 @@ mod docs;
 mod explain;
 mod init;
 mod legacy;
+mod migration;
 mod policy;
 mod serve;
 

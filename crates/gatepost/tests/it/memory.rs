@@ -42,17 +42,17 @@ fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Returns the keys of SCRAM-SHA-256 (RFC 5802, section 3) for [`LOGIN_PASSWORD`] and the salt that the server has.
-fn scram_keys(shop: &Shop) -> Vec<(&'static str, Vec<u8>)> {
-    let verifier = shop.sql(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{LOGIN}'"));
+/// Returns the keys of SCRAM-SHA-256 (RFC 5802, section 3) for a role's password and the salt that the server has.
+fn scram_keys(shop: &Shop, role: &str, password: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let verifier = shop.sql(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'"));
     let (_, rest) = verifier.trim().split_once('$').unwrap();
     let (head, keys) = rest.split_once('$').unwrap();
     let (iterations, salt) = head.split_once(':').unwrap();
     let salt = STANDARD.decode(salt).unwrap();
-    let mut round = hmac(LOGIN_PASSWORD.as_bytes(), &[salt.as_slice(), &[0, 0, 0, 1]].concat());
+    let mut round = hmac(password.as_bytes(), &[salt.as_slice(), &[0, 0, 0, 1]].concat());
     let mut salted = round.clone();
     for _ in 1..iterations.parse().unwrap() {
-        round = hmac(LOGIN_PASSWORD.as_bytes(), &round);
+        round = hmac(password.as_bytes(), &round);
         salted.iter_mut().zip(&round).for_each(|(byte, other)| *byte ^= other);
     }
     let (client, server) = (hmac(&salted, b"Client Key"), hmac(&salted, b"Server Key"));
@@ -100,7 +100,7 @@ fn nothing_is_left_of_a_sessions_secrets_when_it_has_ended() {
     let pid = gate.gateway.pid();
     let jwt = token("support-agent");
     let (signed, signature) = jwt.rsplit_once('.').unwrap();
-    let mut secrets = scram_keys(&gate.shop);
+    let mut secrets = scram_keys(&gate.shop, LOGIN, LOGIN_PASSWORD);
     secrets.push(("password", LOGIN_PASSWORD.into()));
     secrets.push(("token", signed.into()));
     secrets.push(("token's signature", signature.into()));
@@ -121,6 +121,22 @@ fn nothing_is_left_of_a_sessions_secrets_when_it_has_ended() {
     drop(sessions);
     let gone = poll(SOON, || found(pid, &secrets).is_empty().then_some(()));
     assert_eq!(gone, Some(()), "{:?}", found(pid, &secrets));
+}
+
+#[test]
+fn a_legacy_accounts_client_key_is_gone_when_it_is_logged_in() {
+    use crate::passthrough::{PASSWORD, SECTIONS, connect, gate};
+    let gate = gate(Version::V15, SECTIONS, "");
+    let mut sessions: Vec<_> = (0..8).map(|_| connect(&gate, "billing", PASSWORD).open()).collect();
+    for session in &mut sessions {
+        assert_eq!(session.rows("SELECT current_user"), "billing");
+    }
+    let keys = scram_keys(&gate.shop, "billing", PASSWORD);
+    // StoredKey and ServerKey are the verifier's, which is remembered for some seconds.
+    let secrets: Vec<_> =
+        keys.into_iter().filter(|(name, _)| matches!(*name, "client key" | "salted password")).collect();
+    assert_eq!(secrets.len(), 2);
+    assert_eq!(found(gate.gateway.pid(), &secrets), NOTHING);
 }
 
 #[test]

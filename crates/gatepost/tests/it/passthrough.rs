@@ -15,7 +15,7 @@ use crate::clients::{self, Environment, answer, run_psql};
 use crate::stage::{Gate, LOGIN, LOGIN_PASSWORD, Setup, Shop, authority, cluster};
 use crate::support::Ran;
 
-const PASSWORD: &str = "Legacy-0nly-s3cret";
+pub(crate) const PASSWORD: &str = "Legacy-0nly-s3cret";
 
 /// Every role of the tests, with what it may read.
 fn roles(cluster: &Cluster, database: &str) {
@@ -46,7 +46,7 @@ fn admin_url(cluster: &Cluster) -> String {
     format!("postgres://postgres:{LOGIN_PASSWORD}@127.0.0.1:{}/postgres", cluster.port())
 }
 
-const SECTIONS: &str = r#"
+pub(crate) const SECTIONS: &str = r#"
 [[auth]]
 match = { user = ["support-agent", "admin", "analyst"] }
 method = "token"
@@ -61,7 +61,7 @@ attributes = { system = "erp" }
 "#;
 
 /// A gateway with the accounts of `roles` imported.
-fn gate(version: Version, sections: &str, database_keys: &str) -> Gate {
+pub(crate) fn gate(version: Version, sections: &str, database_keys: &str) -> Gate {
     let cluster = cluster(version);
     let shop = Shop::new(version);
     roles(cluster, &shop.database);
@@ -77,7 +77,7 @@ fn gate(version: Version, sections: &str, database_keys: &str) -> Gate {
     setup.start_in(home, shop)
 }
 
-fn connect(gate: &Gate, user: &str, password: &str) -> Connect {
+pub(crate) fn connect(gate: &Gate, user: &str, password: &str) -> Connect {
     Connect::tcp(gate.gateway.postgres())
         .tls(authority().certificate())
         .user(user)
@@ -442,4 +442,52 @@ fn a_database_may_be_for_legacy_accounts_alone_and_its_policy_is_reloaded() {
         answered.iter().any(|m| m.tag == tag::ERROR_RESPONSE && m.field(b'C') == "57014"),
         "{answered:?}"
     );
+}
+
+#[test]
+fn the_migration_report_says_who_still_comes_and_what_tokens_would_be_refused() {
+    let gate = gate(Version::V15, SECTIONS, "");
+    let mut session = connect(&gate, "billing", PASSWORD).parameter("application_name", "erp nightly").open();
+    for sql in [
+        "SELECT name FROM customers",
+        "SELECT id FROM tickets",
+        "UPDATE tickets SET status = 'open' WHERE id = 1",
+    ] {
+        session.query(sql);
+    }
+    gate.events("outcome", 3);
+    let report = |arguments: &[&str]| {
+        let mut all = vec!["audit", "report", "--migration", "--journal", "journal", "--format", "json"];
+        all.extend(arguments);
+        let ran = gate.run(&all);
+        assert_eq!(ran.status, Some(0), "{ran:#?}");
+        let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(found.as_array().unwrap().len(), 1, "{found:#}");
+        found[0].clone()
+    };
+    let plain = report(&[]);
+    assert_eq!((&plain["account"], &plain["owner"]), (&json!("billing"), &json!("billing team")));
+    assert_eq!(
+        (&plain["sessions"], &plain["statements"], &plain["refused"]),
+        (&json!(1), &json!(3), &json!(0))
+    );
+    assert_eq!(plain["addresses"][0]["name"], "127.0.0.1");
+    assert_eq!(plain["applications"], json!([{ "name": "erp nightly", "count": 1 }]));
+    assert!(plain["would_refuse"].is_null());
+    // As it is now, in its own groups, nothing would be refused; as analysts, who write nothing and see no names, two of three.
+    assert_eq!(report(&["--bundle", "policy"])["would_refuse"], 0);
+    let analysts = report(&["--bundle", "policy", "--as-groups", "analysts"]);
+    assert_eq!(analysts["would_refuse"], 2, "{analysts:#}");
+    let what: Vec<_> =
+        analysts["what"].as_array().unwrap().iter().map(|what| what["name"].as_str().unwrap()).collect();
+    assert!(
+        what.contains(&"select public.customers.name") && what.contains(&"update public.tickets.status"),
+        "{what:?}"
+    );
+    let own = report(&["--bundle", "policy", "--as-groups", "analysts", "--account-groups", "billing=dba"]);
+    assert_eq!(own["would_refuse"], 0, "{own:#}");
+    let table =
+        gate.run(&["audit", "report", "--migration", "--bundle", "policy", "--as-groups", "analysts"]);
+    assert!(table.stdout.contains("erp nightly"), "{table:#?}");
+    assert_eq!(gate.run(&["audit", "report"]).status, Some(2));
 }

@@ -11,6 +11,7 @@
 
 mod actor;
 mod keys;
+mod scram;
 mod token;
 
 use std::sync::LazyLock;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use model::Method;
+use model::{Method, Pattern};
 
-use crate::address::{Cidr, Pattern};
+use crate::address::Cidr;
 use crate::context::Context;
 use crate::read::{Table, Value};
 
@@ -99,16 +99,16 @@ pub(crate) fn read(
     Some(AuthRule { user: user?, database: database?, address: address?, method: method?, issuers: issuers? })
 }
 
-const METHODS: &str = "\"token\", \"oauthbearer\", \"passthrough\" or \"reject\"";
+const METHODS: &str = "\"token\", \"oauthbearer\", \"certificate\", \"passthrough\" or \"reject\"";
 
 fn method(value: &Value<'_>, context: &mut Context<'_>) -> Option<AuthMethod> {
     let word = value.string(context)?;
     let message = match word.as_str() {
         "token" => return Some(AuthMethod::Accept(Method::Token)),
         "oauthbearer" => return Some(AuthMethod::Accept(Method::OAuthBearer)),
+        "certificate" => return Some(AuthMethod::Accept(Method::Certificate)),
         "passthrough" => return Some(AuthMethod::Accept(Method::Passthrough)),
         "reject" => return Some(AuthMethod::Reject),
-        "certificate" => format!("method \"{word}\" is not available in this version; write {METHODS}"),
         _ => format!("method \"{word}\" is unknown; write {METHODS}"),
     };
     context.error(value.span(), message);

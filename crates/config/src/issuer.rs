@@ -1,6 +1,7 @@
 //! `[[issuer]]`: whose tokens are believed. Asks no issuer anything.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,16 +12,24 @@ use url::Url;
 
 use crate::context::{Context, PathKind};
 use crate::read::{Table, Value};
+use crate::secret_ref::SecretRef;
 
-/// An OpenID Connect provider.
+/// Whose tokens or certificates are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// Unique; holds no `:`.
     pub name: String,
-    /// Exactly as written, since `iss` is compared byte for byte. Unique. `https`, or `http` on loopback.
+    /// What it is.
+    pub kind: IssuerKind,
+    /// Of kind OIDC exactly as written, since `iss` is compared byte for byte: `https`, or `http` on loopback. Of the others a name that
+    /// is no URL of theirs. Unique.
     pub url: String,
-    /// A token must name one of these. Never empty.
+    /// A token must name one of these. Empty: none is believed.
     pub audience: Vec<String>,
+    /// Where its keys are; `None`: where discovery says.
+    pub jwks: Option<String>,
+    /// What the gateway shows where it asks for them.
+    pub bearer: Option<SecretRef>,
     /// A token must name one of these in `azp` or, without it, `client_id`. Never empty; `None`: not looked at.
     pub authorized_parties: Option<Vec<String>>,
     /// The longest that a token may live from `iat` to `exp`.
@@ -39,10 +48,115 @@ pub struct Issuer {
     pub actor: Actor,
     /// How far clocks may be apart.
     pub leeway: Duration,
-    /// PEM file: authorities that are trusted in addition to the system's.
+    /// Further groups, and the subjects that are in each.
+    pub members: BTreeMap<String, Vec<String>>,
+    /// PEM file: authorities that are trusted in addition to the system's. Of kind certificate, those of the certificates, and always
+    /// there.
     pub ca: Option<PathBuf>,
+    /// PEM file: lists of revoked certificates.
+    pub crl: Option<PathBuf>,
     /// What OAUTHBEARER clients are told to ask for (RFC 7628 section 3.2.2, `scope`).
     pub scope: String,
+}
+
+/// What an issuer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerKind {
+    /// An OpenID Connect provider, or whoever else signs JWTs.
+    Oidc,
+    /// An authority of client certificates.
+    Certificate {
+        /// Which of their names is the agent's.
+        subject: CertificateName,
+        /// Where in them groups are.
+        groups: Option<CertificateGroups>,
+    },
+    /// A SPIFFE trust domain.
+    Spiffe {
+        /// Its name.
+        trust_domain: String,
+        /// Where its trust bundle is.
+        bundle: Bundle,
+    },
+}
+
+/// Which name of a certificate is the agent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words of the key `subject`, which its reference explains")]
+pub enum CertificateName {
+    Uri,
+    Dns,
+    Email,
+    CommonName,
+}
+
+/// Which part of a certificate's subject its groups are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words of the key `groups`, which its reference explains")]
+pub enum CertificateGroups {
+    Unit,
+    Organization,
+}
+
+/// Where a trust bundle is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bundle {
+    /// In a file.
+    File(PathBuf),
+    /// At a URL: `https`, or `http` on loopback.
+    Url(String),
+}
+
+impl IssuerKind {
+    /// Returns the word that the file uses.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Certificate { .. } => "certificate",
+            Self::Spiffe { .. } => "spiffe",
+        }
+    }
+
+    /// Returns whether it may vouch for certificates.
+    pub const fn takes_certificates(&self) -> bool {
+        matches!(self, Self::Certificate { .. } | Self::Spiffe { .. })
+    }
+}
+
+impl CertificateName {
+    const ALL: [Self; 4] = [Self::Uri, Self::Dns, Self::Email, Self::CommonName];
+
+    /// Returns the word that the file uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uri => "uri",
+            Self::Dns => "dns",
+            Self::Email => "email",
+            Self::CommonName => "cn",
+        }
+    }
+}
+
+impl CertificateGroups {
+    const ALL: [Self; 2] = [Self::Unit, Self::Organization];
+
+    /// Returns the word that the file uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unit => "ou",
+            Self::Organization => "o",
+        }
+    }
+}
+
+impl fmt::Display for Bundle {
+    /// Writes it as the file has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 /// What an issuer means by the claim `act`; see `identity::Actor`.
@@ -117,15 +231,69 @@ impl Algorithm {
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 24 * 3600);
 
+/// Keys that mean nothing for each kind.
+const OF_TOKENS: [&str; 11] = [
+    "url",
+    "jwks",
+    "bearer",
+    "authorized_parties",
+    "token_lifetime_max",
+    "display_name",
+    "attributes",
+    "algorithms",
+    "actor",
+    "scope",
+    "audience",
+];
+const OF_SPIFFE: [&str; 2] = ["trust_domain", "bundle"];
+
 pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issuer> {
-    let mut claim = |key: &str| table.value(key, context).and_then(|value| claim(&value, context));
-    let subject = claim("subject");
-    let groups = claim("groups");
-    let display_name = claim("display_name");
+    let kind = kind(table, context)?;
+    let is_oidc = kind == IssuerKind::Oidc;
+    let meaningless: Vec<&str> = match &kind {
+        IssuerKind::Oidc => OF_SPIFFE.into_iter().chain(["crl"]).collect(),
+        IssuerKind::Certificate { .. } => OF_TOKENS.into_iter().chain(OF_SPIFFE).chain(["leeway"]).collect(),
+        IssuerKind::Spiffe { .. } => {
+            let of_tokens = OF_TOKENS.into_iter().filter(|key| *key != "audience");
+            of_tokens.chain(["subject", "groups"]).collect()
+        }
+    };
+    for key in meaningless {
+        if let Some(span) = table.written(key) {
+            context
+                .error(span, format!("\"{key}\" means nothing for an issuer of kind \"{}\"", kind.as_str()));
+        }
+    }
+    let path_of_claim = |key: &str, default: &str, context: &mut Context<'_>| match table.value(key, context)
+    {
+        Some(value) if is_oidc => claim(&value, context),
+        _ => Some(default.to_owned()),
+    };
+    let subject = path_of_claim("subject", "sub", context);
+    let groups = path_of_claim("groups", "groups", context);
+    let display_name = path_of_claim("display_name", "name", context);
     let scope = table.value("scope", context).and_then(|value| value.string(context));
     let name = table.value("name", context).and_then(|value| name(&value, context));
-    let url = table.value("url", context).and_then(|value| url(&value, context));
-    let audience = table.value("audience", context).and_then(|value| value.strings(context));
+    let optional_url = |key: &str, context: &mut Context<'_>| match table.value(key, context) {
+        Some(value) => url(&value, context).map(Some),
+        None => Some(None),
+    };
+    let own_url = optional_url("url", context);
+    let jwks = optional_url("jwks", context);
+    let audience = match table.value("audience", context) {
+        Some(value) => value.strings(context),
+        None => Some(Vec::new()),
+    };
+    for key in ["url", "audience"] {
+        if is_oidc && table.written(key).is_none() {
+            context.error_at_secret(table.span(), format!("[[issuer]] lacks \"{key}\""));
+        }
+    }
+    let bearer = match table.value("bearer", context) {
+        Some(value) => value.secret(context).map(Some),
+        None => Some(None),
+    };
+    let members = table.value("members", context).and_then(|value| value.lists_map(context));
     let attributes = table.value("attributes", context).and_then(|value| attributes(&value, context));
     let authorized_parties = match table.value("authorized_parties", context) {
         Some(value) => value.strings(context).map(Some),
@@ -139,14 +307,24 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
     let actor = table.value("actor", context).and_then(|value| actor(&value, context));
     let leeway =
         table.value("leeway", context).and_then(|value| value.duration(Duration::ZERO..=LEEWAY_MAX, context));
-    let ca = match table.value("ca", context) {
+    let file = |key: &str, context: &mut Context<'_>| match table.value(key, context) {
         Some(value) => value.path(PathKind::File, context).map(Some),
         None => Some(None),
     };
+    let (ca, crl) = (file("ca", context), file("crl", context));
+    let name = name?;
+    let url = match &kind {
+        IssuerKind::Oidc => own_url??,
+        IssuerKind::Certificate { .. } => format!("certificate:{name}"),
+        IssuerKind::Spiffe { trust_domain, .. } => format!("spiffe://{trust_domain}"),
+    };
     Some(Issuer {
-        name: name?,
-        url: url?,
+        name,
+        kind,
+        url,
         audience: audience?.into_iter().map(|(_, audience)| audience).collect(),
+        jwks: jwks?,
+        bearer: bearer?,
         authorized_parties: authorized_parties?
             .map(|parties| parties.into_iter().map(|(_, party)| party).collect()),
         token_lifetime_max: token_lifetime_max?,
@@ -157,9 +335,87 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         algorithms: algorithms?,
         actor: actor?,
         leeway: leeway?,
+        members: members?,
         ca: ca?,
+        crl: crl?,
         scope: scope?,
     })
+}
+
+fn kind(table: &Table<'_>, context: &mut Context<'_>) -> Option<IssuerKind> {
+    let value = table.value("kind", context)?;
+    match value.string(context)?.as_str() {
+        "oidc" => Some(IssuerKind::Oidc),
+        "certificate" => {
+            let subject = match table.value("subject", context) {
+                Some(value) => word(&value, CertificateName::ALL, CertificateName::as_str, context),
+                None => Some(CertificateName::Uri),
+            };
+            let groups = match table.value("groups", context) {
+                Some(value) => {
+                    word(&value, CertificateGroups::ALL, CertificateGroups::as_str, context).map(Some)
+                }
+                None => Some(None),
+            };
+            Some(IssuerKind::Certificate { subject: subject?, groups: groups? })
+        }
+        "spiffe" => {
+            for key in OF_SPIFFE {
+                if table.written(key).is_none() {
+                    context.error_at_secret(table.span(), format!("[[issuer]] lacks \"{key}\""));
+                }
+            }
+            let trust_domain =
+                table.value("trust_domain", context).and_then(|value| trust_domain(&value, context));
+            let bundle = table.value("bundle", context).and_then(|value| bundle(&value, context));
+            Some(IssuerKind::Spiffe { trust_domain: trust_domain?, bundle: bundle? })
+        }
+        other => {
+            let message =
+                format!("kind \"{other}\" is unknown; write \"oidc\", \"certificate\" or \"spiffe\"");
+            context.error(value.span(), message);
+            None
+        }
+    }
+}
+
+/// Reads one of some words.
+fn word<T: Copy, const N: usize>(
+    value: &Value<'_>,
+    all: [T; N],
+    as_str: impl Fn(T) -> &'static str,
+    context: &mut Context<'_>,
+) -> Option<T> {
+    let text = value.string(context)?;
+    let found = all.into_iter().find(|it| as_str(*it) == text);
+    if found.is_none() {
+        let known: Vec<_> = all.into_iter().map(|it| format!("\"{}\"", as_str(it))).collect();
+        context.error(value.span(), format!("\"{text}\" is unknown here; write one of {}", known.join(", ")));
+    }
+    found
+}
+
+/// Reads what `identity::TrustDomain` would take, so that all else is refused with its line.
+fn trust_domain(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let text = value.string(context)?;
+    let fits = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    if text.len() > 255 || !text.bytes().all(fits) {
+        let message = format!(
+            "trust_domain \"{}\" must be of lower-case letters, digits, \".\", \"-\" and \"_\", as \"example.org\"",
+            text.escape_debug()
+        );
+        context.error(value.span(), message);
+        return None;
+    }
+    Some(text)
+}
+
+fn bundle(value: &Value<'_>, context: &mut Context<'_>) -> Option<Bundle> {
+    let text = value.string(context)?;
+    match text.strip_prefix("file:") {
+        Some(path) => Some(Bundle::File(context.readable(value.span(), path, PathKind::File))),
+        None => url(value, context).map(Bundle::Url),
+    }
 }
 
 fn name(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {

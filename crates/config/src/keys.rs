@@ -108,23 +108,76 @@ pub(crate) const TLS: Section = Section {
             Required,
             "The certificate's private key, in PEM (PKCS#8, PKCS#1 or SEC1).",
         ),
+        key(
+            "client_ca",
+            "path",
+            Absent("certificates are asked for only if an issuer believes them"),
+            "PEM file: authorities of client certificates, for each `[[issuer]]` of kind `certificate` that has no `ca` of its own. Clients are asked for a certificate, and need not have one.",
+        ),
     ],
-    later: &[later("client_ca", "client certificates")],
+    later: &[],
 };
 
 pub(crate) const ISSUER: Section = Section {
     name: "issuer",
     header: "[[issuer]]",
-    about: "Whose tokens are believed: an OpenID Connect provider. At least one.",
+    about: "Whose tokens and certificates are believed. At least one.",
     keys: &[
         key("name", "string", Required, "How audit, policy tests and `--as` call it. Unique; without `:`."),
         key(
+            "kind",
+            "string",
+            Toml("\"oidc\""),
+            "`oidc`: an OpenID Connect provider, or whoever else signs JWTs. `certificate`: an authority of client certificates. `spiffe`: a SPIFFE trust domain, for X.509-SVIDs, and for JWT-SVIDs if it has an `audience`. Keys that mean nothing for a kind are refused.",
+        ),
+        key(
             "url",
             "URL",
-            Required,
+            Absent("kind `oidc` needs it, the others have none"),
             "Exactly the `iss` of its tokens; keys are found below it by discovery. `http:` only on loopback.",
         ),
-        key("audience", "string or list of strings", Required, "A token must name one of these in `aud`."),
+        key(
+            "audience",
+            "string or list of strings",
+            Absent("kind `oidc` needs it; a `spiffe` trust domain's tokens are then not believed"),
+            "A token must name one of these in `aud`.",
+        ),
+        key(
+            "jwks",
+            "URL",
+            Absent("where discovery says"),
+            "Where the keys are, for issuers whose discovery can't be asked.",
+        ),
+        key(
+            "bearer",
+            "secret reference",
+            Absent("nothing"),
+            "A token that the gateway shows where it asks for discovery and keys, at the origin of `url` or at `jwks` only. Read anew each time.",
+        ),
+        key(
+            "trust_domain",
+            "string",
+            Absent("kind `spiffe` needs it"),
+            "The SPIFFE trust domain, as `example.org`.",
+        ),
+        key(
+            "bundle",
+            "path or URL",
+            Absent("kind `spiffe` needs it"),
+            "The trust bundle: SPIFFE's JSON, or PEM for certificates only; `file:…`, which is read again when it changes, or `https://…`.",
+        ),
+        key(
+            "crl",
+            "path",
+            Absent("no certificate is looked for in any"),
+            "PEM file: lists of revoked certificates, read again when it changes. Then every certificate on the way to the authority must be covered by a list that is not out of date.",
+        ),
+        key(
+            "members",
+            "table of lists of strings",
+            Toml("{}"),
+            "Further groups and who is in them, by subject, with `*` for any run of characters: `members = { prod = [\"system:serviceaccount:prod:*\"] }`.",
+        ),
         key(
             "authorized_parties",
             "string or list of strings",
@@ -137,12 +190,17 @@ pub(crate) const ISSUER: Section = Section {
             Absent("as long as the issuer says"),
             "The longest that a token may live from `iat` to `exp`; makes `iat` required. From 1m to 365d.",
         ),
-        key("subject", "claim", Toml("\"sub\""), "The claim that names the agent; unique within the issuer."),
+        key(
+            "subject",
+            "claim",
+            Absent("`sub`; of certificates `uri`"),
+            "The claim that names the agent; unique within the issuer. Of kind `certificate`: which name in it, of which there must be exactly one: `uri`, `dns`, `email` or `cn`.",
+        ),
         key(
             "groups",
             "claim",
-            Toml("\"groups\""),
-            "The claim with the groups that policy sees: a list or one string.",
+            Absent("`groups`; of certificates none"),
+            "The claim with the groups that policy sees: a list or one string. Of kind `certificate`: `ou` or `o` of its subject.",
         ),
         key("display_name", "claim", Toml("\"name\""), "The claim with a name for people to read."),
         key(
@@ -174,8 +232,8 @@ pub(crate) const ISSUER: Section = Section {
         key(
             "ca",
             "path",
-            Absent("only the system's"),
-            "PEM file: certificates of authorities that are trusted for this issuer in addition to the system's.",
+            Absent("only the system's; of kind `certificate`, `client_ca` of `listen.tls`"),
+            "PEM file: certificates of authorities that are trusted for this issuer in addition to the system's. Of kind `certificate`: the authorities of its certificates, and no others.",
         ),
         key(
             "scope",

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use model::Method;
 
-use crate::address::Pattern;
 use crate::auth::{AuthMethod, AuthRule};
 use crate::context::Context;
 use crate::database::Database;
 use crate::read::{Table, Value};
 use crate::secret_ref::SecretRef;
+use model::Pattern;
 
 /// An account of the database that keeps its password.
 #[derive(Clone, Debug, PartialEq, Eq)]

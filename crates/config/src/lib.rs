@@ -32,11 +32,11 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-pub use address::{Cidr, Pattern};
+pub use address::Cidr;
 pub use auth::{AuthMethod, AuthRule};
 pub use aws::{Aws, AwsCredentials};
 pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
-pub use issuer::{Actor, Algorithm, Issuer};
+pub use issuer::{Actor, Algorithm, Bundle, CertificateGroups, CertificateName, Issuer, IssuerKind};
 pub use legacy::{Date, Legacy, Passthrough};
 pub use listen::{Listen, Tls};
 pub use problem::{ConfigError, Place, Problem, Severity};
@@ -149,7 +149,8 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let servers = servers(&root, context);
     let listen = root.table("listen", context).and_then(|table| listen::read(&table, context));
     let issuers = root.tables("issuer", context);
-    let issuers: Vec<_> = issuers.iter().map(|table| (table.span(), issuer::read(table, context))).collect();
+    let mut issuers: Vec<_> =
+        issuers.iter().map(|table| (table.span(), issuer::read(table, context))).collect();
     let databases = root.tables("database", context);
     let databases: Vec<_> =
         databases.iter().map(|table| (table.span(), database::read(table, context))).collect();
@@ -170,6 +171,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let limits = root.table("limits", context).and_then(|table| sections::limits(&table, context));
     let mask = root.table("mask", context).and_then(|table| sections::mask(&table, context));
 
+    certificates(listen.as_ref(), &mut issuers, &rules, context);
     let auth = rules.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Config {
         listen: listen?,
@@ -198,6 +200,42 @@ fn servers(root: &Table<'_>, context: &mut Context<'_>) -> Servers {
     let servers = Servers { vault: vault.flatten().map(Arc::new), aws: aws.flatten().map(Arc::new) };
     context.servers = servers.clone();
     servers
+}
+
+/// Gives issuers of certificates their authorities, and reports what certificates can't work without.
+fn certificates(
+    listen: Option<&Listen>,
+    issuers: &mut [(Range<usize>, Option<Issuer>)],
+    rules: &[Option<AuthRule>],
+    context: &mut Context<'_>,
+) {
+    // Where it could not be read, nothing can be said to be missing.
+    let Some(listen) = listen else { return };
+    let client_ca = listen.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+    for (span, issuer) in &mut *issuers {
+        let Some(issuer) = issuer else { continue };
+        if !matches!(issuer.kind, IssuerKind::Certificate { .. }) || issuer.ca.is_some() {
+            continue;
+        }
+        issuer.ca = client_ca.cloned();
+        if issuer.ca.is_none() {
+            let message = format!("issuer \"{}\" needs \"ca\", or [listen] tls a \"client_ca\"", issuer.name);
+            context.error_at_secret(span.clone(), message);
+        }
+    }
+    let asks = |rule: &&AuthRule| rule.method == AuthMethod::Accept(model::Method::Certificate);
+    for rule in rules.iter().flatten().filter(asks) {
+        let vouches = |issuer: &Option<Issuer>| {
+            issuer.as_ref().is_none_or(|it| it.kind.takes_certificates() && rule.accepts_issuer(&it.name))
+        };
+        let end = 0..0;
+        if listen.tls.is_none() {
+            context.error_at_secret(end, "method \"certificate\" needs [listen] tls".to_owned());
+        } else if !issuers.iter().any(|(_, issuer)| vouches(issuer)) {
+            let message = "method \"certificate\" needs an [[issuer]] of kind \"certificate\" or \"spiffe\" that its rule accepts";
+            context.error_at_secret(end, message.to_owned());
+        }
+    }
 }
 
 /// Reports every item whose `key` repeats an earlier one's.

@@ -24,6 +24,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key, in PEM.
     pub key: SecretRef,
+    /// PEM file: authorities of client certificates. `Some` makes the gateway ask for them.
+    pub client_ca: Option<PathBuf>,
 }
 
 pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Listen> {
@@ -62,5 +64,9 @@ fn tls(table: &Table<'_>, context: &mut Context<'_>) -> Option<Tls> {
     let certificate =
         table.value("certificate", context).and_then(|value| value.path(PathKind::File, context));
     let key = table.value("key", context).and_then(|value| value.secret(context));
-    Some(Tls { certificate: certificate?, key: key? })
+    let client_ca = match table.value("client_ca", context) {
+        Some(value) => value.path(PathKind::File, context).map(Some),
+        None => Some(None),
+    };
+    Some(Tls { certificate: certificate?, key: key?, client_ca: client_ca? })
 }

@@ -193,6 +193,13 @@ impl<'t> Value<'t> {
         self.map(context, |value, context| value.string(context))
     }
 
+    /// Reads a table from names to lists of strings.
+    pub(crate) fn lists_map(&self, context: &mut Context<'_>) -> Option<BTreeMap<String, Vec<String>>> {
+        self.map(context, |value, context| {
+            Some(value.strings(context)?.into_iter().map(|(_, text)| text).collect())
+        })
+    }
+
     /// Reads a table from names to secret references.
     pub(crate) fn secret_map(&self, context: &mut Context<'_>) -> Option<BTreeMap<String, SecretRef>> {
         self.map(context, |value, context| value.secret(context))

@@ -6,7 +6,9 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
-use crate::{AuthRule, Config, Database, Ephemeral, Issuer, Journal, Legacy, Limits, Listen, Login, Mask};
+use crate::{
+    AuthRule, Config, Database, Ephemeral, Issuer, IssuerKind, Journal, Legacy, Limits, Listen, Login, Mask,
+};
 use crate::{Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
@@ -88,15 +90,57 @@ fn write_listen(listen: &Listen, out: &mut Lines) {
     out.list("postgres", postgres);
     if let Some(tls) = tls {
         let certificate = quoted(shown(&tls.certificate));
-        out.raw("tls", format!("{{ certificate = {certificate}, key = {} }}", quoted(&tls.key)));
+        let client_ca = tls
+            .client_ca
+            .as_ref()
+            .map_or_else(String::new, |path| format!(", client_ca = {}", quoted(shown(path))));
+        out.raw("tls", format!("{{ certificate = {certificate}, key = {}{client_ca} }}", quoted(&tls.key)));
     }
 }
 
 fn write_issuer(issuer: &Issuer, out: &mut Lines) {
+    let Issuer { name, kind, members, crl, ca, .. } = issuer;
+    out.header("[[issuer]]");
+    out.text("name", name);
+    out.text("kind", kind.as_str());
+    match kind {
+        IssuerKind::Oidc => write_tokens(issuer, out),
+        IssuerKind::Certificate { subject, groups } => {
+            out.text("subject", subject.as_str());
+            if let Some(groups) = groups {
+                out.text("groups", groups.as_str());
+            }
+        }
+        IssuerKind::Spiffe { trust_domain, bundle } => {
+            out.text("trust_domain", trust_domain);
+            out.text("bundle", bundle);
+            if !issuer.audience.is_empty() {
+                out.list("audience", &issuer.audience);
+                out.text("leeway", show_duration(issuer.leeway));
+            }
+        }
+    }
+    let lists: Vec<_> =
+        members.iter().map(|(group, subjects)| format!("{} = {}", quoted(group), list(subjects))).collect();
+    if !lists.is_empty() {
+        out.raw("members", format!("{{ {} }}", lists.join(", ")));
+    }
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
+    if let Some(crl) = crl {
+        out.text("crl", shown(crl));
+    }
+}
+
+fn write_tokens(issuer: &Issuer, out: &mut Lines) {
     let Issuer {
-        name,
+        name: _,
+        kind: _,
         url,
         audience,
+        jwks,
+        bearer,
         authorized_parties,
         token_lifetime_max,
         subject,
@@ -106,13 +150,19 @@ fn write_issuer(issuer: &Issuer, out: &mut Lines) {
         algorithms,
         actor,
         leeway,
-        ca,
+        members: _,
+        ca: _,
+        crl: _,
         scope,
     } = issuer;
-    out.header("[[issuer]]");
-    out.text("name", name);
     out.text("url", url);
     out.list("audience", audience);
+    if let Some(jwks) = jwks {
+        out.text("jwks", jwks);
+    }
+    if let Some(bearer) = bearer {
+        out.text("bearer", bearer);
+    }
     if let Some(parties) = authorized_parties {
         out.list("authorized_parties", parties);
     }
@@ -126,9 +176,6 @@ fn write_issuer(issuer: &Issuer, out: &mut Lines) {
     out.list("algorithms", algorithms.iter().map(|algorithm| algorithm.as_str()));
     out.text("actor", actor.as_str());
     out.text("leeway", show_duration(*leeway));
-    if let Some(ca) = ca {
-        out.text("ca", shown(ca));
-    }
     out.text("scope", scope);
 }
 

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::{Identity, Party};
 use serde_json::Value;
 
 use crate::actor::{Acting, acting};
 use crate::rejection::Excerpt;
-use crate::{ClaimPath, IssuerRules, Rejection};
+use crate::verified::Presented;
+use crate::{CertificateRules, ClaimPath, IssuerRules, Rejection, SpiffeId};
 
 /// The longest mapped text, in bytes. (OpenID Connect Core 2 limits `sub` to 255 characters of ASCII.)
 const TEXT_BYTES_MAX: usize = 512;
@@ -127,11 +130,27 @@ pub(crate) fn check_addressees(claims: &Value, rules: &IssuerRules) -> Result<()
             expected: rules.authorized_parties.clone(),
         });
     }
-    // SECURITY: whoever stole a bound token could use it as a bearer token; the binding is there to prevent that.
-    if claims.get("cnf").is_some_and(|cnf| !cnf.is_null()) {
-        return Err(Rejection::BoundToKey);
-    }
     Ok(())
+}
+
+/// Checks that a token which is bound to a key of its holder's came from there. The one binding that can be checked here is that to the
+/// certificate of the TLS connection (RFC 8705, section 3.1).
+///
+/// SECURITY: whoever stole a bound token could use it as a bearer token; the binding is there to prevent that. So a binding of any
+/// other kind, or of two kinds, is refused.
+pub(crate) fn check_binding(claims: &Value, presented: Presented) -> Result<(), Rejection> {
+    let cnf = match claims.get("cnf") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(cnf) => cnf,
+    };
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    let wanted = members.and_then(|members| members.get("x5t#S256")).and_then(Value::as_str);
+    match (wanted, presented.certificate) {
+        (None, _) => Err(Rejection::BoundToKey),
+        (Some(_), None) => Err(Rejection::BoundToCertificate),
+        (Some(wanted), Some(shown)) if wanted == URL_SAFE_NO_PAD.encode(shown) => Ok(()),
+        (Some(_), Some(_)) => Err(Rejection::BoundToAnotherCertificate),
+    }
 }
 
 fn audience(claims: &Value) -> Result<Vec<&str>, Rejection> {
@@ -176,15 +195,10 @@ pub(crate) fn identity(claims: &Value, rules: &IssuerRules) -> Result<(Identity,
     }
     let token_id = ClaimPath::top("jti");
     let token_id = string(token_id.find(claims), "jti")?.map(|id| printable(id, &token_id)).transpose()?;
-    let identity = Identity {
-        issuer: rules.name.clone(),
-        subject,
-        name,
-        groups: groups(claims, rules)?,
-        attributes,
-        token_id,
-        on_behalf_of,
-    };
+    let mut groups = groups(claims, rules)?;
+    groups.extend(CertificateRules::groups_of(&rules.members, &subject));
+    let identity =
+        Identity { issuer: rules.name.clone(), subject, name, groups, attributes, token_id, on_behalf_of };
     Ok((identity, prior))
 }
 
@@ -193,6 +207,11 @@ pub(crate) fn subject(claims: &Value, rules: &IssuerRules, prefix: &str) -> Resu
     let path = &rules.subject_claim;
     match path.find(claims) {
         None => Err(Rejection::MissingClaim(format!("{prefix}{path}"))),
+        // It has no character that could deceive, and may be longer than others.
+        Some(Value::String(subject)) if rules.trust_domain.is_some() => {
+            let id: SpiffeId = subject.parse().map_err(|_| bad(path, "a SPIFFE ID"))?;
+            Ok(id.as_str().to_owned())
+        }
         Some(Value::String(subject)) => named(subject, path),
         Some(_) => Err(bad(path, "a string")),
     }
@@ -246,7 +265,7 @@ fn printable(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
 /// Returns whether a character could break a line, reorder it, or hide in it (Unicode: Cc, Zl, Zp, the bidirectional
 /// controls of UAX #9, zero-width and tag characters). The joiners U+200C and U+200D are needed to write some
 /// languages, and stay.
-fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

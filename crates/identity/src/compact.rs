@@ -5,20 +5,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::rejection::Excerpt;
-use crate::{Algorithm, Rejection, parse_json};
+use crate::{Algorithm, Rejection, SpiffeId, TrustDomain, parse_json};
 
 /// The longest token looked at under any rules, in bytes: what PostgreSQL itself takes in one authentication message
 /// (`PG_MAX_AUTH_TOKEN_LENGTH`, libpq/auth.h).
 pub const TOKEN_BYTES_MAX: usize = 65_535;
 
-/// The `typ` values of tokens that say who someone is: plain JWTs and RFC 9068 access tokens, in lower case.
-const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
+/// The `typ` values of tokens that say who someone is, in lower case: plain JWTs, RFC 9068 access tokens, and what a JWT-SVID may say
+/// as well (JWT-SVID 2.3).
+const TYPES: [&str; 5] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt", "jose"];
 
 /// What a token claims about who made it, before anything has been checked: fit only for choosing issuer and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unverified {
-    /// `iss`.
-    pub issuer: String,
+    /// `iss`; a JWT-SVID need not have one.
+    pub issuer: Option<String>,
+    /// The trust domain of `sub`, where that is a SPIFFE ID.
+    pub trust_domain: Option<TrustDomain>,
     /// `kid`. A name to look up in the issuer's own set; never a path or an address.
     pub key_id: Option<String>,
     /// `alg`.
@@ -31,8 +34,12 @@ pub struct Unverified {
 /// A [`Rejection`] that any [`verify`](crate::verify) of this token would give too: the client's fault.
 pub fn peek(token: &str) -> Result<Unverified, Rejection> {
     let token = Compact::parse(token, TOKEN_BYTES_MAX)?;
-    let issuer = token.issuer()?.to_owned();
-    Ok(Unverified { issuer, key_id: token.key_id, algorithm: token.algorithm })
+    let issuer = token.issuer()?.map(str::to_owned);
+    let trust_domain = token.trust_domain();
+    if issuer.is_none() && trust_domain.is_none() {
+        return Err(Rejection::MissingClaim("iss".to_owned()));
+    }
+    Ok(Unverified { issuer, trust_domain, key_id: token.key_id, algorithm: token.algorithm })
 }
 
 /// A token taken apart; nothing about it is verified.
@@ -71,12 +78,18 @@ impl<'a> Compact<'a> {
     }
 
     /// Returns `iss`.
-    pub(crate) fn issuer(&self) -> Result<&str, Rejection> {
+    pub(crate) fn issuer(&self) -> Result<Option<&str>, Rejection> {
         match self.claims.get("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
+            Some(Value::String(issuer)) => Ok(Some(issuer)),
             Some(_) => Err(Rejection::BadClaim { claim: "iss".to_owned(), expected: "a string" }),
-            None => Err(Rejection::MissingClaim("iss".to_owned())),
+            None => Ok(None),
         }
+    }
+
+    /// Returns the trust domain of `sub`, if it is a SPIFFE ID.
+    pub(crate) fn trust_domain(&self) -> Option<TrustDomain> {
+        let id: SpiffeId = self.claims.get("sub")?.as_str()?.parse().ok()?;
+        Some(id.trust_domain().clone())
     }
 }
 

@@ -79,12 +79,25 @@ enum Material {
     Ed25519 { x: Vec<u8> },
 }
 
+/// What a key must be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Tokens: `sig`, or nothing said.
+    Signature,
+    /// JWT-SVIDs: `jwt-svid`, said (SPIFFE Trust Domain and Bundle, 4.2.2).
+    JwtSvid,
+}
+
 impl KeySet {
     /// Reads a JWK Set.
     ///
     /// # Errors
     /// Each variant of [`KeySetError`]: the issuer's fault.
     pub fn parse(json: &[u8], limits: KeySetLimits) -> Result<Self, KeySetError> {
+        Self::parse_for(json, limits, Use::Signature)
+    }
+
+    pub(crate) fn parse_for(json: &[u8], limits: KeySetLimits, wanted: Use) -> Result<Self, KeySetError> {
         if json.len() > limits.bytes_max {
             return Err(KeySetError::TooLong { bytes: json.len(), bytes_max: limits.bytes_max });
         }
@@ -96,7 +109,10 @@ impl KeySet {
         let mut set = Self { keys: Vec::new(), left_out: Vec::new() };
         for (index, member) in members.iter().enumerate() {
             let member = member.as_object().ok_or(KeySetError::Shape)?;
-            match Key::read(member) {
+            if wanted == Use::JwtSvid && member.get("use").is_some_and(|it| it == "x509-svid") {
+                continue;
+            }
+            match Key::read(member, wanted) {
                 // The same key listed twice is no ambiguity.
                 Ok(key) if set.keys.iter().any(|it| it.is_same(&key)) => {}
                 Ok(key) => set.keys.push(key),
@@ -153,14 +169,17 @@ impl fmt::Debug for KeySet {
 
 impl Key {
     /// Reads one JWK, or says why it can't be used.
-    fn read(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
+    fn read(jwk: &Map<String, Value>, wanted: Use) -> Result<Self, &'static str> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if jwk.contains_key("d") {
             // SECURITY: whoever reads the set can sign with it.
             return Err("it is a private key, published");
         }
-        if !matches!(jwk.get("use"), None | Some(Value::Null)) && text("use") != Some("sig") {
-            return Err("its use is not \"sig\"");
+        let silent = matches!(jwk.get("use"), None | Some(Value::Null));
+        match wanted {
+            Use::Signature if !silent && text("use") != Some("sig") => return Err("its use is not \"sig\""),
+            Use::JwtSvid if text("use") != Some("jwt-svid") => return Err("its use is not \"jwt-svid\""),
+            Use::Signature | Use::JwtSvid => {}
         }
         if let Some(operations) = jwk.get("key_ops") {
             let verifies = |it: &Vec<Value>| it.iter().any(|op| op == "verify");

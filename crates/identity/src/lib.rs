@@ -8,6 +8,8 @@
 
 mod actor;
 mod algorithm;
+mod anchors;
+mod certificate;
 mod claims;
 mod compact;
 mod json;
@@ -15,11 +17,17 @@ mod keys;
 mod rejection;
 mod rules;
 mod scram;
+mod spiffe;
 mod userlist;
 mod verified;
 
 pub use actor::Actor;
 pub use algorithm::{Algorithm, UnsupportedAlgorithm};
+pub use anchors::{Anchors, BadBundle, RevocationLists, TrustBundle};
+pub use certificate::{
+    CertificateKind, CertificateRejection, CertificateRules, GroupedBy, NamedBy, peek_certificate,
+    thumbprint, verify_certificate,
+};
 pub use compact::{TOKEN_BYTES_MAX, Unverified, peek};
 pub use json::{JsonError, parse_json};
 pub use keys::{KeySet, KeySetError, KeySetLimits};
@@ -29,8 +37,9 @@ pub use scram::{
     Account, Proven, ScramRejection, VerifierError, mock_verifier, parse_verifier, render_verifier,
     verify_scram,
 };
+pub use spiffe::{BadSpiffeId, SPIFFE_ID_BYTES_MAX, SpiffeId, TrustDomain};
 pub use userlist::{Userlist, UserlistError};
-pub use verified::{Verified, verify};
+pub use verified::{Presented, Verified, verify};
 
 /// Installs the process's JWT cryptography (aws-lc-rs, as `jsonwebtoken` asks); safe to call any number of times.
 ///

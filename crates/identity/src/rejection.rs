@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Algorithm;
+use crate::{Algorithm, TrustDomain};
 
 /// One reason for not believing a token; its text is for the log and the audit, never for the client.
 ///
@@ -165,6 +165,15 @@ pub enum Rejection {
     /// `cnf`: the token is bound to a key whose possession was not proved (RFC 7800, RFC 9449, RFC 8705).
     #[error("token is bound to a key (cnf) and can't be used as a bearer token")]
     BoundToKey,
+    /// `cnf` with `x5t#S256` only, and the client showed no certificate.
+    #[error("token is bound to a certificate (cnf), and the client showed none")]
+    BoundToCertificate,
+    /// `cnf` with `x5t#S256` only, and the client showed another certificate.
+    #[error("token is bound to another certificate (cnf) than the client showed")]
+    BoundToAnotherCertificate,
+    /// A JWT-SVID whose subject is not in the trust domain of the rules, or no SPIFFE ID.
+    #[error("subject is no SPIFFE ID of a workload in trust domain {0}")]
+    WrongTrustDomain(TrustDomain),
     /// `act`, from an issuer whose rules refuse it.
     #[error("token has an actor (act), which is refused for this issuer")]
     HasActor,

@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use model::Pattern;
 use serde_json::Value;
 
-use crate::{Actor, Algorithm};
+use crate::{Actor, Algorithm, TrustDomain};
 
 /// What one `[[issuer]]` of the configuration says about its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct IssuerRules {
     pub groups_claim: ClaimPath,
     /// Further claims, by the name that policy sees: strings, booleans and integers, as text.
     pub attributes: BTreeMap<String, ClaimPath>,
+    /// Further groups, and the subjects that are in each.
+    pub members: BTreeMap<String, Vec<Pattern>>,
+    /// Where its tokens are JWT-SVIDs: their subjects are SPIFFE IDs of this trust domain, and `iss` is not looked at.
+    pub trust_domain: Option<TrustDomain>,
     /// What the issuer means by `act`.
     pub actor: Actor,
     /// By how much the issuer's clock and ours may differ; applied to `exp`, `nbf`, `iat`.
@@ -67,6 +72,8 @@ impl IssuerRules {
             name_claim: ClaimPath::top("name"),
             groups_claim: ClaimPath::top("groups"),
             attributes: BTreeMap::new(),
+            members: BTreeMap::new(),
+            trust_domain: None,
             actor: Actor::Act,
             leeway: Self::LEEWAY,
             age_max: None,

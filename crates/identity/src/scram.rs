@@ -166,7 +166,7 @@ pub fn verify_scram(
     let expires_at = until.map_or(longest, |until| until.min(longest));
     let keys =
         ScramKeys { iterations: *iterations, salt: salt.clone(), client_key, server_key: server_key.clone() };
-    let verified = Verified::checked(identity, Method::Passthrough, expires_at);
+    let verified = Verified::new(identity, Method::Passthrough, expires_at, Vec::new());
     Ok(Proven { verified, keys, server_signature })
 }
 

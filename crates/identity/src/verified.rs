@@ -10,7 +10,8 @@ use crate::{IssuerRules, KeySet, Rejection, claims};
 
 /// Proof that a credential was checked: whose it is, how it came, and until when it counts.
 ///
-/// INVARIANT: made by [`verify`] and [`verify_scram`](crate::verify_scram) alone. It can't be made by hand, and is not `Clone`:
+/// INVARIANT: made by [`verify`], [`verify_certificate`](crate::verify_certificate) and [`verify_scram`](crate::verify_scram) alone. It
+/// can't be made by hand, and is not `Clone`:
 ///
 /// ```compile_fail,E0451
 /// fn forge(identity: model::Identity) -> identity::Verified {
@@ -36,9 +37,14 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// For what checks another kind of credential in this crate; outside of it there is no such thing.
-    pub(crate) const fn checked(identity: Identity, method: Method, expires_at: SystemTime) -> Self {
-        Self { identity, method, expires_at, prior_actors: Vec::new() }
+    // INVARIANT: called at the end of a check that a credential passed, and from nowhere else in this crate.
+    pub(crate) const fn new(
+        identity: Identity,
+        method: Method,
+        expires_at: SystemTime,
+        prior_actors: Vec<Party>,
+    ) -> Self {
+        Self { identity, method, expires_at, prior_actors }
     }
 
     /// Returns whose credential it was.
@@ -66,6 +72,23 @@ impl Verified {
     }
 }
 
+/// How a token came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// By which exchange.
+    pub method: Method,
+    /// The [`thumbprint`](crate::thumbprint) of the certificate that the client showed in its TLS handshake, whoever issued it: tokens may be
+    /// bound to it (RFC 8705, section 3).
+    pub certificate: Option<[u8; 32]>,
+}
+
+impl From<Method> for Presented {
+    /// Without a certificate.
+    fn from(method: Method) -> Self {
+        Self { method, certificate: None }
+    }
+}
+
 /// Checks a token by an issuer's rules and keys.
 ///
 /// In this order: size and form, header, algorithm, key, signature; and only then claims: issuer, times, addressees,
@@ -77,10 +100,11 @@ pub fn verify(
     token: &str,
     rules: &IssuerRules,
     keys: &KeySet,
-    method: Method,
+    presented: impl Into<Presented>,
     now: SystemTime,
 ) -> Result<Verified, Rejection> {
     crate::init();
+    let presented = presented.into();
     let token = Compact::parse(token, rules.token_bytes_max.min(crate::TOKEN_BYTES_MAX))?;
     if !rules.algorithms.contains(&token.algorithm) {
         return Err(Rejection::AlgorithmNotAllowed(token.algorithm));
@@ -90,12 +114,20 @@ pub fn verify(
     check_signature(&token, keys)?;
     let expires_at = claims::check_times(&token.claims, rules, now)?;
     claims::check_addressees(&token.claims, rules)?;
+    claims::check_binding(&token.claims, presented)?;
     let (identity, prior_actors) = claims::identity(&token.claims, rules)?;
-    Ok(Verified { identity, method, expires_at, prior_actors })
+    Ok(Verified::new(identity, presented.method, expires_at, prior_actors))
 }
 
 fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {
-    let found = token.issuer()?;
+    if let Some(trust_domain) = &rules.trust_domain {
+        // JWT-SVID 3: `iss` is optional and says nothing; whose it is, its subject says.
+        return match token.trust_domain() {
+            Some(found) if found == *trust_domain => Ok(()),
+            _ => Err(Rejection::WrongTrustDomain(trust_domain.clone())),
+        };
+    }
+    let found = token.issuer()?.ok_or_else(|| Rejection::MissingClaim("iss".to_owned()))?;
     if found == rules.issuer_url {
         return Ok(());
     }

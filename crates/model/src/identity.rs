@@ -60,11 +60,13 @@ pub enum Method {
     OAuthBearer,
     /// No token: a legacy account proved by SCRAM-SHA-256 that it knows its password, and is itself upstream.
     Passthrough,
+    /// A certificate was shown in the TLS handshake; nothing else is asked for.
+    Certificate,
 }
 
 impl Method {
     /// All of them: what configuration, policy and its tests may say.
-    pub const ALL: [Self; 3] = [Self::Token, Self::OAuthBearer, Self::Passthrough];
+    pub const ALL: [Self; 4] = [Self::Token, Self::OAuthBearer, Self::Passthrough, Self::Certificate];
 
     /// Returns the word that the configuration and the audit use.
     pub const fn as_str(self) -> &'static str {
@@ -72,6 +74,7 @@ impl Method {
             Self::Token => "token",
             Self::OAuthBearer => "oauthbearer",
             Self::Passthrough => "passthrough",
+            Self::Certificate => "certificate",
         }
     }
 }

@@ -6,6 +6,7 @@ mod identity;
 mod ids;
 mod mask;
 mod name;
+mod pattern;
 mod scram;
 mod secret;
 
@@ -13,5 +14,6 @@ pub use identity::{Identity, Method, Party};
 pub use ids::{ClientAddr, Oid, SessionId};
 pub use mask::Mask;
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use pattern::Pattern;
 pub use scram::{ScramKeys, ScramVerifier};
 pub use secret::Secret;

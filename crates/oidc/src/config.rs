@@ -3,14 +3,37 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use identity::{IssuerRules, KeySetLimits};
+use identity::{CertificateRules, IssuerRules, KeySetLimits};
 use url::{Host, Url};
+
+use crate::credential::Credential;
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysFrom {
+    /// Its discovery document says it.
+    Discovery,
+    /// A key set at this URL; nothing is discovered.
+    Jwks(String),
+    /// A SPIFFE trust bundle at this URL.
+    Bundle(String),
+    /// A SPIFFE trust bundle, or certificates of authorities as PEM, in this file.
+    File(PathBuf),
+}
 
 /// One issuer: the rules for its tokens, and how its keys are fetched and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {
     /// The rules; `issuer_url` is also where discovery begins.
     pub rules: IssuerRules,
+    /// Where its keys are.
+    pub keys_from: KeysFrom,
+    /// Shown as a bearer token where discovery or keys are fetched at the issuer's own origin, or at the configured address of the keys.
+    pub bearer: Option<Credential>,
+    /// What its certificates mean, if they are believed.
+    pub certificates: Option<CertificateRules>,
+    /// PEM: lists of revoked certificates.
+    pub revoked: Option<PathBuf>,
     /// PEM certificates trusted for this issuer in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// Older keys are refreshed in the background, while they go on serving. A key that the issuer withdraws is
@@ -40,6 +63,10 @@ impl IssuerConfig {
     pub fn new(rules: IssuerRules) -> Self {
         Self {
             rules,
+            keys_from: KeysFrom::Discovery,
+            bearer: None,
+            certificates: None,
+            revoked: None,
             ca_file: None,
             keys_age_max: Self::KEYS_AGE,
             keys_stale_max: Self::KEYS_STALE,
@@ -99,11 +126,10 @@ pub enum BadIssuer {
     },
 }
 
-/// Checks an issuer's URL: `https`, or `http` on loopback; no user, query or fragment (OpenID Connect Discovery 3).
-pub(crate) fn issuer_url(rules: &IssuerRules) -> Result<Url, BadIssuer> {
-    let bad = |problem| BadIssuer::Url { name: rules.name.clone(), url: rules.issuer_url.clone(), problem };
-    let url = Url::parse(&rules.issuer_url)
-        .map_err(|_| bad("is not a URL; write it as https://idp.example.com"))?;
+/// Checks a URL of an issuer's: `https`, or `http` on loopback; no user, query or fragment (OpenID Connect Discovery 3).
+pub(crate) fn issuer_url(name: &str, url: &str) -> Result<Url, BadIssuer> {
+    let bad = |problem| BadIssuer::Url { name: name.to_owned(), url: url.to_owned(), problem };
+    let url = Url::parse(url).map_err(|_| bad("is not a URL; write it as https://idp.example.com"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(bad("has a user or password; remove it"));
     }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{KeySet, KeySetError, KeySetLimits};
+use identity::{BadBundle, KeySet, KeySetError, KeySetLimits, TrustBundle};
+use model::Secret;
 use serde_json::Value;
 use url::Url;
 
-use crate::config::{self, BadIssuer, IssuerConfig};
+use crate::config::{self, BadIssuer, IssuerConfig, KeysFrom};
+use crate::credential::Credential;
+use crate::files::FileError;
 use crate::reach::{Guard, GuardedResolver};
 
 /// Why an issuer's keys could not be fetched.
@@ -90,6 +93,23 @@ pub enum FetchError {
         /// Why.
         source: KeySetError,
     },
+    /// What is at the URL is no trust bundle.
+    #[error("{url} is no trust bundle")]
+    Bundle {
+        /// Where it was.
+        url: String,
+        /// Why.
+        source: BadBundle,
+    },
+    /// A file can't be read or used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It has no authorities of certificates.
+    #[error("the trust bundle has no authority of certificates")]
+    NoAuthority,
+    /// The gateway's own bearer token can't be had: the operator's fault.
+    #[error("the bearer token to ask with can't be had: {0}")]
+    Bearer(String),
     /// The fetch ended without a result.
     #[error("the fetch was abandoned")]
     Abandoned,
@@ -109,7 +129,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// What one successful fetch brought.
 pub(crate) struct Fetched {
-    pub(crate) keys: KeySet,
+    pub(crate) bundle: TrustBundle,
     pub(crate) jwks_uri: String,
 }
 
@@ -120,6 +140,8 @@ pub(crate) struct Fetcher {
     issuer: Url,
     issuer_text: String,
     discovery_url: String,
+    keys_from: KeysFrom,
+    bearer: Option<Credential>,
     timeout: Duration,
     limits: KeySetLimits,
 }
@@ -127,10 +149,15 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     pub(crate) fn new(config: &IssuerConfig) -> Result<Self, BadIssuer> {
         let rules = &config.rules;
-        let issuer = config::issuer_url(rules)?;
+        // SECURITY: where the operator says the keys are is where from reach is measured: nothing else is asked then.
+        let asked = match &config.keys_from {
+            KeysFrom::Jwks(url) | KeysFrom::Bundle(url) => url,
+            KeysFrom::Discovery | KeysFrom::File(_) => &rules.issuer_url,
+        };
+        let issuer = config::issuer_url(&rules.name, asked)?;
         let guard = Guard::of(&issuer).ok_or_else(|| BadIssuer::Url {
             name: rules.name.clone(),
-            url: rules.issuer_url.clone(),
+            url: asked.clone(),
             problem: "has an address at which no issuer can be",
         })?;
         let mut client = reqwest::Client::builder()
@@ -158,6 +185,8 @@ impl Fetcher {
             issuer,
             issuer_text: rules.issuer_url.clone(),
             discovery_url: format!("{base}/.well-known/openid-configuration"),
+            keys_from: config.keys_from.clone(),
+            bearer: config.bearer.clone(),
             timeout: config.fetch_timeout,
             limits: config.limits,
         })
@@ -169,12 +198,33 @@ impl Fetcher {
 
     /// Fetches the discovery document, then the keys. Takes at most twice `fetch_timeout`.
     pub(crate) async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let body = self.get(&self.discovery_url).await?;
-        let jwks_uri = self.read_discovery(&body)?;
-        let body = self.get(jwks_uri.as_str()).await?;
-        let keys = KeySet::parse(&body, self.limits)
-            .map_err(|source| FetchError::KeySet { url: jwks_uri.to_string(), source })?;
-        Ok(Fetched { keys, jwks_uri: jwks_uri.into() })
+        let uri = match &self.keys_from {
+            KeysFrom::Jwks(_) | KeysFrom::Bundle(_) | KeysFrom::File(_) => self.issuer.clone(),
+            KeysFrom::Discovery => {
+                let body = self.get(&self.discovery_url).await?;
+                self.read_discovery(&body)?
+            }
+        };
+        let body = self.get(uri.as_str()).await?;
+        let bundle = match &self.keys_from {
+            KeysFrom::Bundle(_) => TrustBundle::parse(&body, self.limits)
+                .map_err(|source| FetchError::Bundle { url: uri.to_string(), source }),
+            KeysFrom::Discovery | KeysFrom::Jwks(_) | KeysFrom::File(_) => KeySet::parse(&body, self.limits)
+                .map(|keys| TrustBundle { anchors: None, keys })
+                .map_err(|source| FetchError::KeySet { url: uri.to_string(), source }),
+        };
+        Ok(Fetched { bundle: bundle?, jwks_uri: uri.into() })
+    }
+
+    /// Returns the bearer token for a request, if one is to be shown there.
+    ///
+    /// SECURITY: a discovery document can't make the gateway show it to somebody else.
+    async fn bearer_for(&self, url: &str) -> Result<Option<Secret<String>>, FetchError> {
+        let own = Url::parse(url).is_ok_and(|url| url.origin() == self.issuer.origin());
+        match &self.bearer {
+            Some(bearer) if own => bearer.fetch().await.map(Some).map_err(FetchError::Bearer),
+            _ => Ok(None),
+        }
     }
 
     fn read_discovery(&self, body: &[u8]) -> Result<Url, FetchError> {
@@ -230,7 +280,10 @@ impl Fetcher {
         let http =
             |error: reqwest::Error| FetchError::Http { url: url.to_owned(), source: error.without_url() };
         let too_long = || FetchError::TooLong { url: url.to_owned(), bytes_max: self.limits.bytes_max };
-        let request = self.client.get(url).header(http::header::ACCEPT, "application/json");
+        let mut request = self.client.get(url).header(http::header::ACCEPT, "application/json");
+        if let Some(bearer) = self.bearer_for(url).await? {
+            request = request.bearer_auth(bearer.expose().trim());
+        }
         let mut response = request.send().await.map_err(http)?;
         let status = response.status();
         if status.is_redirection() {

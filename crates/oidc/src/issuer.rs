@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use identity::{KeySet, Rejection, Verified};
-use model::Method;
+use identity::{Anchors, CertificateRules, Presented, Rejection, RevocationLists, TrustBundle, Verified};
 use parking_lot::Mutex;
+use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use crate::config::{BadIssuer, IssuerConfig};
+use crate::config::{BadIssuer, IssuerConfig, KeysFrom};
 use crate::fetch::{FetchError, Fetcher, chain};
+use crate::files::{FileError, Watched};
 use crate::issuers::Failure;
 
 /// Where an issuer takes the time from; a test gives its own.
@@ -25,15 +26,22 @@ const COLD_FLOOR: Duration = Duration::from_secs(1);
 /// An issuer, and the keys that are known of it.
 pub struct Issuer {
     config: IssuerConfig,
-    fetcher: Fetcher,
+    source: Source,
+    revoked: Option<Watched<RevocationLists>>,
     clock: Clock,
     known: ArcSwapOption<Known>,
     flight: Mutex<Flight>,
 }
 
+/// Where keys come from.
+enum Source {
+    Fetched(Box<Fetcher>),
+    File(Watched<TrustBundle>),
+}
+
 /// The keys of one fetch.
 struct Known {
-    keys: KeySet,
+    bundle: TrustBundle,
     jwks_uri: String,
     at: Instant,
 }
@@ -47,6 +55,8 @@ pub struct Checkup {
     pub keys: Vec<Option<String>>,
     /// The keys that can't, and why.
     pub left_out: Vec<String>,
+    /// How many authorities of certificates there are.
+    pub authorities: usize,
 }
 
 type Outcome = Result<(), Arc<FetchError>>;
@@ -68,10 +78,21 @@ enum Refresh {
 
 impl Issuer {
     pub(crate) fn new(config: IssuerConfig, clock: Clock) -> Result<Arc<Self>, BadIssuer> {
-        let fetcher = Fetcher::new(&config)?;
+        let limits = config.limits;
+        let source = match &config.keys_from {
+            KeysFrom::File(path) => Source::File(Watched::new(path, move |text| {
+                TrustBundle::parse(text, limits).map_err(|error| chain(&error))
+            })),
+            KeysFrom::Discovery | KeysFrom::Jwks(_) | KeysFrom::Bundle(_) => {
+                Source::Fetched(Box::new(Fetcher::new(&config)?))
+            }
+        };
+        let lists = |text: &[u8]| RevocationLists::from_pem(text).map_err(|error| chain(&error));
+        let revoked = config.revoked.as_ref().map(|path| Watched::new(path, lists));
         Ok(Arc::new(Self {
             config,
-            fetcher,
+            source,
+            revoked,
             clock,
             known: ArcSwapOption::empty(),
             flight: Mutex::new(Flight::default()),
@@ -90,7 +111,16 @@ impl Issuer {
 
     /// Returns where its discovery document is: the `openid-configuration` of an OAUTHBEARER error (RFC 7628 3.2.2).
     pub fn discovery_url(&self) -> &str {
-        self.fetcher.discovery_url()
+        match &self.source {
+            Source::Fetched(fetcher) => fetcher.discovery_url(),
+            Source::File(_) => "",
+        }
+    }
+
+    /// Returns whether it is the issuer of tokens with this `iss`.
+    pub(crate) fn is_of(&self, iss: &str) -> bool {
+        let by_url = matches!(self.config.keys_from, KeysFrom::Discovery | KeysFrom::Jwks(_));
+        by_url && self.url() == iss
     }
 
     pub(crate) fn config(&self) -> &IssuerConfig {
@@ -102,25 +132,71 @@ impl Issuer {
     /// # Errors
     /// [`FetchError`]: the issuer can't be reached, or is not as it should be, and nothing usable is cached.
     pub async fn check(self: &Arc<Self>) -> Result<Checkup, Arc<FetchError>> {
+        let of = |bundle: &TrustBundle, at: String| Checkup {
+            jwks_uri: at,
+            keys: bundle.keys.ids().map(|id| id.map(str::to_owned)).collect(),
+            left_out: bundle.keys.left_out().to_vec(),
+            authorities: bundle.anchors.as_ref().map_or(0, Anchors::len),
+        };
+        if let Some(revoked) = &self.revoked {
+            revoked.current().map_err(|error| Arc::new(error.into()))?;
+        }
+        if let Source::File(file) = &self.source {
+            let bundle = file.current().map_err(|error| Arc::new(error.into()))?;
+            return Ok(of(&bundle, file.path().display().to_string()));
+        }
         let outcome = self.refresh_and_wait().await;
         let known = self.known.load_full();
         match (outcome, known) {
-            (Ok(()), Some(known)) => Ok(Checkup {
-                jwks_uri: known.jwks_uri.clone(),
-                keys: known.keys.ids().map(|id| id.map(str::to_owned)).collect(),
-                left_out: known.keys.left_out().to_vec(),
-            }),
+            (Ok(()), Some(known)) => Ok(of(&known.bundle, known.jwks_uri.clone())),
             (Err(error), _) => Err(error),
             (Ok(()), None) => Err(Arc::new(FetchError::Abandoned)),
+        }
+    }
+
+    /// Checks certificates that a client showed in its TLS handshake, its own first.
+    pub(crate) async fn verify_certificate(
+        self: &Arc<Self>,
+        chain: &[CertificateDer<'static>],
+        rules: &CertificateRules,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        let unread = |error: FileError| self.unavailable(Arc::new(error.into()));
+        let revoked = self.revoked.as_ref().map(Watched::current).transpose().map_err(unread)?;
+        let check = |bundle: &TrustBundle| {
+            let none = || self.unavailable(Arc::new(FetchError::NoAuthority));
+            let anchors = bundle.anchors.as_ref().ok_or_else(none)?;
+            identity::verify_certificate(chain, rules, anchors, revoked.as_deref(), now)
+                .map_err(Failure::Certificate)
+        };
+        match &self.source {
+            Source::File(file) => check(&*file.current().map_err(unread)?),
+            Source::Fetched(_) => check(&self.known().await?.bundle),
         }
     }
 
     pub(crate) async fn verify(
         self: &Arc<Self>,
         token: &str,
-        method: Method,
+        presented: Presented,
         now: SystemTime,
     ) -> Result<Verified, Failure> {
+        if let Source::File(file) = &self.source {
+            let bundle = file.current().map_err(|error| self.unavailable(Arc::new(error.into())))?;
+            return identity::verify(token, &self.config.rules, &bundle.keys, presented, now)
+                .map_err(Failure::Rejected);
+        }
+        let known = self.known().await?;
+        match identity::verify(token, &self.config.rules, &known.bundle.keys, presented, now) {
+            Err(rejection) if rejection.is_unknown_key() => {
+                self.verify_with_newer(token, presented, now, &known, rejection).await
+            }
+            result => result.map_err(Failure::Rejected),
+        }
+    }
+
+    /// Returns what was fetched, waiting for it if nothing was yet.
+    async fn known(self: &Arc<Self>) -> Result<Arc<Known>, Failure> {
         let known = match self.serving() {
             Some(known) => known,
             None => {
@@ -137,19 +213,14 @@ impl Issuer {
             // In the background: nobody waits for it while a key is known.
             let _underway = self.refresh();
         }
-        match identity::verify(token, &self.config.rules, &known.keys, method, now) {
-            Err(rejection) if rejection.is_unknown_key() => {
-                self.verify_with_newer(token, method, now, &known, rejection).await
-            }
-            result => result.map_err(Failure::Rejected),
-        }
+        Ok(known)
     }
 
     /// Tries once more with keys newer than `known`, if there are or can be any.
     async fn verify_with_newer(
         self: &Arc<Self>,
         token: &str,
-        method: Method,
+        presented: Presented,
         now: SystemTime,
         known: &Arc<Known>,
         rejection: Rejection,
@@ -157,7 +228,7 @@ impl Issuer {
         let outcome = self.refresh_and_wait().await;
         match self.serving() {
             Some(newer) if !Arc::ptr_eq(&newer, known) => {
-                identity::verify(token, &self.config.rules, &newer.keys, method, now)
+                identity::verify(token, &self.config.rules, &newer.bundle.keys, presented, now)
                     .map_err(Failure::Rejected)
             }
             // The key may be a new one, which the issuer could not tell us of: not to be held against the token.
@@ -220,20 +291,25 @@ impl Issuer {
     async fn fetch(&self) -> Outcome {
         // The age counts from before the request: what the answer says may be as old as that.
         let at = (self.clock)();
-        match self.fetcher.fetch().await {
+        let Source::Fetched(fetcher) = &self.source else { return abandoned() };
+        match fetcher.fetch().await {
             Ok(fetched) => {
-                let keys = fetched.keys;
+                let keys = &fetched.bundle.keys;
                 tracing::debug!(issuer = self.name(), keys = keys.len(), "issuer keys fetched");
                 for reason in keys.left_out() {
                     tracing::debug!(issuer = self.name(), %reason, "issuer key left out");
                 }
-                if keys.is_empty() {
+                if keys.is_empty() && fetched.bundle.anchors.is_none() {
                     tracing::warn!(
                         issuer = self.name(),
                         "issuer has no usable keys; its tokens are all refused"
                     );
                 }
-                self.known.store(Some(Arc::new(Known { keys, jwks_uri: fetched.jwks_uri, at })));
+                self.known.store(Some(Arc::new(Known {
+                    bundle: fetched.bundle,
+                    jwks_uri: fetched.jwks_uri,
+                    at,
+                })));
                 Ok(())
             }
             Err(error) => {

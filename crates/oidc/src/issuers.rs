@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use identity::{Excerpt, Rejection, Verified, peek};
-use model::{Method, Secret};
+use identity::{
+    CertificateKind, CertificateRejection, CertificateRules, Excerpt, Presented, Rejection, Verified, peek,
+    peek_certificate,
+};
+use model::Secret;
+use rustls_pki_types::CertificateDer;
 
 use crate::config::{BadIssuer, IssuerConfig};
 use crate::fetch::FetchError;
@@ -16,6 +20,15 @@ pub enum Failure {
     /// The token is wrong: the client's fault.
     #[error("token rejected")]
     Rejected(#[source] Rejection),
+    /// The certificate is wrong: the client's fault, or of whoever keeps revocation lists.
+    #[error("certificate rejected")]
+    Certificate(#[source] CertificateRejection),
+    /// No issuer of those that are accepted believes certificates.
+    #[error("no issuer that is accepted here believes certificates")]
+    NoAuthority,
+    /// It is of an issuer that is not accepted here.
+    #[error("issuer {0:?} is not accepted by the [[auth]] rule")]
+    NotAccepted(String),
     /// The issuer's keys are not known and can't be had: the issuer's fault, or the network's.
     #[error("issuer {issuer:?} is unavailable")]
     Unavailable {
@@ -96,14 +109,68 @@ impl Issuers {
     pub async fn verify(
         &self,
         token: &Secret<String>,
-        method: Method,
+        presented: impl Into<Presented>,
         now: SystemTime,
     ) -> Result<Verified, Failure> {
         let token = token.expose();
         let claimed = peek(token).map_err(Failure::Rejected)?;
-        let unknown = || Failure::Rejected(Rejection::UnknownIssuer(Excerpt::of(&claimed.issuer)));
-        let issuer = self.iter().find(|it| it.url() == claimed.issuer).ok_or_else(unknown)?;
-        issuer.verify(token, method, now).await
+        let named = claimed.issuer.as_ref().and_then(|iss| self.iter().find(|it| it.is_of(iss)));
+        let spiffe = || {
+            let of = claimed.trust_domain.as_ref()?;
+            self.iter().find(|it| it.config().rules.trust_domain.as_ref() == Some(of))
+        };
+        let issuer = named.or_else(spiffe).ok_or_else(|| {
+            let name =
+                claimed.issuer.clone().or_else(|| claimed.trust_domain.as_ref().map(|it| it.to_string()));
+            Failure::Rejected(Rejection::UnknownIssuer(Excerpt::of(&name.unwrap_or_default())))
+        })?;
+        issuer.verify(token, presented.into(), now).await
+    }
+
+    /// Checks certificates that a client showed in its TLS handshake, its own first, by the issuers that `accepts` says.
+    ///
+    /// One with a SPIFFE ID of a configured trust domain is that one's, whatever other authorities would say of it. Any other is of
+    /// the first issuer whose authorities vouch for it.
+    ///
+    /// # Errors
+    /// [`Failure`]: why the one that it should be of doesn't believe it; or, if there are several, the last of them.
+    pub async fn verify_certificate(
+        &self,
+        chain: &[CertificateDer<'static>],
+        accepts: impl Fn(&str) -> bool,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        if chain.is_empty() {
+            return Err(Failure::Certificate(CertificateRejection::Missing));
+        }
+        let domain = peek_certificate(chain);
+        let all = || self.iter().filter_map(|it| Some((it, it.config().certificates.as_ref()?)));
+        let of_domain = |rules: &CertificateRules| match &rules.kind {
+            CertificateKind::Svid(of) => domain.as_ref() == Some(of),
+            CertificateKind::Named { .. } => false,
+        };
+        if let Some((issuer, rules)) = all().find(|(_, rules)| of_domain(rules)) {
+            if !accepts(issuer.name()) {
+                return Err(Failure::NotAccepted(issuer.name().to_owned()));
+            }
+            return issuer.verify_certificate(chain, rules, now).await;
+        }
+        let mut failure = Failure::NoAuthority;
+        for (issuer, rules) in all() {
+            if !accepts(issuer.name()) || matches!(rules.kind, CertificateKind::Svid(_)) {
+                continue;
+            }
+            match issuer.verify_certificate(chain, rules, now).await {
+                Ok(verified) => return Ok(verified),
+                Err(why) => failure = why,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Returns whether any issuer believes certificates.
+    pub fn take_certificates(&self) -> bool {
+        self.iter().any(|it| it.config().certificates.is_some())
     }
 }
 

@@ -4,14 +4,18 @@
 //! PostgreSQL or the configuration file.
 
 mod config;
+mod credential;
 pub mod dev;
 mod fetch;
+mod files;
 mod issuer;
 mod issuers;
 mod reach;
 
-pub use config::{BadIssuer, IssuerConfig};
+pub use config::{BadIssuer, IssuerConfig, KeysFrom};
+pub use credential::Credential;
 pub use fetch::{FetchError, chain};
+pub use files::FileError;
 pub use issuer::{Checkup, Clock, Issuer};
 pub use issuers::{Failure, Issuers};
 pub use reach::resolver;

@@ -5,6 +5,7 @@
 use std::io;
 
 use model::{ClientAddr, Secret};
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -59,6 +60,8 @@ pub struct Opened {
     pub version: ProtocolVersion,
     /// Version and cipher of TLS, such as `TLSv1.3 TLS_AES_256_GCM_SHA384`; `None` without TLS.
     pub tls: Option<String>,
+    /// The certificates that it showed, its own first, whose key it has; what they are worth is not yet known.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 /// Why a connection came to nothing. All is done: the client was told if the protocol allows it, and is gone.
@@ -119,8 +122,8 @@ async fn negotiate_with(
     stream::tune(&tcp).map_err(AcceptError::Io)?;
     let direct = begins_with_tls(&tcp).await?;
     let opening = if direct { None } else { plain_opening(&mut tcp, tls.is_some()).await? };
-    let (mut stream, packet, tls) = match (opening, tls) {
-        (Some(packet), _) => (ClientStream::Plain(tcp), packet, None),
+    let (mut stream, packet, tls, certificates) = match (opening, tls) {
+        (Some(packet), _) => (ClientStream::Plain(tcp), packet, None, Vec::new()),
         (None, None) => return Err(AcceptError::TlsNotOffered),
         (None, Some(acceptor)) => {
             let mut stream = acceptor.accept(tcp).await.map_err(AcceptError::Tls)?;
@@ -130,9 +133,9 @@ async fn negotiate_with(
             if direct && connection.alpn_protocol() != Some(ALPN_PROTOCOL) {
                 return Err(AcceptError::NoProtocolName);
             }
-            let described = tls::describe(connection);
+            let (described, certificates) = (tls::describe(connection), tls::shown(connection));
             let packet = last_packet(&mut stream).await?;
-            (ClientStream::Tls(Box::new(stream)), packet, Some(described))
+            (ClientStream::Tls(Box::new(stream)), packet, Some(described), certificates)
         }
     };
     let startup = match packet {
@@ -156,7 +159,7 @@ async fn negotiate_with(
             .map_err(|error| AcceptError::Io(io::Error::other(error)))?;
         send(&mut stream, &out).await?;
     }
-    Ok(Negotiated::Session(Box::new(Opened { stream, client, startup, version, tls })))
+    Ok(Negotiated::Session(Box::new(Opened { stream, client, startup, version, tls, certificates })))
 }
 
 /// What no other packet follows.

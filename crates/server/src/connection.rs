@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use audit::Event;
+use identity::Presented;
 use model::{ClientAddr, Method, Secret, SessionId};
+use rustls::pki_types::CertificateDer;
 use session::{
     Credential, CredentialFailure, Discovery, Opening, Outbox, Session, UpstreamFailure, UpstreamReady,
 };
@@ -21,6 +23,7 @@ use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
 use crate::cancel::{self, CancelHandle, Registration, random};
 use crate::gateway::{Gateway, Served};
 use crate::login::{self, Login, failed, log_in};
+use crate::recheck::Recheck;
 use crate::roles::{Lease, Wanted};
 use crate::rotation::{Certificate, Shown};
 use crate::secrets;
@@ -38,6 +41,8 @@ pub(crate) struct Facts {
     rule: Arc<config::AuthRule>,
     /// The user and the database that the client asked for.
     asked: Arc<(String, String)>,
+    /// What the client showed in its TLS handshake, its own first.
+    certificates: Arc<[CertificateDer<'static>]>,
 }
 
 /// Serves one connection to its end.
@@ -74,7 +79,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
 }
 
 async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, left: Duration) {
-    let Opened { mut stream, client, startup, version, tls } = opened;
+    let Opened { mut stream, client, startup, version, tls, certificates } = opened;
     let address = client.0.ip().to_canonical();
     let rule = gateway.config.auth_rule(startup.user(), startup.database(), address).cloned();
     let (rule, method) = match rule.map(|rule| (rule.method, rule)) {
@@ -114,6 +119,7 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
         version,
         rule: Arc::new(rule),
         asked: Arc::new(asked),
+        certificates: certificates.into(),
     };
     let mut shell = Shell::new(gateway, served, session, out, stream, facts);
     match tokio::time::timeout(left, shell.run_until_started()).await {
@@ -150,7 +156,11 @@ async fn refuse(stream: &mut ClientStream, state: SqlState, text: &str) {
 
 /// The first issuer that the rule accepts is the one that clients are sent to.
 fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
-    let issuer = gateway.config.issuers.iter().find(|issuer| rule.accepts_issuer(&issuer.name));
+    let issuer = gateway
+        .config
+        .issuers
+        .iter()
+        .find(|issuer| issuer.kind == config::IssuerKind::Oidc && rule.accepts_issuer(&issuer.name));
     let url =
         issuer.and_then(|issuer| gateway.issuers.get(&issuer.name)).map(|i| i.discovery_url().to_owned());
     Discovery {
@@ -163,16 +173,37 @@ impl Facts {
     /// Checks a token; runs beside the session.
     pub(crate) async fn verify(self, gateway: Arc<Gateway>, token: Secret<String>, method: Method) -> Step {
         let now = SystemTime::now();
-        Step::Verified(match gateway.issuers.verify(&token, method, now).await {
+        let certificate = self.certificates.first().map(identity::thumbprint);
+        let presented = Presented { method, certificate };
+        let verified = match gateway.issuers.verify(&token, presented, now).await {
             Ok(verified) if !self.rule.accepts_issuer(&verified.identity().issuer) => {
-                Err(CredentialFailure {
-                    reason: format!(
-                        "issuer \"{}\" is not accepted by the [[auth]] rule",
-                        verified.identity().issuer
-                    ),
-                    unavailable: false,
-                })
+                Err(oidc::Failure::NotAccepted(verified.identity().issuer.clone()))
             }
+            verified => verified,
+        };
+        self.credential(verified, now, None)
+    }
+
+    /// Checks what the client showed in its TLS handshake; runs beside the session.
+    pub(crate) async fn verify_certificate(self, gateway: Arc<Gateway>) -> Step {
+        let now = SystemTime::now();
+        let verified = self.certified(&gateway).await;
+        let recheck = Recheck::certificates(self.clone(), gateway);
+        self.credential(verified, now, Some(recheck))
+    }
+
+    pub(crate) async fn certified(&self, gateway: &Gateway) -> Result<identity::Verified, oidc::Failure> {
+        let accepts = |issuer: &str| self.rule.accepts_issuer(issuer);
+        gateway.issuers.verify_certificate(&self.certificates, accepts, SystemTime::now()).await
+    }
+
+    fn credential(
+        &self,
+        verified: Result<identity::Verified, oidc::Failure>,
+        now: SystemTime,
+        recheck: Option<Recheck>,
+    ) -> Step {
+        let result = match verified {
             Ok(verified) => {
                 let left = verified.expires_at().duration_since(now).unwrap_or_default();
                 Ok(Credential { verified: Box::new(verified), expires: Instant::now() + left })
@@ -183,7 +214,8 @@ impl Facts {
                 tracing::info!(client = %self.client, reason, "authentication failed");
                 Err(CredentialFailure { reason, unavailable })
             }
-        })
+        };
+        Step::Verified(result, recheck.map(Box::new))
     }
 
     /// Finds what a legacy account's proof is checked by; runs beside the session.

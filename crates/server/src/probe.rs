@@ -273,7 +273,7 @@ pub struct Reach {
 /// Tries every issuer and every database of a configuration.
 pub async fn connect_check(config: &config::Config) -> Vec<Reach> {
     let mut found = Vec::new();
-    match crate::serve::issuers(&config.issuers).map(oidc::Issuers::new) {
+    match crate::issuers(&config.issuers).map(oidc::Issuers::new) {
         Ok(Ok(issuers)) => {
             for issuer in issuers.iter() {
                 let checked = issuer.check().await;
@@ -282,7 +282,10 @@ pub async fn connect_check(config: &config::Config) -> Vec<Reach> {
                     subject: issuer.name().to_owned(),
                     advice: checked.as_ref().map(|c| c.left_out.clone()).unwrap_or_default(),
                     outcome: checked
-                        .map(|c| format!("{} keys at {}", c.keys.len(), c.jwks_uri))
+                        .map(|c| match c.authorities {
+                            0 => format!("{} keys at {}", c.keys.len(), c.jwks_uri),
+                            n => format!("{} keys and {n} authorities at {}", c.keys.len(), c.jwks_uri),
+                        })
                         .map_err(|error| oidc::chain(&*error)),
                 });
             }

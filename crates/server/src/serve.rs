@@ -16,10 +16,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Served, progress};
+use crate::issuers::issuers;
 use crate::legacy::Accounts;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
+use crate::tls::ClientCertificates;
 use crate::upstream::Target;
 use crate::{connection, probe, reload, secrets, tls};
 
@@ -135,7 +137,14 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         databases.insert(database.name.clone(), Arc::new(served));
     }
     let tls = match &config.listen.tls {
-        Some(listen) => Some(Certificate::load(listen.clone(), tls::acceptor).await?),
+        Some(listen) => {
+            let asks = listen.client_ca.is_some() || issuers.take_certificates();
+            let clients = if asks { ClientCertificates::Asked } else { ClientCertificates::NotAsked };
+            let make = move |certificate: &[u8], key: &Secret<String>| {
+                tls::acceptor_asking(clients, certificate, key)
+            };
+            Some(Certificate::load(listen.clone(), make).await?)
+        }
         None => None,
     };
     let accounts = Accounts::new(&config).await?;
@@ -331,38 +340,4 @@ async fn mask_keys(config: &config::Mask) -> Result<Keys, ServeError> {
 
 fn check_length(secret: &[u8]) -> Result<&[u8], mask::KeyTooShort> {
     mask::Key::new(secret).map(|_| secret)
-}
-
-/// Turns what the configuration says of issuers into what verifies their tokens.
-pub fn issuers(configured: &[config::Issuer]) -> Result<Vec<oidc::IssuerConfig>, ServeError> {
-    configured.iter().map(issuer).collect()
-}
-
-fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
-    let bad = |what: String| ServeError::IssuerRules(issuer.name.clone(), what);
-    let mut rules = identity::IssuerRules::new(&issuer.name, &issuer.url, issuer.audience.clone());
-    rules.authorized_parties = issuer.authorized_parties.clone().unwrap_or_default();
-    rules.algorithms = issuer
-        .algorithms
-        .iter()
-        .map(|algorithm| algorithm.as_str().parse())
-        .collect::<Result<_, _>>()
-        .map_err(|_| bad("an algorithm is not known".to_owned()))?;
-    let claim = |text: &str| text.parse::<identity::ClaimPath>().map_err(|error| bad(error.to_string()));
-    rules.subject_claim = claim(&issuer.subject)?;
-    rules.name_claim = claim(&issuer.display_name)?;
-    rules.groups_claim = claim(&issuer.groups)?;
-    for (name, path) in &issuer.attributes {
-        rules.attributes.insert(name.clone(), claim(path)?);
-    }
-    rules.actor = match issuer.actor {
-        config::Actor::Act => identity::Actor::Act,
-        config::Actor::Ignore => identity::Actor::Ignore,
-        config::Actor::Refuse => identity::Actor::Refuse,
-    };
-    rules.leeway = issuer.leeway;
-    rules.lifetime_max = issuer.token_lifetime_max;
-    let mut config = oidc::IssuerConfig::new(rules);
-    config.ca_file.clone_from(&issuer.ca);
-    Ok(config)
 }

@@ -25,6 +25,7 @@ use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
 use crate::login::Login;
 use crate::memory;
+use crate::recheck::Recheck;
 use crate::roles::Lease;
 use crate::stream::{ClientStream, UpstreamStream};
 
@@ -54,7 +55,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a background step of a session came to.
 pub(crate) enum Step {
-    Verified(Result<session::Credential, session::CredentialFailure>),
+    Verified(Result<session::Credential, session::CredentialFailure>, Option<Box<Recheck>>),
     /// `None`: the system gives no random bytes.
     Found(Option<Box<session::Candidate>>),
     Connected(Result<Box<Connected>, UpstreamFailure>),
@@ -72,6 +73,7 @@ pub(crate) struct Shell {
     /// The role that the upstream connection is logged in as, where it was made for this session: dropped after the connection.
     lease: Option<Lease>,
     step: Option<Task<Step>>,
+    recheck: Option<Box<Recheck>>,
     large: Option<Large>,
     /// A cancel request on its way.
     cancelling: Option<Task<()>>,
@@ -124,6 +126,7 @@ impl Shell {
             cancel: None,
             lease: None,
             step: None,
+            recheck: None,
             large: None,
             cancelling: None,
             durable: VecDeque::new(),
@@ -202,6 +205,10 @@ impl Shell {
                     Effect::VerifyCredential { token, method } => {
                         self.step =
                             Some(Box::pin(self.context.clone().verify(self.gateway.clone(), token, method)));
+                    }
+                    Effect::VerifyCertificate => {
+                        self.step =
+                            Some(Box::pin(self.context.clone().verify_certificate(self.gateway.clone())));
                     }
                     Effect::FindVerifier => {
                         self.step = Some(Box::pin(self.context.clone().find_verifier(self.gateway.clone())));
@@ -284,6 +291,7 @@ impl Shell {
             let mut moved = false;
             moved |= self.poll_orders(cx);
             moved |= self.poll_step(cx);
+            moved |= self.poll_recheck(cx);
             moved |= self.poll_disk(cx);
             moved |= self.poll_large(cx);
             moved |= self.poll_cancelling(cx);
@@ -327,7 +335,10 @@ impl Shell {
         let Poll::Ready(done) = done else { return false };
         self.step = None;
         match done {
-            Step::Verified(verified) => self.handle(Input::CredentialVerified(verified)),
+            Step::Verified(verified, recheck) => {
+                self.recheck = recheck.filter(|_| verified.is_ok());
+                self.handle(Input::CredentialVerified(verified));
+            }
             Step::Found(Some(candidate)) => self.handle(Input::VerifierFound(candidate)),
             Step::Found(None) => self.handle(Input::Revoked("the system gives no random bytes".to_owned())),
             Step::Connected(Ok(connected)) => {
@@ -351,6 +362,16 @@ impl Shell {
     }
 
     /// Hands over what the disk has taken, and waits for more only while something waits for it.
+    fn poll_recheck(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(recheck) = &mut self.recheck else { return false };
+        let Poll::Ready(reason) = recheck.poll(cx) else { return false };
+        self.recheck = None;
+        // The client is not told why: that is what it would try next.
+        tracing::info!(reason, "a credential is no longer believed");
+        self.handle(Input::Revoked("the credential is no longer valid".to_owned()));
+        true
+    }
+
     fn poll_disk(&mut self, cx: &mut Context<'_>) -> bool {
         if self.durable.is_empty() {
             self.waiting_for_disk = None;

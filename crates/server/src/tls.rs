@@ -15,10 +15,11 @@ use rustls::crypto::{
 };
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
-    CertificateError, ClientConfig, CommonState, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, ProtocolVersion,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio_rustls::TlsAcceptor;
 use wire::scram::{ChannelBinding, tls_server_end_point};
@@ -71,21 +72,47 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Makes what answers clients' handshakes: a certificate with its intermediates, and its key, both PEM.
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not.
+    NotAsked,
+    /// They are, and need not have one.
+    Asked,
+}
+
+/// Makes what answers clients' handshakes: a certificate with its intermediates, and its key, both PEM. Clients are not asked for
+/// one.
 ///
 /// # Errors
 /// [`TlsError`]: operator.
 pub fn acceptor(certificates: &[u8], key: &Secret<String>) -> Result<TlsAcceptor, TlsError> {
+    acceptor_asking(ClientCertificates::NotAsked, certificates, key)
+}
+
+/// As [`acceptor`], and says whether clients are asked for a certificate.
+///
+/// # Errors
+/// [`TlsError`]: operator.
+pub fn acceptor_asking(
+    clients: ClientCertificates,
+    certificates: &[u8],
+    key: &Secret<String>,
+) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates_of(certificates, || "the TLS certificate".to_owned())?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key(key)?)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::KeyOfAnother,
-            error => TlsError::Unusable(error),
-        })?;
+        .map_err(TlsError::Unusable)?;
+    let builder = match clients {
+        ClientCertificates::NotAsked => builder.with_no_client_auth(),
+        ClientCertificates::Asked => builder.with_client_cert_verifier(Arc::new(Holder { algorithms })),
+    };
+    let mut config = builder.with_single_cert(chain, private_key(key)?).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::KeyOfAnother,
+        error => TlsError::Unusable(error),
+    })?;
     config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -227,6 +254,63 @@ pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// Checks that a client holds the key of the certificate that it shows, and nothing more: whose it is and whether it is believed is
+/// judged with the identity (`identity::verify_certificate`), where it is recorded, and by the authorities of that moment. A client that has
+/// a certificate of somebody else's, which libpq shows unasked where it finds one, can still come with a token.
+#[derive(Debug)]
+struct Holder {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Holder {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // Any: authorities come and go while the gateway runs.
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    // SECURITY: these are the proof of possession, which all that is made of the certificate rests on.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Returns the certificates that a client showed in its handshake, its own first; none if it showed none.
+pub(crate) fn shown(connection: &CommonState) -> Vec<CertificateDer<'static>> {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
 }
 
 /// `sslmode=require`: TLS WITH WHOEVER ANSWERS. No certificate is looked at: an attacker on the way is not noticed, and

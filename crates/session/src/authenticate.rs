@@ -1,5 +1,5 @@
-//! From a StartupMessage to a verified identity: the token as password, by SASL OAUTHBEARER (RFC 7628), or SCRAM-SHA-256 of a
-//! legacy account.
+//! From a StartupMessage to a verified identity: the token as password, by SASL OAUTHBEARER (RFC 7628), SCRAM-SHA-256 of a
+//! legacy account, or the certificate of the TLS handshake, for which nothing is asked.
 //!
 //! The client learns only that it failed; why is for the log and the audit.
 
@@ -76,7 +76,7 @@ pub(crate) fn neutral() -> ErrorFields {
         sqlstate::INVALID_AUTHORIZATION_SPECIFICATION,
         "authentication failed",
     )
-    .hint("The gateway accepts a token of one of its issuers, for its audience, that has not expired. The reason is in its log.")
+    .hint("The gateway accepts a token of one of its issuers, for its audience, that has not expired, or such a certificate. The reason is in its log.")
 }
 
 /// The one thing that every client is told whose proof is wrong, whether the account exists or not; as PostgreSQL has it
@@ -132,8 +132,13 @@ impl Authenticating {
         out: &mut Outbox,
     ) -> Self {
         let scram = scram::Server::new(binding);
+        let mut step = Step::Credential;
         match method {
             Method::Token => encode::authentication_cleartext_password(&mut out.client),
+            Method::Certificate => {
+                out.effects.push(Effect::VerifyCertificate);
+                step = Step::Checking;
+            }
             Method::OAuthBearer => {
                 // A constant name that can be encoded.
                 let _ = encode::authentication_sasl(&mut out.client, [oauthbearer::OAUTHBEARER]);
@@ -142,7 +147,6 @@ impl Authenticating {
                 let _ = encode::authentication_sasl(&mut out.client, scram.mechanisms().iter().copied());
             }
         }
-        let step = Step::Credential;
         Self { method, discovery, user, scram, candidate: None, step, buffer: Vec::new() }
     }
 
@@ -192,6 +196,7 @@ impl Authenticating {
 
     fn credential(&mut self, body: &[u8], out: &mut Outbox) -> Result<(), Failed> {
         let token = match self.method {
+            Method::Certificate => return Err(violated("expected no password")),
             Method::Token => {
                 let message = PasswordMessage::parse(body).map_err(|error| violated(&error.to_string()))?;
                 let text = std::str::from_utf8(message.password).map_err(|_| Failed {
@@ -299,7 +304,9 @@ impl Authenticating {
     /// Takes the shell's answer that the credential is no good.
     pub(crate) fn refused(&mut self, failure: &CredentialFailure, out: &mut Outbox) -> Result<(), Failed> {
         match self.method {
-            Method::Token => Err(Failed { error: neutral(), reason: Some(failure.reason.clone()) }),
+            Method::Token | Method::Certificate => {
+                Err(Failed { error: neutral(), reason: Some(failure.reason.clone()) })
+            }
             Method::OAuthBearer => {
                 self.fail_exchange(false, out);
                 Ok(())

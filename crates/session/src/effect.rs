@@ -22,6 +22,8 @@ pub enum Effect {
     FindVerifier,
     /// Of the verifier that was found, nothing remembered may be used again: a proof did not fit it.
     ForgetVerifier,
+    /// Check the certificate that the client showed in its TLS handshake, if it did, and answer with `Input::CredentialVerified`.
+    VerifyCertificate,
     /// Log in upstream with these startup parameters and answer with `Input::UpstreamReady` or `UpstreamFailed`.
     Connect {
         /// Run-time parameters from the client that passed the allow-list.

@@ -180,6 +180,7 @@ impl Refusal {
 pub(crate) const fn time_is_over(method: Method) -> &'static str {
     match method {
         Method::Token | Method::OAuthBearer => "the token has expired",
+        Method::Certificate => "the certificate has expired",
         Method::Passthrough => "the longest time of a legacy account's session is over",
     }
 }

@@ -22,7 +22,7 @@ use wire::frontend::encode;
 use wire::startup::ProtocolVersion;
 use wire::{frame, scram};
 
-use crate::tls::trusting;
+use crate::tls::{Certified, showing, trusting};
 
 /// How long a message may take before a test is stuck.
 const WAIT: Duration = Duration::from_secs(30);
@@ -183,6 +183,13 @@ impl Connect {
     #[must_use]
     pub fn tls(mut self, authority: &str) -> Self {
         self.tls = Tls::Negotiated(trusting(authority));
+        self
+    }
+
+    /// Uses TLS as [`tls`](Self::tls) does, and shows a certificate.
+    #[must_use]
+    pub fn certificate(mut self, authority: &str, certified: &Certified) -> Self {
+        self.tls = Tls::Negotiated(showing(authority, certified));
         self
     }
 

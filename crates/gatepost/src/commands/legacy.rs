@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use config::{Pattern, SecretRef};
+use config::SecretRef;
+use model::Pattern;
 use server::legacy::{Found, Outcome};
 
 use crate::args;

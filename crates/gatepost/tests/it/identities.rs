@@ -1,15 +1,24 @@
 //! Identities that are more than a subject with groups: tokens in the shape of the issuers that make them, on their way through
 //! a whole gateway, as docs/guide/identities.md shows them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use testkit::client::{Connect, Message, Refused};
 use testkit::http::{Signer, issuer};
 use testkit::postgres::Version;
 use testkit::scratch::Scratch;
+use testkit::tls::{Authority, Certified, SanType, client_params};
 
-use crate::stage::{Setup, Shop};
+use crate::clients::run_psql;
+use crate::stage::{Gate, Setup, Shop, authority};
 
 /// Returns the time in seconds since 1970, as claims have it.
 fn now() -> u64 {
@@ -118,4 +127,260 @@ fn an_agent_that_acts_for_somebody_is_decided_and_recorded_with_both() {
     let said = explain("corp:ada@support.example.com");
     assert!(said.contains("on behalf of corp:ada@support.example.com") && said.contains("allow"), "{said}");
     assert!(explain("corp:bob@sales.example.com").contains("deny"));
+}
+
+/// Further sections for a gateway that asks for certificates; files are in its folder.
+const CERTIFICATES: &str = r#"
+[[issuer]]
+name    = "agents"
+kind    = "certificate"
+subject = "cn"
+ca      = "agents-ca.crt"
+crl     = "agents.crl"
+members = { support-agents = ["agent-*"] }
+
+[[issuer]]
+name         = "mesh"
+kind         = "spiffe"
+trust_domain = "example.org"
+bundle       = "file:bundle.json"
+audience     = "gatepost"
+members      = { support-agents = ["spiffe://example.org/ns/support/*"] }
+
+[[auth]]
+match  = { user = "token-*", database = "*" }
+method = "token"
+
+[[auth]]
+match  = { user = "mesh-only", database = "*" }
+method = "certificate"
+issuer = "mesh"
+
+[[auth]]
+match  = { user = "*", database = "*" }
+method = "certificate"
+"#;
+
+const WEB: &str = "spiffe://example.org/ns/support/sa/web";
+
+/// A gateway with both kinds of certificates, and who issues them.
+struct Mesh {
+    gate: Gate,
+    agents: Authority,
+    workloads: Authority,
+    signer: Signer,
+    corp: Signer,
+    _issuer: testkit::http::Server,
+    url: String,
+}
+
+/// Returns a trust bundle in SPIFFE's form.
+fn trust_bundle(workloads: &Authority, signer: &Signer) -> String {
+    let der = CertificateDer::from_pem_slice(workloads.certificate().as_bytes()).unwrap();
+    let x5c = base64::engine::general_purpose::STANDARD.encode(&der);
+    json!({"spiffe_sequence": 1, "keys": [{"use": "x509-svid", "kty": "EC", "x5c": [x5c]}, signer.jwk("jwt-svid")]})
+        .to_string()
+}
+
+impl Mesh {
+    fn start() -> Self {
+        let (agents, workloads) = (Authority::new("agents"), Authority::new("workloads"));
+        let (signer, corp) = (Signer::new("mesh-1"), Signer::new("1"));
+        let issuer = issuer(&corp);
+        let home = Scratch::new("gatepost");
+        home.write("agents-ca.crt", agents.certificate());
+        home.write("agents.crl", agents.revoke(&[99]));
+        home.write("bundle.json", trust_bundle(&workloads, &signer));
+        let setup = Setup {
+            issuers: vec![("corp".into(), issuer.url())],
+            sections: CERTIFICATES.into(),
+            ..Setup::default()
+        };
+        let gate = setup.start_in(home, Shop::new(Version::V15));
+        let url = issuer.url();
+        Self { gate, agents, workloads, signer, corp, _issuer: issuer, url }
+    }
+
+    fn show(&self, certified: &Certified) -> Connect {
+        self.gate.connect_with("").certificate(authority().certificate(), certified)
+    }
+
+    /// Replaces a file in the gateway's folder, as those who write such files do.
+    fn replace(&self, name: &str, text: &str) {
+        let home = self.gate.gateway.home();
+        fs::write(home.join("new"), text).unwrap();
+        fs::rename(home.join("new"), home.join(name)).unwrap();
+    }
+}
+
+fn reason(mesh: &Mesh, connect: &Connect, user: &str) -> String {
+    let message = refused(&connect.clone().user(user));
+    assert_eq!(message.field(b'C'), "28000");
+    let records = mesh.gate.audit(&["--event", "authentication_failed"]);
+    let record = records.iter().rev().find(|record| record["user"] == user).unwrap();
+    record["reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_certificate_is_an_identity_and_nothing_is_asked() {
+    let mesh = Mesh::start();
+    let agent = mesh.agents.client("agent-7", None, 7);
+    let mut session = mesh.show(&agent).user("whoever").open();
+    assert_eq!(session.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl");
+    let record = mesh.gate.statement("SELECT name");
+    assert_eq!(record["identity"]["subject"], "agent-7");
+    assert_eq!(record["identity"]["groups"], json!(["support-agents"]));
+    let id = record["identity"]["token_id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("sha256:") && id.len() == 71, "{id}");
+    assert_eq!(mesh.gate.audit(&["--event", "session_started"])[0]["method"], "certificate");
+
+    // Stock clients; libpq would refuse to be asked for anything.
+    let home = mesh.gate.gateway.home();
+    fs::write(home.join("agent.crt"), &agent.certificate).unwrap();
+    fs::write(home.join("agent.key"), &agent.key).unwrap();
+    fs::set_permissions(home.join("agent.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    let mut environment = mesh.gate.libpq("nobody");
+    environment.retain(|(name, _)| *name != "PGPASSWORD");
+    environment.push(("PGSSLCERT", home.join("agent.crt").display().to_string()));
+    environment.push(("PGSSLKEY", home.join("agent.key").display().to_string()));
+    environment.push(("PGREQUIREAUTH", "none".into()));
+    let ran = run_psql(&environment, "SELECT current_setting('gatepost.identity')");
+    assert_eq!(ran.stdout.trim(), "agents:agent-7", "{ran:#?}");
+
+    // SPIFFE.
+    let web = mesh.workloads.client("web", Some(WEB), 1);
+    let mut session = mesh.show(&web).user("whoever").open();
+    assert_eq!(session.rows("SELECT current_setting('gatepost.identity')"), format!("mesh:{WEB}"));
+    mesh.show(&web).user("mesh-only").open();
+    assert!(reason(&mesh, &mesh.show(&agent), "mesh-only").contains("no issuer that is accepted here"));
+
+    // Whoever has a certificate, even one of nobody's, can still come with a token.
+    let stranger = Authority::new("agents");
+    let token = mesh.corp.sign(&with(plain(&mesh.url, "ada"), json!({"groups": ["support-agents"]})));
+    let own = stranger.client("agent-7", None, 7);
+    let connect = |certified: &Certified, token: &str| {
+        mesh.gate.connect_with(token).certificate(authority().certificate(), certified)
+    };
+    let mut session = connect(&own, &token).user("token-1").open();
+    assert_eq!(session.rows("SELECT current_setting('gatepost.identity')"), "corp:ada");
+
+    // A token may be bound to it (RFC 8705).
+    let der = CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap();
+    let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sha256(&der));
+    let bound = mesh.corp.sign(&with(
+        plain(&mesh.url, "ada"),
+        json!({"groups": ["support-agents"], "cnf": {"x5t#S256": digest}}),
+    ));
+    connect(&own, &bound).user("token-2").open();
+    assert!(reason(&mesh, &connect(&agent, &bound), "token-3").contains("bound to another certificate"));
+    assert!(reason(&mesh, &mesh.gate.connect_with(&bound), "token-4").contains("showed none"));
+}
+
+/// SHA-256 by the tool that an operator would use.
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(["dgst", "-sha256", "-binary"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+#[test]
+fn every_wrong_certificate_is_told_the_same_and_the_reason_is_on_record() {
+    let mesh = Mesh::start();
+    let expired = {
+        let mut params = client_params("agent-7", None, 7);
+        params.not_after = params.not_before;
+        mesh.agents.issue_as(&params)
+    };
+    let two = {
+        let mut params = client_params("web", Some(WEB), 1);
+        params.subject_alt_names.push(SanType::URI("spiffe://example.org/ns/support/db".try_into().unwrap()));
+        mesh.workloads.issue_as(&params)
+    };
+    let cases = [
+        ("nothing", None, "showed no certificate"),
+        ("a stranger's", Some(Authority::new("agents").client("agent-7", None, 7)), "not valid"),
+        ("an expired one", Some(expired), "CertExpired"),
+        ("a revoked one", Some(mesh.agents.client("agent-9", None, 99)), "CertRevoked"),
+        (
+            "another trust domain's, of this one's authority",
+            Some(mesh.workloads.client("x", Some("spiffe://evil.example/web"), 2)),
+            "UnknownIssuer",
+        ),
+        (
+            "this trust domain's, of another authority",
+            Some(mesh.agents.client("agent-7", Some(WEB), 3)),
+            "UnknownIssuer",
+        ),
+        ("two SPIFFE IDs", Some(two), "UnknownIssuer"),
+    ];
+    let mut told = Vec::new();
+    for (user, certified, why) in &cases {
+        let connect = match certified {
+            Some(certified) => mesh.show(certified),
+            None => mesh.gate.connect_with("").tls(authority().certificate()),
+        };
+        let said = reason(&mesh, &connect, user);
+        assert!(said.contains(why), "{user}: {said}");
+        told.push(refused(&connect.user("again")));
+    }
+    for message in &told {
+        assert_eq!(message, &told[0]);
+    }
+}
+
+#[test]
+fn what_ends_a_certificate_ends_its_sessions() {
+    let mesh = Mesh::start();
+    let agent = mesh.agents.client("agent-7", None, 7);
+    let other = mesh.agents.client("agent-8", None, 8);
+    let web = mesh.workloads.client("web", Some(WEB), 1);
+    let short = {
+        let mut params = client_params("agent-1", None, 1);
+        params.not_after = (SystemTime::now() + Duration::from_secs(2)).into();
+        mesh.agents.issue_as(&params)
+    };
+    let mut sessions = [&agent, &web, &short].map(|certified| mesh.show(certified).user("x").open());
+    let mut stays = mesh.show(&other).user("x").open();
+    mesh.replace("agents.crl", &mesh.agents.revoke(&[99, 7]));
+    // The trust domain has another authority from now on.
+    mesh.replace("bundle.json", &trust_bundle(&Authority::new("workloads"), &mesh.signer));
+    assert!(reason(&mesh, &mesh.show(&agent), "revoked").contains("CertRevoked"));
+    assert!(reason(&mesh, &mesh.show(&web), "replaced").contains("not valid"));
+    for session in &mut sessions {
+        let last = session.until(b'E').pop().unwrap();
+        assert_eq!(last.field(b'C'), "57P01", "{last:?}");
+    }
+    assert_eq!(stays.rows("SELECT 1"), "1");
+    // What can't be read counts for nothing.
+    mesh.replace("agents.crl", "damaged");
+    assert!(reason(&mesh, &mesh.show(&other), "unknown").contains("can't be used"));
+}
+
+#[test]
+fn a_jwt_svid_is_believed_of_its_trust_domain_only() {
+    let mesh = Mesh::start();
+    let svid = |signer: &Signer, sub: &str, aud: &str| {
+        let token = signer.sign(&json!({"sub": sub, "aud": [aud], "exp": now() + 300}));
+        mesh.gate.connect_with(&token)
+    };
+    let mut session = svid(&mesh.signer, WEB, "gatepost").user("token-1").open();
+    assert_eq!(session.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl");
+    assert_eq!(session.rows("SELECT current_setting('gatepost.identity')"), format!("mesh:{WEB}"));
+    for (user, connect, why) in [
+        ("token-a", svid(&mesh.signer, "spiffe://evil.example/web", "gatepost"), "is not configured"),
+        ("token-b", svid(&mesh.signer, WEB, "payroll"), "audience is"),
+        ("token-c", svid(&mesh.corp, WEB, "gatepost"), "no key with id"),
+        ("token-d", svid(&mesh.signer, "web", "gatepost"), "\"iss\" is missing"),
+    ] {
+        let said = reason(&mesh, &connect, user);
+        assert!(said.contains(why), "{user}: {said}");
+    }
+    // The mesh's key is no key of the company's.
+    let foreign = mesh.signer.sign(&plain(&mesh.url, "admin"));
+    assert!(reason(&mesh, &mesh.gate.connect_with(&foreign), "token-e").contains("no key with id"));
 }

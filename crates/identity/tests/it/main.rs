@@ -10,6 +10,7 @@
 )]
 
 mod actor;
+mod certificate;
 mod keys;
 mod scram;
 mod token;

@@ -207,6 +207,7 @@ impl Harness {
                 Effect::Close => self.closes += 1,
                 Effect::CancelUpstream => self.cancels.push_back(self.server.results),
                 Effect::VerifyCredential { .. }
+                | Effect::VerifyCertificate
                 | Effect::FindVerifier
                 | Effect::ForgetVerifier
                 | Effect::Connect { .. }

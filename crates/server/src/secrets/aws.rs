@@ -63,10 +63,18 @@ pub(super) async fn rds_token(
     upstream: &Upstream,
     user: &str,
 ) -> Result<Secret<String>, SecretFault> {
-    token(aws, upstream, user).await.map_err(|fault| SecretFault::Aws(Box::new(fault)))
+    token(aws, upstream, user, &variable).await.map_err(|fault| SecretFault::Aws(Box::new(fault)))
 }
 
-async fn token(aws: &Aws, upstream: &Upstream, user: &str) -> Result<Secret<String>, AwsFault> {
+/// Where environment variables come from.
+type Variables = dyn Fn(&str) -> Option<String> + Sync;
+
+async fn token(
+    aws: &Aws,
+    upstream: &Upstream,
+    user: &str,
+    variables: &Variables,
+) -> Result<Secret<String>, AwsFault> {
     let host = match &upstream.host {
         Host::Name(name) => name.clone(),
         Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
@@ -77,7 +85,7 @@ async fn token(aws: &Aws, upstream: &Upstream, user: &str) -> Result<Secret<Stri
         Some(region) => region.clone(),
         None => region_of(&host).ok_or_else(|| AwsFault::NoRegion(host.clone()))?,
     };
-    let keys = keys(aws, &region).await?;
+    let keys = keys(aws, &region, variables).await?;
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let request = Presigned {
         host: &format!("{host}:{}", upstream.port),
@@ -101,38 +109,38 @@ fn region_of(host: &str) -> Option<String> {
     Some(region.to_owned())
 }
 
-async fn keys(aws: &Aws, region: &str) -> Result<AwsKeys, AwsFault> {
+async fn keys(aws: &Aws, region: &str, variables: &Variables) -> Result<AwsKeys, AwsFault> {
     match &aws.credentials {
-        AwsCredentials::Environment => environment(),
-        AwsCredentials::Profile(name) => profile(name).await,
-        AwsCredentials::WebIdentity => web_identity(aws.endpoint.as_deref(), region).await,
-        AwsCredentials::Container => container().await,
+        AwsCredentials::Environment => environment(variables),
+        AwsCredentials::Profile(name) => profile(name, variables).await,
+        AwsCredentials::WebIdentity => web_identity(aws.endpoint.as_deref(), region, variables).await,
+        AwsCredentials::Container => container(variables).await,
         AwsCredentials::Instance => instance(aws.endpoint.as_deref().unwrap_or(METADATA)).await,
     }
 }
 
-fn set(name: &'static str, kind: &AwsCredentials) -> Result<String, AwsFault> {
-    variable(name).ok_or(AwsFault::NotSet(name, kind.as_str()))
+fn set(variables: &Variables, name: &'static str, kind: &AwsCredentials) -> Result<String, AwsFault> {
+    variables(name).ok_or(AwsFault::NotSet(name, kind.as_str()))
 }
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn environment() -> Result<AwsKeys, AwsFault> {
+fn environment(variables: &Variables) -> Result<AwsKeys, AwsFault> {
     let kind = AwsCredentials::Environment;
     Ok(AwsKeys {
-        access_key_id: set("AWS_ACCESS_KEY_ID", &kind)?,
-        secret_access_key: Secret::new(set("AWS_SECRET_ACCESS_KEY", &kind)?),
-        session_token: variable("AWS_SESSION_TOKEN").map(Secret::new),
+        access_key_id: set(variables, "AWS_ACCESS_KEY_ID", &kind)?,
+        secret_access_key: Secret::new(set(variables, "AWS_SECRET_ACCESS_KEY", &kind)?),
+        session_token: variables("AWS_SESSION_TOKEN").map(Secret::new),
     })
 }
 
-async fn profile(name: &str) -> Result<AwsKeys, AwsFault> {
-    let path = match variable("AWS_SHARED_CREDENTIALS_FILE") {
+async fn profile(name: &str, variables: &Variables) -> Result<AwsKeys, AwsFault> {
+    let path = match variables("AWS_SHARED_CREDENTIALS_FILE") {
         Some(path) => PathBuf::from(path),
         None => {
-            let home = variable("HOME").ok_or(AwsFault::NotSet("HOME", "profile"))?;
+            let home = variables("HOME").ok_or(AwsFault::NotSet("HOME", "profile"))?;
             Path::new(&home).join(".aws/credentials")
         }
     };
@@ -167,11 +175,15 @@ fn read_profile(text: &str, name: &str) -> Option<AwsKeys> {
     })
 }
 
-async fn web_identity(endpoint: Option<&str>, region: &str) -> Result<AwsKeys, AwsFault> {
+async fn web_identity(
+    endpoint: Option<&str>,
+    region: &str,
+    variables: &Variables,
+) -> Result<AwsKeys, AwsFault> {
     let kind = AwsCredentials::WebIdentity;
-    let role = set("AWS_ROLE_ARN", &kind)?;
-    let token = token_file(Path::new(&set("AWS_WEB_IDENTITY_TOKEN_FILE", &kind)?)).await?;
-    let session = variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| "gatepost".to_owned());
+    let role = set(variables, "AWS_ROLE_ARN", &kind)?;
+    let token = token_file(Path::new(&set(variables, "AWS_WEB_IDENTITY_TOKEN_FILE", &kind)?)).await?;
+    let session = variables("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| "gatepost".to_owned());
     // Partition of China: "AWS service endpoints", AWS General Reference.
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let regional = format!("https://sts.{region}.{domain}");
@@ -207,17 +219,17 @@ async fn token_file(path: &Path) -> Result<Secret<String>, AwsFault> {
     bytes.and_then(|bytes| super::secret(&bytes)).map_err(|fault| AwsFault::Token(Box::new(fault)))
 }
 
-async fn container() -> Result<AwsKeys, AwsFault> {
-    let url = match variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+async fn container(variables: &Variables) -> Result<AwsKeys, AwsFault> {
+    let url = match variables("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
         Some(path) => format!("{CONTAINER}/{}", path.trim_start_matches('/')),
         None => {
             let name = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-            container_url(&set(name, &AwsCredentials::Container)?).ok_or(AwsFault::ContainerUri)?
+            container_url(&set(variables, name, &AwsCredentials::Container)?).ok_or(AwsFault::ContainerUri)?
         }
     };
-    let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+    let token = match variables("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
         Some(path) => Some(token_file(Path::new(&path)).await?),
-        None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(Secret::new),
+        None => variables("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(Secret::new),
     };
     let origin = Url::parse(&url).map(|url| url.origin().ascii_serialization());
     let http = Http::new(&origin.unwrap_or_default(), None, TIMEOUT);
@@ -287,3 +299,6 @@ fn credentials(http: &Http, answer: Answer) -> Result<AwsKeys, AwsFault> {
     };
     read().ok_or_else(|| AwsFault::NoCredentials(http.server().to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod filter;
 mod join;
 mod row;
+mod taken;
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use filter::{Filter, Limit};
 pub use row::{Row, Summary};
+pub use taken::{Taken, taken};
 
 use crate::reader::{ReadError, Reader};
 use filter::{StatementKey, View};

@@ -26,6 +26,7 @@ pub mod stream;
 mod tags;
 pub mod tls;
 pub mod upstream;
+mod usage;
 
 pub use issuers::issuers;
 pub use serve::{Ready, ServeError, serve};

@@ -34,6 +34,9 @@ pub enum ServeError {
     /// The audit journal.
     #[error(transparent)]
     Journal(#[from] journal::OpenError),
+    /// What was taken today of limits that count by the day.
+    #[error("the audit journal can't be read, which knows what was taken today")]
+    Usage(#[from] journal::reader::ReadError),
     /// The audit journal can't take its first record.
     #[error("the audit journal can't be written: {0}")]
     Unrecorded(#[from] journal::JournalError),
@@ -136,6 +139,7 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         let served = Served::new(database.clone(), target, shared, bundle, roles);
         databases.insert(database.name.clone(), Arc::new(served));
     }
+    crate::usage::restore(&config.journal.path, &databases, SystemTime::now())?;
     let tls = match &config.listen.tls {
         Some(listen) => {
             let asks = listen.client_ca.is_some() || issuers.take_certificates();

@@ -31,6 +31,11 @@ pub(crate) struct Executed<'a> {
 pub(crate) struct Parameters(Vec<(i16, Option<Vec<u8>>)>);
 
 impl Parameters {
+    /// Lends them: formats, and values as they came.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (i16, Option<&[u8]>)> {
+        self.0.iter().map(|(format, value)| (*format, value.as_deref()))
+    }
+
     /// How much memory they take.
     pub(crate) fn bytes(&self) -> usize {
         let value =
@@ -216,6 +221,7 @@ impl Running {
             .collect();
         let verdict = match (refusal, judged.refusal()) {
             // Refused for another reason than the policy's.
+            (Some(Refusal::ApprovalRequired { .. }), None) => audit::Verdict::Hold,
             (Some(_), None) => audit::Verdict::Deny,
             _ => judged.verdict,
         };

@@ -139,6 +139,8 @@ pub(crate) struct Binding {
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) parameters: Parameters,
     pub(crate) formats: Vec<i16>,
+    /// What it costs is known and within the limit.
+    pub(crate) costed: bool,
 }
 
 fn shown(name: &[u8]) -> String {
@@ -293,6 +295,7 @@ impl Running {
             parameters: Parameters::of(&bind),
             formats: bind.result_formats.iter().collect(),
             prepared,
+            costed: false,
         };
         if current {
             return self.bound_to(binding, turn);
@@ -378,8 +381,24 @@ impl Running {
         self.bound_to(binding, turn);
     }
 
-    fn bound_to(&mut self, binding: Binding, turn: &mut Turn<'_>) {
-        let Binding { message, portal, statement: _, prepared, parameters, formats } = binding;
+    pub(crate) fn bound_to(&mut self, binding: Binding, turn: &mut Turn<'_>) {
+        let binding = match self.ask_cost_of_binding(binding, turn) {
+            Ok(Some(binding)) => binding,
+            Ok(None) => return,
+            Err((binding, refusal)) => {
+                let Binding { prepared, parameters, .. } = binding;
+                let judged = self.rejudge(&prepared.judged, turn.now);
+                let executed = Executed {
+                    judged: &judged,
+                    text: &prepared.text,
+                    parameters: Some(&parameters),
+                    extended: true,
+                };
+                self.record_statement(&executed, Some(&refusal), turn);
+                return self.refuse_extended(refusal, None, turn);
+            }
+        };
+        let Binding { message, portal, statement: _, prepared, parameters, formats, costed: _ } = binding;
         let statement = if crate::effects::is_session_bound(&prepared.judged.analysis.effect) {
             self.read_sql(&prepared.text).ok().and_then(|mut list| list.pop())
         } else {

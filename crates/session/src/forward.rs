@@ -41,6 +41,7 @@
 //! out.upstream.bytes.extend_from_slice(b"X");
 //! ```
 
+use crate::evidence::Parameters;
 use model::{Oid, quote_literal};
 use wire::EncodeError;
 use wire::frontend::{self, Target, encode};
@@ -279,6 +280,34 @@ fn ask_into(
         closes += drop_named(bytes, GUARD_NAME)?;
     }
     encode::flush(bytes);
+    Ok(closes)
+}
+
+const PLAN_NAME: &[u8] = b"gatepost.plan";
+
+/// Asks for the plan that a query with these parameters would have. EXPLAIN without ANALYZE runs nothing of it. Returns how many
+/// CloseComplete messages end the answer.
+///
+/// # Errors
+/// A text or a value is too long for a message; then nothing was sent.
+pub(crate) fn ask_plan(
+    out: &mut UpstreamBytes,
+    query: &str,
+    param_types: &[Oid],
+    parameters: &Parameters,
+) -> Result<usize, EncodeError> {
+    // INVARIANT: the text is one that is explained, whatever it is: nothing of it can come before these words or among them.
+    let text = format!("EXPLAIN (FORMAT JSON) {query}");
+    let mut bytes = Vec::new();
+    let mut closes = drop_named(&mut bytes, PLAN_NAME)?;
+    encode::parse(&mut bytes, PLAN_NAME, text.as_bytes(), param_types.iter().copied())?;
+    let formats = parameters.values().map(|(format, _)| format);
+    let values = parameters.values().map(|(_, value)| value);
+    encode::bind(&mut bytes, PLAN_NAME, PLAN_NAME, formats, values, [])?;
+    encode::execute(&mut bytes, PLAN_NAME, 0)?;
+    closes += drop_named(&mut bytes, PLAN_NAME)?;
+    encode::flush(&mut bytes);
+    out.bytes.extend_from_slice(&bytes);
     Ok(closes)
 }
 

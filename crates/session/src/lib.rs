@@ -13,6 +13,7 @@ mod authenticate;
 mod authorize;
 mod catalog;
 mod client;
+mod cost;
 mod effect;
 mod effects;
 mod evidence;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use policy::{Bundle, LimitKind, Limits};
+use policy::{Bundle, CostLimit, LimitKind, Limits};
 use sql::Effect;
 use wire::error::{ErrorFields, Severity};
 use wire::sqlstate::{self, SqlState};
@@ -39,6 +39,31 @@ impl Reached {
     /// Returns the error as the client gets it.
     pub(crate) fn error(&self) -> ErrorFields {
         ErrorFields::new(self.severity, self.sqlstate, &self.message).detail(&self.detail).hint(&self.hint)
+    }
+
+    /// A statement whose estimated cost is over the limit; the estimate itself is only told where nothing is in it that the
+    /// identity may not see.
+    pub(crate) fn cost(limit: &CostLimit, estimate: Option<f64>) -> Self {
+        let detail = match estimate {
+            Some(estimate) => format!("The planner expects {estimate:.2}."),
+            None => "The planner expects more. How much is withheld: the statement touches masked columns."
+                .to_owned(),
+        };
+        Self {
+            limit: "cost",
+            group: limit.group.clone(),
+            sqlstate: sqlstate::PROGRAM_LIMIT_EXCEEDED,
+            severity: Severity::Error,
+            message: format!("limit exceeded: estimated cost is over {} of {}", limit.max, limit.whose()),
+            detail,
+            hint: "Ask for less, or in a way that an index helps; EXPLAIN shows what costs.".to_owned(),
+        }
+    }
+
+    /// Says what was reached, and by how much.
+    pub(crate) fn told(&self) -> String {
+        let detail = self.detail.trim_end_matches('.');
+        format!("{} ({detail})", self.message)
     }
 
     /// Says what was reached, for the record.

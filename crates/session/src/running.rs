@@ -13,6 +13,7 @@ use wire::error::ErrorFields;
 
 use crate::authorize::{self, Allowed, Judged, Quotes, Scope};
 use crate::catalog::Catalog;
+use crate::cost::Costing;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::extended::{Portal, Prepared};
 use crate::forward::{self, Housekeeping, InProgress};
@@ -40,6 +41,8 @@ pub(crate) struct Turn<'a> {
 pub(crate) enum Waiting {
     /// The server has been asked, or will be when what is deferred has been sent.
     Answer(Box<Inquiry>),
+    /// The server has been asked, or will be, what a statement would cost.
+    Cost(Box<Costing>),
     /// COPY FROM STDIN has been sent, as this message: what follows depends on whether the server takes it.
     CopyStart(OpNumber),
 }
@@ -210,8 +213,10 @@ impl Running {
                 return;
             }
         }
-        if matches!(self.waiting, Some(Waiting::Answer(_))) {
-            self.send_inquiry(turn);
+        match &self.waiting {
+            Some(Waiting::Answer(_)) => self.send_inquiry(turn),
+            Some(Waiting::Cost(_)) => self.send_costing(turn),
+            Some(Waiting::CopyStart(_)) | None => {}
         }
     }
 

@@ -18,7 +18,7 @@ use crate::running::{Running, Turn};
 use crate::script::Script;
 
 /// Where a statement of the simple protocol came from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Origin {
     /// The statement on its own; the whole text where there is one statement only.
     pub(crate) text: String,
@@ -27,6 +27,8 @@ pub(crate) struct Origin {
     pub(crate) in_script: bool,
     /// Of the cursor that it fetches from, or its own.
     pub(crate) spent: Arc<Spent>,
+    /// What it costs is known and within the limit.
+    pub(crate) costed: bool,
 }
 
 impl Origin {
@@ -36,7 +38,7 @@ impl Origin {
 
     /// A statement of a script.
     pub(crate) fn step(text: String, offset_chars: usize) -> Self {
-        Self { text, offset_chars, in_script: true, spent: Arc::default() }
+        Self { text, offset_chars, in_script: true, ..Self::default() }
     }
 }
 
@@ -182,6 +184,14 @@ impl Running {
             return;
         }
         let executed = Executed { judged, text, parameters: None, extended: false };
+        match self.ask_cost_of_query(judged, text, origin, turn) {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(refusal) => {
+                self.record_statement(&executed, Some(&refusal), turn);
+                return self.refuse_simple(refusal, turn);
+            }
+        }
         let (allowed, mut run) = match self.decide_and_record(&executed, turn) {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse_simple(refusal, turn),

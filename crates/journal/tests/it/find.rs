@@ -223,3 +223,35 @@ fn a_reader_follows_a_writer_over_segments() {
     let mut late = Reader::open_from(dir.path(), Seq(150)).unwrap();
     assert_eq!(late.read().unwrap().unwrap().seq, Seq(150));
 }
+
+#[test]
+fn what_was_taken_since_a_time_is_added_up_by_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let (alice, bob) = (who(1, "alice"), who(2, "bob"));
+    let outcome = |who: &Who, n: u64, rows: u64, bytes: u64, time| {
+        let event = Event::Outcome(Outcome {
+            session: who.0,
+            statement: n,
+            completion: Completion::Completed("SELECT"),
+            rows,
+            bytes,
+            duration: Duration::from_millis(1),
+        });
+        journal.append(&event, at(time)).unwrap();
+    };
+    statement(&journal, &alice, 1, "a", Verdict::Allow, "SELECT 1");
+    outcome(&alice, 1, 100, 1000, 150);
+    statement(&journal, &bob, 60, "a", Verdict::Allow, "SELECT 1");
+    // What runs when the time comes counts when it ends; what only changed rows has no bytes.
+    outcome(&alice, 2, 7, 70, 200);
+    outcome(&bob, 60, 1, 10, 201);
+    outcome(&bob, 61, 5_000, 0, 202);
+    outcome(&who(3, "nobody"), 1, 9, 90, 203);
+    outcome(&alice, 3, 3, 30, 204);
+    journal.write().unwrap();
+    let mut taken = query::taken(dir.path(), Time::from(at(200))).unwrap();
+    taken.sort_by(|a, b| a.subject.cmp(&b.subject));
+    let taken: Vec<_> = taken.iter().map(|t| (&*t.database, &*t.subject, t.rows, t.bytes)).collect();
+    assert_eq!(taken, [("app", "alice", 10, 100), ("app", "bob", 1, 10)]);
+}

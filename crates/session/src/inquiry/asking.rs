@@ -69,6 +69,9 @@ impl Running {
 
     /// One message of the server's that answers a flight.
     pub(crate) fn flight_message(&mut self, tag: u8, body: &[u8], turn: &mut Turn<'_>) -> Result<(), String> {
+        if matches!(self.waiting, Some(Waiting::Cost(_))) {
+            return self.costing_message(tag, body, turn);
+        }
         let tree_bytes_max = self.database.settings.limits.tree_bytes_max;
         let Some(Waiting::Answer(inquiry)) = &mut self.waiting else {
             return Err("an answer to no question".to_owned());
@@ -82,6 +85,9 @@ impl Running {
 
     /// The server answered a flight with an error: it is what the client's own message would have got.
     pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
+        if matches!(self.waiting, Some(Waiting::Cost(_))) {
+            return self.costing_failed(error, turn);
+        }
         let Some(Waiting::Answer(inquiry)) = self.waiting.take() else { return };
         self.ops.pop_front();
         if self.leaving.is_some() {

@@ -149,7 +149,7 @@ impl Running {
                 }
             }
         }
-        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::CopyStart(_))) {
+        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::Cost(_) | Waiting::CopyStart(_))) {
             self.waiting = None;
         }
         self.script = None;

@@ -54,7 +54,7 @@ fn promises_hold_in_any_conversation() {
         assert!(failures.is_empty(), "seeds {failures:?}");
         // A conversation in which nothing happens proves nothing.
         eprintln!("{ran} statements ran, {refused} were refused, {stopped} stopped");
-        let enough = ran > 1000 && refused > 300 && stopped > 100;
+        let enough = ran > 1000 && refused > 300 && stopped > 50;
         assert!(env::var("SEED").is_ok() || enough, "{ran} ran, {refused} refused, {stopped} stopped");
     });
 }

@@ -149,7 +149,13 @@ impl Quota {
 
     /// Returns whether rows of a statement count: a plan and a setting are no data.
     pub(crate) fn counts(analysis: &Analysis) -> bool {
-        analysis.results != Results::None || analysis.copies()
+        let rows = match &analysis.results {
+            Results::None => false,
+            // A write without RETURNING, or a query of nothing but how many rows there are.
+            Results::Columns(columns) => !columns.is_empty() || analysis.reads_only,
+            Results::Unknown => true,
+        };
+        rows || analysis.copies()
     }
 
     /// Counts a statement that is about to be run or refused.

@@ -493,7 +493,7 @@ impl Session {
             quotes: Quotes::Nothing,
             text_unsafe: None,
             quota: *quota,
-            stop: Stop::default(),
+            stop: Stop::begun(now.monotonic),
             opened_spent: Arc::default(),
             client_in: Vec::new(),
             client_passing: 0,

@@ -69,6 +69,13 @@ enum Failing {
     Sent,
 }
 
+impl Stop {
+    /// For a session that begins now, and so is idle.
+    pub(crate) fn begun(now: Instant) -> Self {
+        Self { rest: Some(now), ..Self::default() }
+    }
+}
+
 impl Running {
     /// Remembers that what follows a statement must wait, if its rows are limited.
     pub(crate) fn hold_after(&mut self, judged: &Judged, op: OpNumber, extended: bool) {

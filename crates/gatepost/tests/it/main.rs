@@ -23,6 +23,7 @@ mod names;
 mod passthrough;
 mod policy;
 mod proof;
+mod quotas;
 mod reference;
 mod roles;
 mod rotation;

@@ -113,7 +113,8 @@ fn session_of(payload: &[u8]) -> Option<&str> {
 fn segment_at(dir: &Path, since: Time) -> Result<Seq, ReadError> {
     let error = |error| ReadError::Io { path: dir.to_owned(), error };
     for name in layout::segments(dir).map_err(error)?.iter().rev() {
-        let begins_before = Reader::open_from(dir, name.first)?.read()?.is_some_and(|first| first.time < since);
+        let begins_before =
+            Reader::open_from(dir, name.first)?.read()?.is_some_and(|first| first.time < since);
         if begins_before {
             return Ok(name.first);
         }

@@ -23,6 +23,10 @@ pub(super) fn print(out: &mut Out, about: &About<'_>, told: &Told) -> Result<(),
     let behalf = identity.on_behalf_of.as_ref().map_or_else(String::new, |it| format!(" on behalf of {it}"));
     say(out, &format!("{identity}{behalf} ({groups}) on database {}", bundle.database()))?;
     say(out, &format!("policy {} version {} ({hash})", bundle.name(), bundle.version()))?;
+    let limits = bundle.limits(identity);
+    if !limits.is_empty() {
+        say(out, &format!("limits: {}", limits.lines().join(", ")))?;
+    }
     if told.statements.is_empty() {
         return one(out, told);
     }

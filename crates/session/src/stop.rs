@@ -38,8 +38,10 @@ pub(crate) struct Stop {
     failing: Failing,
     /// Statements of the extended protocol have been sent since the last Sync.
     pub(crate) pipeline_ran: bool,
-    /// What the server is at, and since when.
+    /// What is being answered, and since when the server is at it or at what prepares it.
     busy: Option<(OpNumber, Instant)>,
+    /// It is no statement: the server tells of what it has prepared only when it has run it.
+    prepares: bool,
     /// Since when nothing is under way.
     rest: Option<Instant>,
 }
@@ -67,6 +69,11 @@ enum Failing {
     AtReady,
     /// The message that fails has been sent.
     Sent,
+}
+
+/// Whether the server is at work for it, and not only for what follows.
+fn works(kind: &OpKind) -> bool {
+    matches!(kind, OpKind::Execute(_) | OpKind::Query(_) | OpKind::Flight)
 }
 
 impl Stop {
@@ -173,9 +180,9 @@ impl Running {
 
     /// Stops what the server is at.
     fn stop_front(&mut self, reached: Reached, turn: &mut Turn<'_>) {
-        let Some(front) = self.ops.front() else { return };
-        let op = front.number;
-        let statement = front.kind.run().map(|run| run.number);
+        let Some(running) = self.ops.iter().find(|op| works(&op.kind)).or(self.ops.front()) else { return };
+        let op = running.number;
+        let statement = running.kind.run().map(|run| run.number);
         let copies_in = self.copy_in.is_some();
         self.record_limit(statement, &reached, turn);
         self.fail_copy(turn);
@@ -325,19 +332,19 @@ impl Running {
 
     /// What was only late may have been done in time for the server.
     fn forget_stopped(&mut self) {
-        if !self.is_stopped() {
-            self.stop.stopped = None;
-        }
+        let ops = &self.ops;
+        self.stop.stopped.take_if(|stopped| !ops.iter().any(|op| op.number == stopped.op));
     }
 
     /// Notes what is under way now, and stops what has taken too long.
     pub(crate) fn watch_time(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
         self.forget_stopped();
-        let works = |kind: &OpKind| matches!(kind, OpKind::Execute(_) | OpKind::Query(_) | OpKind::Flight);
-        let front = self.ops.front().filter(|op| works(&op.kind)).map(|op| op.number);
-        if self.stop.busy.map(|(op, _)| op) != front {
-            self.stop.busy = front.map(|op| (op, now));
+        let front = self.ops.front().map(|op| (op.number, !works(&op.kind)));
+        if self.stop.busy.map(|(op, _)| op) != front.map(|(op, _)| op) {
+            let since = self.stop.busy.filter(|_| self.stop.prepares).map_or(now, |(_, since)| since);
+            self.stop.busy = front.map(|(op, _)| (op, since));
+            self.stop.prepares = front.is_some_and(|(_, prepares)| prepares);
         }
         let resting = self.ops.is_empty() && self.deferred.is_empty() && self.waiting.is_none();
         self.stop.rest = (resting && self.script.is_none()).then(|| self.stop.rest.unwrap_or(now));

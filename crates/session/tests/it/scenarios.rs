@@ -266,3 +266,55 @@ fn nothing_that_was_prepared_by_sql_escapes_a_new_policy() {
         assert_eq!(harness.client.rows, 0);
     });
 }
+
+fn limited(check: impl FnOnce(&mut Harness) + Send + 'static) {
+    on_large_stack(|| {
+        let mut harness = Harness::limited(Rng::new(1));
+        check(&mut harness);
+        if !harness.session.is_closed() {
+            harness.settle();
+        }
+    });
+}
+
+#[test]
+fn rows_beyond_the_limit_reach_nobody_and_a_late_cancel_meets_nothing_else() {
+    limited(|harness| {
+        harness.query(READ_NAME);
+        harness.query(COUNT);
+        harness.run();
+        assert_eq!((errors(harness), harness.client.rows_most), (vec!["54000", "54000"], 2));
+        harness.query("begin");
+        harness.unnamed(READ_SSN);
+        harness.sync();
+        harness.run();
+        assert_eq!(harness.client.status, b'E');
+        harness.query("commit");
+        harness.query(UPDATE);
+        harness.run();
+        assert_eq!(errors(harness).len(), 3);
+    });
+}
+
+#[test]
+fn a_session_that_does_nothing_ends_sooner_within_a_transaction() {
+    limited(|harness| {
+        harness.query("begin");
+        harness.run();
+        harness.wait(Duration::from_secs(299));
+        harness.query(UPDATE);
+        harness.run();
+        harness.wait(Duration::from_secs(299));
+        assert!(!harness.session.is_closed());
+        harness.wait(Duration::from_secs(1));
+        assert!(harness.session.is_closed());
+        assert_eq!(errors(harness), ["25P03"]);
+    });
+    limited(|harness| {
+        harness.wait(Duration::from_secs(599));
+        assert!(!harness.session.is_closed());
+        harness.wait(Duration::from_secs(1));
+        assert!(harness.session.is_closed());
+        assert_eq!(errors(harness), ["57P05"]);
+    });
+}

@@ -87,7 +87,7 @@ impl Running {
         &mut self,
         mut binding: Binding,
         turn: &mut Turn<'_>,
-    ) -> Result<Option<Binding>, (Binding, Refusal)> {
+    ) -> Result<Option<Binding>, Box<(Binding, Refusal)>> {
         let judged = self.rejudge(&binding.prepared.judged, turn.now);
         if binding.costed || !self.limits_cost(&judged, turn) {
             return Ok(Some(binding));
@@ -98,8 +98,8 @@ impl Running {
         let question = match planned {
             Ok(Planned::Nothing) => return Ok(Some(binding)),
             Ok(Planned::Text(question)) => question,
-            Ok(Planned::Hidden) => return Err((binding, unknown_cost())),
-            Err(refusal) => return Err((binding, refusal)),
+            Ok(Planned::Hidden) => return Err(Box::new((binding, unknown_cost()))),
+            Err(refusal) => return Err(Box::new((binding, refusal))),
         };
         binding.costed = true;
         let param_types = binding.prepared.param_types.clone();

@@ -385,8 +385,8 @@ impl Running {
         let binding = match self.ask_cost_of_binding(binding, turn) {
             Ok(Some(binding)) => binding,
             Ok(None) => return,
-            Err((binding, refusal)) => {
-                let Binding { prepared, parameters, .. } = binding;
+            Err(refused) => {
+                let (Binding { prepared, parameters, .. }, refusal) = *refused;
                 let judged = self.rejudge(&prepared.judged, turn.now);
                 let executed = Executed {
                     judged: &judged,

@@ -9,6 +9,7 @@ mod inner;
 mod interference;
 mod judge;
 mod kept;
+mod locks;
 mod regression;
 mod report;
 mod server;
@@ -37,9 +38,9 @@ struct Options {
     prints: bool,
 }
 
-const CORPORA: [&str; 5] = ["spider", "analytics", "generated", "interference", "regression"];
+const CORPORA: [&str; 6] = ["spider", "analytics", "generated", "interference", "locks", "regression"];
 
-pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,interference,regression] \
+pub(crate) const USAGE: &str = "usage: cargo xtask oracle [--corpus spider,analytics,generated,interference,locks,regression] \
      [--versions 14,15,16,17,18] [--queries N] [--seed N] [--files test_setup,join] [--no-report] [--print]";
 
 impl Options {
@@ -115,7 +116,7 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // What is missing is said before the hours of work, not after them.
-    let spider = options.wants("spider").then(corpus::spider);
+    let spider = (options.wants("spider") || options.wants("locks")).then(corpus::spider);
     let all = if options.wants("regression") { regression::files() } else { Vec::new() };
     let wanted = |file: &&String| options.files.is_empty() || options.files.contains(file);
     let files: Vec<String> = all.iter().filter(wanted).cloned().collect();
@@ -133,11 +134,20 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         let analytics = options.wants("analytics").then(corpus::analytics);
         let generated = || corpus::generated(options.seed, options.queries, *version);
         let generated = options.wants("generated").then(generated);
-        for corpus in [spider.as_ref(), analytics.as_ref(), generated.as_ref()].into_iter().flatten() {
+        let asked = spider.as_ref().filter(|_| options.wants("spider"));
+        for corpus in [asked, analytics.as_ref(), generated.as_ref()].into_iter().flatten() {
             eprintln!("oracle: {version}: {}, {} queries", corpus.name, corpus.queries.len());
             let seed = (corpus.name == "Generated").then_some(options.seed);
             let line = line(corpus.name, seed, corpus::ask(&cluster, corpus));
             kept::keep(major, &corpus.name.to_lowercase(), &line);
+        }
+        if options.wants("locks") {
+            let generated = corpus::generated(options.seed, options.queries / 10, *version);
+            for corpus in spider.iter().chain([&corpus::analytics(), &generated]) {
+                eprintln!("oracle: {version}: both locks, {}, {} queries", corpus.name, corpus.queries.len());
+                let locked = locks::try_both(&cluster, corpus, 1);
+                kept::keep_locked(major, &corpus.name.to_lowercase(), release, &locked);
+            }
         }
         if options.wants("interference") {
             eprintln!("oracle: {version}: interference, {} queries", options.queries / 4);
@@ -172,7 +182,16 @@ fn conclude(options: &Options) -> ExitCode {
     let lines: Vec<Line> =
         kinds.iter().flat_map(|kind| majors().filter_map(|major| kept::kept(major, kind))).collect();
     let interfered: Vec<_> = majors().filter_map(kept::kept_compared).collect();
-    let report = report::write(&lines, &interfered);
+    let locked: Vec<_> = ["Spider", "Analytics", "Generated"]
+        .into_iter()
+        .flat_map(|corpus| {
+            majors().filter_map(move |major| {
+                let (release, locked) = kept::kept_locked(major, &corpus.to_lowercase())?;
+                Some((corpus, release, locked))
+            })
+        })
+        .collect();
+    let report = report::write(&lines, &interfered, &locked);
     println!("{report}");
     if options.writes_report {
         std::fs::write(corpus::repository("docs/exactness.md"), report).expect("docs/exactness.md");
@@ -188,5 +207,13 @@ fn conclude(options: &Options) -> ExitCode {
     }
     let under: usize = lines.iter().map(|line| line.tally.under.len()).sum();
     let changed: usize = interfered.iter().map(|(_, compared)| compared.changed.len()).sum();
-    if under + changed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    for (corpus, release, locked) in &locked {
+        for (what, found) in [("OPEN", &locked.open), ("NARROW", &locked.narrow)] {
+            for (query, why) in found {
+                eprintln!("{what}, {corpus} on {release}: {why}\n    {}", query.trim());
+            }
+        }
+    }
+    let locks: usize = locked.iter().map(|(_, _, locked)| locked.open.len() + locked.narrow.len()).sum();
+    if under + changed + locks == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::corpus::repository;
 use super::interference::Compared;
 use super::judge::Tally;
+use super::locks::Locked;
 use super::report::Line;
 
 fn folder() -> PathBuf {
@@ -81,4 +82,28 @@ pub(crate) fn kept_compared(major: u32) -> Option<(String, Compared)> {
         changed: pairs(&value["changed"]),
     };
     Some((value["release"].as_str().unwrap_or_default().to_owned(), compared))
+}
+
+/// Keeps what became of both locks.
+pub(crate) fn keep_locked(major: u32, corpus: &str, release: &str, locked: &Locked) {
+    let value = json!({
+        "release": release, "queries": locked.queries, "columns": locked.columns, "decided": locked.decided,
+        "denied": locked.denied, "dropped": locked.dropped, "open": locked.open, "narrow": locked.narrow,
+    });
+    write(&format!("{major}-locks-{corpus}.json"), &value);
+}
+
+/// Returns what was kept, with the server's release.
+pub(crate) fn kept_locked(major: u32, corpus: &str) -> Option<(String, Locked)> {
+    let value = read(&format!("{major}-locks-{corpus}.json"))?;
+    let locked = Locked {
+        queries: number(&value["queries"]),
+        columns: number(&value["columns"]),
+        decided: number(&value["decided"]),
+        denied: number(&value["denied"]),
+        dropped: number(&value["dropped"]),
+        open: pairs(&value["open"]),
+        narrow: pairs(&value["narrow"]),
+    };
+    Some((value["release"].as_str().unwrap_or_default().to_owned(), locked))
 }

@@ -2,6 +2,7 @@
 
 use super::interference::Compared;
 use super::judge::Tally;
+use super::locks::Locked;
 
 /// What became of one corpus on one server.
 pub(crate) struct Line {
@@ -50,6 +51,19 @@ but for the order of its rows: columns, rows, errors.
 |---|--:|--:|--:|--:|
 ";
 
+const LOCKS: &str = "\
+## Two locks
+
+A policy allows everything but one column, for each column in turn that a query of the corpus touches. *Decided*: pairs of a query and such a column that
+Gatepost's decision refuses, asked over a superuser's connection. *Denied*: the same pairs, refused with 42501 by PostgreSQL alone, with no gateway before
+it, as a role that has just what `policy::grants` derives from the policy. *Dropped*: the planner removed what would be checked; the role holds nothing
+on the column, as the server says itself. **Open**: what one of the locks let through. **Narrow**: what PostgreSQL refuses the role that has all
+that a policy which allows everything is worth. Masked columns are granted, since the gateway must read them: for them there is one lock.
+
+| corpus | PostgreSQL | queries | columns left out | decided | denied | dropped | **open** | **narrow** |
+|---|---|--:|--:|--:|--:|--:|--:|--:|
+";
+
 const TAIL: &str = "\
 Corpora: *Spider* is the development set of Spider (Yu et al. 2018, CC BY-SA 4.0), which is not part of this repository. *Analytics* is
 `xtask/src/oracle/analytics/`. *Generated* is what `xtask/src/oracle/generate/` makes of the seed. *Regression SQL* is PostgreSQL's own suite, of
@@ -72,7 +86,11 @@ impl Line {
 }
 
 /// Writes the report.
-pub(crate) fn write(lines: &[Line], interfered: &[(String, Compared)]) -> String {
+pub(crate) fn write(
+    lines: &[Line],
+    interfered: &[(String, Compared)],
+    locked: &[(&str, String, Locked)],
+) -> String {
     let mut text = HEAD.to_owned();
     text += "| corpus | PostgreSQL | queries | accepted | agreed | untouched | dropped | inlined | over | **under** | unknown | over + unknown |\n";
     text += "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
@@ -101,6 +119,7 @@ pub(crate) fn write(lines: &[Line], interfered: &[(String, Compared)]) -> String
     );
     text += &classes(lines);
     text += &interference(interfered);
+    text += &locks(locked);
     text += TAIL;
     text
 }
@@ -117,6 +136,20 @@ fn interference(interfered: &[(String, Compared)]) -> String {
             compared.columns,
             compared.idle,
             compared.changed.len()
+        );
+    }
+    text + "\n"
+}
+
+fn locks(locked: &[(&str, String, Locked)]) -> String {
+    if locked.is_empty() {
+        return String::new();
+    }
+    let mut text = LOCKS.to_owned();
+    for (corpus, release, Locked { queries, columns, decided, denied, dropped, open, narrow }) in locked {
+        let (open, narrow) = (open.len(), narrow.len());
+        text += &format!(
+            "| {corpus} | {release} | {queries} | {columns} | {decided} | {denied} | {dropped} | **{open}** | **{narrow}** |\n"
         );
     }
     text + "\n"

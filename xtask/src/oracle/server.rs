@@ -151,7 +151,7 @@ impl Server {
         examined.ok().map(|_| trees)
     }
 
-    fn examined(&mut self, sql: &str) -> (Result<Examined, String>, Vec<String>) {
+    pub(super) fn examined(&mut self, sql: &str) -> (Result<Examined, String>, Vec<String>) {
         let mut trees = Vec::new();
         let mut examiner = match Examiner::new(sql, self.version.major(), self.catalog.clone()) {
             Ok(examiner) => examiner,

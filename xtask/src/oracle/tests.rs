@@ -6,6 +6,7 @@ use super::claims::{Claims, Pick};
 use super::corpus::{self, Corpus};
 use super::interference;
 use super::judge::Tally;
+use super::locks::{self, Locked};
 use super::server::Said;
 
 /// Generated queries for each version.
@@ -72,4 +73,27 @@ fn whatever_is_left_out_is_found_to_be_missing() {
             assert!(said[1].starts_with("42501"), "{sql} without {claim:?}: {said:?}");
         }
     }
+}
+
+/// Each column takes a moment, so a part of them will do here.
+fn both_locks(cluster: &Cluster, corpus: &Corpus, nth: usize) {
+    let Locked { queries, columns, decided, denied, dropped, open, narrow } =
+        locks::try_both(cluster, corpus, nth);
+    assert!(open.is_empty(), "let through what the policy leaves out: {open:#?}");
+    assert!(narrow.is_empty(), "refused what the policy allows: {narrow:#?}");
+    assert_eq!(decided, denied + dropped);
+    assert!(queries * 10 > corpus.queries.len() * 8, "most are valid: {queries}");
+    assert!(columns > 10 && denied > dropped, "{columns} {denied} {dropped}");
+}
+
+#[test]
+fn each_lock_alone_refuses_what_the_policy_leaves_out_on_postgresql_15() {
+    let cluster = corpus::cluster(Version::V15);
+    both_locks(&cluster, &corpus::analytics(), 10);
+}
+
+#[test]
+fn each_lock_alone_refuses_what_the_policy_leaves_out_on_postgresql_18() {
+    let cluster = corpus::cluster(Version::V18);
+    both_locks(&cluster, &corpus::generated(18, SAMPLE / 5, Version::V18), 5);
 }

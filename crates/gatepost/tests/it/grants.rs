@@ -4,7 +4,7 @@ use serde_json::Value;
 use testkit::client::Raw;
 use testkit::postgres::{Cluster, Version};
 
-use crate::stage::{LOGIN, LOGIN_PASSWORD, cluster, fresh_name};
+use crate::stage::{Gate, LOGIN, LOGIN_PASSWORD, Setup, Shop, cluster, fresh_name, repository};
 use crate::support::{Place, Ran};
 
 const BUNDLE: &str = r#"name = "grants"
@@ -239,4 +239,79 @@ fn grants_are_told_as_data_with_what_public_holds_besides() {
     let shown = desk.explain(&["--groups", "readers"]);
     assert!(shown.stdout.contains("-- PUBLIC holds besides: EXECUTE ON ROUTINE"), "{shown:#?}");
     assert!(!shown.stdout.contains('\u{1b}'), "{shown:#?}");
+}
+
+/// What an analyst may not see, in as many ways as there are to look: names, which the policy leaves out altogether.
+const LEFT_OUT: [&str; 12] = [
+    "SELECT name FROM customers",
+    "SELECT * FROM customers",
+    "SELECT customers FROM customers",
+    "SELECT id FROM customers WHERE name LIKE 'A%'",
+    "SELECT city, count(*) FROM customers GROUP BY city, name",
+    "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY c.name",
+    "SELECT name FROM customer_orders",
+    "SELECT customer FROM open_tickets",
+    "COPY customers (name) TO STDOUT",
+    "WITH c AS (SELECT name FROM customers) SELECT upper(name) FROM c",
+    "UPDATE customers SET city = 'x' WHERE name = 'x'",
+    "INSERT INTO tickets (customer_id, subject, body) SELECT id, name, '' FROM customers",
+];
+
+fn shop_role(shop: &Shop, gate: &Gate) -> String {
+    let role = fresh_name();
+    let ran = gate.run(&["policy", "explain", "--groups", "analysts", "--grants", "--role", &role]);
+    assert_eq!(ran.status, Some(0), "{ran:#?}");
+    shop.cluster.psql(&format!("CREATE ROLE \"{role}\" LOGIN PASSWORD '{LOGIN_PASSWORD}'"));
+    shop.sql(&ran.stdout);
+    role
+}
+
+fn login(role: &str) -> Vec<(String, String)> {
+    vec![("SHOP_USER".to_owned(), role.to_owned()), ("SHOP_PASSWORD".to_owned(), LOGIN_PASSWORD.to_owned())]
+}
+
+fn codes(connection: &mut Raw, texts: &[&str]) -> Vec<(String, String)> {
+    let ask = |sql: &&str| {
+        let messages = connection.query(sql);
+        let error = messages.iter().find(|message| message.tag == b'E');
+        error.map(|error| (error.field(b'C'), error.field(b'M'))).unwrap_or_default()
+    };
+    texts.iter().map(ask).collect()
+}
+
+/// The decision is that of a policy which allows everything: nothing in the product has to be switched off for it.
+#[test]
+fn the_second_lock_alone_refuses_what_the_policy_leaves_out() {
+    let shop = Shop::new(Version::V15);
+    let role =
+        shop_role(&shop, &Gate::new_in(Shop { cluster: shop.cluster, database: shop.database.clone() }));
+    let setup = Setup {
+        policy: repository("crates/policy/testdata/allow-all"),
+        environment: login(&role),
+        ..Setup::default()
+    };
+    let gate = setup.start(shop);
+    let mut connection = gate.open("anybody");
+    for (sql, (code, message)) in LEFT_OUT.iter().zip(codes(&mut connection, &LEFT_OUT)) {
+        assert_eq!(code, "42501", "{sql}: {message}");
+        assert!(message.starts_with("permission denied for "), "PostgreSQL's own words: {sql}: {message}");
+    }
+    // Masked ones it must let through: of them the gateway is the only lock.
+    let seen = codes(&mut connection, &["SELECT city FROM customers", "SELECT ssn FROM customers"]);
+    assert_eq!(seen, vec![(String::new(), String::new()); 2]);
+}
+
+#[test]
+fn the_first_lock_alone_refuses_what_the_policy_leaves_out() {
+    let shop = Shop::new(Version::V15);
+    let role = fresh_name();
+    shop.cluster.psql(&format!("CREATE ROLE \"{role}\" SUPERUSER LOGIN PASSWORD '{LOGIN_PASSWORD}'"));
+    let gate = Setup { environment: login(&role), ..Setup::default() }.start(shop);
+    let mut connection = gate.open("analyst");
+    for (sql, (code, message)) in LEFT_OUT.iter().zip(codes(&mut connection, &LEFT_OUT)) {
+        assert_eq!(code, "42501", "{sql}: {message}");
+        assert!(message.starts_with("permission denied: "), "the gateway's own words: {sql}: {message}");
+    }
+    let seen = codes(&mut connection, &["SELECT city FROM customers", "SELECT ssn FROM customers"]);
+    assert_eq!(seen, vec![(String::new(), String::new()); 2]);
 }

@@ -105,6 +105,10 @@ impl Derivation<'_> {
         }
         self.functions();
         for relation in &self.objects.relations {
+            if relation.facts.system() && relation.public.has(Privilege::Select) {
+                // Of what is PostgreSQL's own only reading is ever granted, and this everyone may.
+                continue;
+            }
             match relation.facts.kind() {
                 RelationKind::Sequence => self.sequence(relation),
                 RelationKind::Table

@@ -174,8 +174,7 @@ fn objects(server: &mut Server, bundle: &Bundle) -> Objects {
 }
 
 fn give(server: &mut Server, grants: &Grants) {
-    // PostgreSQL's own are open to all here, or only a superuser's.
-    for statement in grants.filtered(|object| !object.is_system()).statements(ROLE) {
+    for statement in grants.statements(ROLE) {
         server.raw.rows(&statement);
     }
 }

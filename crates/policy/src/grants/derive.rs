@@ -121,7 +121,8 @@ impl Derivation<'_> {
         }
         self.row_security();
         for schema in &self.objects.schemas {
-            if self.schemas.contains(&schema.name) && !schema.public.has(Privilege::Usage) {
+            let system = catalog::is_system_schema(&schema.name);
+            if !system && self.schemas.contains(&schema.name) && !schema.public.has(Privilege::Usage) {
                 self.grants.grant(Object::Schema(schema.name.clone()), Privilege::Usage);
             }
         }
@@ -229,7 +230,12 @@ impl Derivation<'_> {
     }
 
     fn execute(&mut self, function: &FunctionObject) {
-        if !function.public.has(Privilege::Execute) {
+        if function.public.has(Privilege::Execute) {
+            return;
+        }
+        if catalog::is_system_schema(&function.name.schema) {
+            self.needs(Need::System, Action::Execute, || format!("ROUTINE {}", function.name));
+        } else {
             let (name, arguments) = (function.name.clone(), function.arguments.clone());
             self.grants.grant(Object::Routine { name, arguments }, Privilege::Execute);
         }
@@ -287,7 +293,7 @@ impl Derivation<'_> {
                     None => *alike.entry(key).or_insert(self.column(relation, column)),
                 }
             };
-            let writable = !column.system && !relation.facts.system();
+            let writable = !column.system;
             let wanted = [
                 (Privilege::Select, uses.read),
                 (Privilege::Insert, uses.insert && writable && is_written(relation)),
@@ -301,6 +307,13 @@ impl Derivation<'_> {
                 }
                 self.schemas.extend(column.type_schema.as_deref().map(str::to_owned));
             }
+        }
+        if relation.facts.system() {
+            // SECURITY: PostgreSQL keeps these from everyone (connection strings, password hashes); a policy for data is no reason.
+            if !columns.is_empty() {
+                self.needs(Need::System, Action::Select, || relation.name.to_string());
+            }
+            return;
         }
         for (privilege, columns) in columns {
             self.grants.grant_columns(&relation.name, privilege, columns);
@@ -338,15 +351,12 @@ impl Derivation<'_> {
             (Privilege::Update, vec![Action::Update]),
         ];
         for (privilege, actions) in by_column {
-            let asked = privilege == Privilege::Select || (is_written(relation) && !relation.facts.system());
+            let asked = privilege == Privilege::Select || is_written(relation);
             for action in actions {
                 if asked && !used.contains(&privilege) && self.supposed.could(action, whole) {
                     self.needs(Need::Column, action, name);
                 }
             }
-        }
-        if relation.facts.system() {
-            return;
         }
         let empties = !matches!(relation.facts.kind(), RelationKind::View) && is_written(relation);
         let maintained = self.objects.server.has_maintain() && is_maintained(relation);

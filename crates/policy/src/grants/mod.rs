@@ -44,7 +44,7 @@ pub enum Object {
 }
 
 impl Object {
-    /// Returns whether it is one of PostgreSQL's own, on which only superusers grant.
+    /// Returns whether it is one of PostgreSQL's own, on which only superusers grant. [`derive`] grants nothing on these.
     pub fn is_system(&self) -> bool {
         match self {
             Self::Database(_) => false,
@@ -137,6 +137,8 @@ pub enum Need {
         /// As CREATE ROLE or GRANT names it.
         what: &'static str,
     },
+    /// It is PostgreSQL's own and PUBLIC may not use it: a superuser's, or what a superuser grants.
+    System,
     /// The relation may be touched, but none of its columns: PostgreSQL wants the privilege on one of them.
     Column,
     /// It may be locked: for rows PostgreSQL wants UPDATE on a column, for LOCK TABLE in most modes DELETE, TRUNCATE or MAINTAIN.
@@ -153,6 +155,7 @@ impl fmt::Display for Need {
         match self {
             Self::Owner { role } => write!(f, "the rights of the owner, {}", quote_identifier(role)),
             Self::Role { what } => f.write_str(what),
+            Self::System => f.write_str("SUPERUSER, or a superuser's grant: it is PostgreSQL's own"),
             Self::Column => f.write_str("a column that may be touched in this way"),
             Self::Lock => f.write_str(
                 "UPDATE on a column to lock rows, and DELETE, TRUNCATE or MAINTAIN for LOCK TABLE",

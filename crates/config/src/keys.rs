@@ -61,7 +61,7 @@ pub(crate) const ROOT: Section = Section {
     about: "",
     keys: &[
         key("listen", "table", Toml("{}"), "see [listen]"),
-        key("issuer", "tables", Required, "see [[issuer]]"),
+        key("issuer", "tables", Toml("[]"), "see [[issuer]]"),
         key("database", "tables", Required, "see [[database]]"),
         key("auth", "tables", Toml("[]"), "see [[auth]]"),
         key("legacy", "tables", Toml("[]"), "see [[legacy]]"),
@@ -121,7 +121,7 @@ pub(crate) const TLS: Section = Section {
 pub(crate) const ISSUER: Section = Section {
     name: "issuer",
     header: "[[issuer]]",
-    about: "Whose tokens and certificates are believed. At least one.",
+    about: "Whose tokens and certificates are believed. At least one, unless every `[[auth]]` rule is of method `passthrough` or `reject`.",
     keys: &[
         key("name", "string", Required, "How audit, policy tests and `--as` call it. Unique; without `:`."),
         key(

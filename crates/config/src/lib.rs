@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::Method;
 use toml::de::DeTable;
 
 pub use address::Cidr;
@@ -55,7 +56,7 @@ use read::Table;
 pub struct Config {
     /// `[listen]`: where clients connect.
     pub listen: Listen,
-    /// `[[issuer]]`: whose tokens are believed. Never empty; names and URLs are unique.
+    /// `[[issuer]]`: whose tokens are believed. Empty only where no rule takes tokens; names and URLs are unique.
     pub issuers: Vec<Issuer>,
     /// `[[database]]`: what a client may name as dbname. Never empty; names are unique.
     pub databases: Vec<Database>,
@@ -151,16 +152,21 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let issuers = root.tables("issuer", context);
     let mut issuers: Vec<_> =
         issuers.iter().map(|table| (table.span(), issuer::read(table, context))).collect();
-    let databases = root.tables("database", context);
-    let databases: Vec<_> =
-        databases.iter().map(|table| (table.span(), database::read(table, context))).collect();
     unique(&issuers, "[[issuer]]", "name", |issuer| &issuer.name, context);
     unique(&issuers, "[[issuer]]", "url", |issuer| &issuer.url, context);
-    unique(&databases, "[[database]]", "name", |database| &database.name, context);
 
     let known: Vec<_> = issuers.iter().map(|(_, issuer)| issuer.as_ref().map(|i| i.name.clone())).collect();
     let rules = root.tables("auth", context);
     let rules: Vec<_> = rules.iter().map(|table| auth::read(table, &known, context)).collect();
+    let needs_issuer =
+        |rule: &AuthRule| matches!(rule.method, AuthMethod::Accept(method) if method != Method::Passthrough);
+    if root.written("issuer").is_none() && (rules.is_empty() || rules.iter().flatten().any(needs_issuer)) {
+        context.error(0..0, "there is no [[issuer]]; at least one is needed".to_owned());
+    }
+    let databases = root.tables("database", context);
+    let databases: Vec<_> =
+        databases.iter().map(|table| (table.span(), database::read(table, context))).collect();
+    unique(&databases, "[[database]]", "name", |database| &database.name, context);
     let accounts = root.tables("legacy", context);
     let accounts: Vec<_> =
         accounts.iter().map(|table| (table.span(), legacy::read(table, context))).collect();

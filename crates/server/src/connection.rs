@@ -227,7 +227,7 @@ impl Facts {
     /// Takes care that the verifier is fetched again.
     pub(crate) fn forget_verifier(&self, gateway: &Gateway) {
         let (user, database) = &*self.asked;
-        gateway.accounts.forget(user, database);
+        gateway.accounts.forget(gateway, user, database);
     }
 
     /// Logs in upstream; runs beside the session.

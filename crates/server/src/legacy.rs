@@ -70,7 +70,7 @@ impl Accounts {
     /// SECURITY: who is no account is given a mock, and one account's verifier is fetched all the same, so that it takes as
     /// long and has as many iterations.
     pub(crate) async fn find(&self, gateway: &Gateway, user: &str, database: &str) -> Option<Candidate> {
-        let known = self.account(user, database).filter(|_| gateway.databases.contains_key(database));
+        let known = self.account(gateway, user, database);
         let fetched = match known.map(|known| (known, database)).or_else(|| self.decoy(gateway, user)) {
             Some((known, database)) => self.verifier(known, gateway, database).await,
             None => Err("there is no legacy account".to_owned()),
@@ -100,17 +100,20 @@ impl Accounts {
     }
 
     /// Takes care that the verifier is fetched again, since it did not do.
-    pub(crate) fn forget(&self, user: &str, database: &str) {
-        if let Some(known) = self.account(user, database) {
-            let mut kept = known.kept.lock();
-            if kept.get(database).is_some_and(|kept| kept.taken.elapsed() >= FORGET_AFTER) {
-                kept.remove(database);
-            }
+    ///
+    /// SECURITY: of who is no account, the one that was fetched in its place: else the next attempt would be faster than an account's.
+    pub(crate) fn forget(&self, gateway: &Gateway, user: &str, database: &str) {
+        let known = self.account(gateway, user, database).map(|known| (known, database));
+        let Some((known, database)) = known.or_else(|| self.decoy(gateway, user)) else { return };
+        let mut kept = known.kept.lock();
+        if kept.get(database).is_some_and(|kept| kept.taken.elapsed() >= FORGET_AFTER) {
+            kept.remove(database);
         }
     }
 
-    fn account(&self, user: &str, database: &str) -> Option<&Known> {
-        self.known.iter().find(|known| known.config.matches(user, database))
+    fn account(&self, gateway: &Gateway, user: &str, database: &str) -> Option<&Known> {
+        let known = self.known.iter().find(|known| known.config.matches(user, database));
+        known.filter(|_| gateway.databases.contains_key(database))
     }
 
     /// Chooses an account and a database of its to be fetched for a name that is none: always the same for the same name.

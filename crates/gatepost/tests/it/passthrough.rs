@@ -139,7 +139,7 @@ fn a_legacy_account_is_itself_upstream_and_decided_by_policy_on_postgresql_17() 
 }
 
 #[test]
-fn stock_clients_log_in_with_name_and_password_on_postgresql_18() {
+fn a_legacy_account_is_itself_upstream_and_decided_by_policy_on_postgresql_18() {
     check_version(Version::V18);
 }
 
@@ -332,6 +332,26 @@ fn a_password_that_was_changed_works_at_once_where_the_database_is_asked() {
     for user in ["closed", "ancient"] {
         assert_eq!(refused(&connect(&gate, user, PASSWORD)).field(b'C'), "28P01", "{user}");
     }
+    // Of a name that is no account, somebody's verifier is asked for all the same, and again after each failure.
+    let asked = || -> usize {
+        let log = gate.shop.cluster.log();
+        log.lines()
+            .filter(|line| {
+                line.contains("connection authorized: user=postgres")
+                    && line.contains("application_name=gatepost")
+            })
+            .count()
+    };
+    gate.shop.cluster.psql("ALTER SYSTEM SET log_connections = on");
+    gate.shop.cluster.psql("SELECT pg_reload_conf()");
+    let logged = || {
+        assert_eq!(refused(&connect(&gate, "billing", "wrong")).field(b'C'), "28P01");
+        (asked() > 0).then_some(())
+    };
+    assert!(testkit::process::poll(crate::stage::SOON, logged).is_some());
+    let before = asked();
+    assert_eq!(refused(&connect(&gate, "nobody", "wrong")).field(b'C'), "28P01");
+    assert_eq!(asked(), before + 1);
     gate.shop.cluster.psql("ALTER ROLE billing PASSWORD 'another'");
     connect(&gate, "billing", "another").open();
     assert_eq!(refused(&connect(&gate, "billing", PASSWORD)).field(b'C'), "28P01");

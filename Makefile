@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build lint test test-rust demo bench oracle reference regress fuzz-smoke
+.PHONY: help setup build lint test test-rust demo bench oracle reference regress fuzz-smoke storm
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17

@@ -274,6 +274,7 @@ impl Facts {
         let (mut upstream, lease) = self.log_in(gateway, served, login, limit).await?;
         let catalog =
             current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
+        let named = served.database.roles_named();
         let stands_for = lease.as_ref().map(|lease| &*lease.scope);
         let name_scope =
             catalog::name_scope(&mut upstream, stands_for).await.map_err(|e| failed(oidc::chain(&e)))?;
@@ -287,6 +288,7 @@ impl Facts {
             cancel_key: cancel_key.expose().clone(),
             version_major: upstream.version_major,
             name_scope,
+            alike_since: lease.as_ref().map(|_| named),
             catalog,
         };
         Ok(Connected {

@@ -17,7 +17,7 @@ pub use session::{Line, Status, Told, UnknownCode, search_path, told};
 
 use crate::login::{self, Login};
 use crate::upstream::{Target, Upstream};
-use crate::{catalog, tags};
+use crate::{catalog, roles, tags};
 
 /// To connect and log in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -331,6 +331,7 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
         )
         .await
         .map_err(|e| failed(oidc::chain(&e)))?;
+    let ephemeral = matches!(database.login, config::Login::Ephemeral(_));
     let mut advice = Vec::new();
     let mut who = String::new();
     if let Some([messages, superuser, bypass, name]) = rows.first().map(Vec::as_slice) {
@@ -338,19 +339,32 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
             String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
         };
         who = text(name);
-        let quoted = model::quote_identifier(&who);
-        if text(superuser) == "t" {
+        // A role that is made for a session has no settings of its own.
+        let whose = if ephemeral {
+            format!("DATABASE {}", model::quote_identifier(&database.upstream.database))
+        } else {
+            format!("ROLE {}", model::quote_identifier(&who))
+        };
+        if text(superuser) == "t" && !ephemeral {
             advice.push(format!("the login {who} is a superuser: PostgreSQL itself refuses it nothing; use a role with no more than the policy allows"));
         }
-        if text(bypass) == "t" {
+        if text(bypass) == "t" && !ephemeral {
             advice.push(format!("the login {who} bypasses row-level security"));
         }
         if text(messages) != "fatal" && text(messages) != "panic" {
             advice.push(format!(
                 "the server's log gets a query tree for each new statement shape; to stop that, a superuser runs: \
-                 ALTER ROLE {quoted} SET log_min_messages = fatal;"
+                 ALTER {whose} SET log_min_messages = fatal;"
             ));
         }
+    }
+    if let config::Login::Ephemeral(ephemeral) = &database.login {
+        let found = roles::check(ephemeral, &target, CONNECT_TIMEOUT).await;
+        let roles::Findings { missing, advice: more } = found.map_err(|e| failed(oidc::chain(&e)))?;
+        if !missing.is_empty() {
+            return Err(failed(format!("the admin {who} lacks rights:\n  {}", missing.join("\n  "))));
+        }
+        advice.extend(more);
     }
     if querytree::ServerVersion::from_major(version).is_none() {
         return Err(failed(format!(

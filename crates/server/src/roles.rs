@@ -4,6 +4,7 @@
 //! [keeper], which drops it, sweeps what crashes have left, and moves living roles when the policy changes. Knows no
 //! protocol and no statement of a client's.
 
+mod check;
 mod keeper;
 mod link;
 mod name;
@@ -20,6 +21,7 @@ use model::{Identity, Secret, SessionId, quote_identifier, quote_literal};
 use tokio::sync::{mpsc, watch};
 use wire::sqlstate;
 
+pub(crate) use self::check::{Findings, check};
 pub(crate) use self::keeper::keep;
 use self::link::Link;
 pub(crate) use self::link::{RoleError, log_in as log_in_as_admin};
@@ -28,6 +30,7 @@ use self::pool::Pool;
 use self::scope::{Grantable, Known, Scope};
 use crate::cancel::random;
 use crate::gateway::{Gateway, Served};
+use crate::memory;
 use crate::upstream::Target;
 
 /// How long connecting the admin may take.
@@ -241,8 +244,11 @@ impl Roles {
     ) -> Result<Made, RoleError> {
         let name = SessionRole::new(link.database, self.instance, SystemTime::now(), bytes()?);
         let role = name.with_prefix(&self.ephemeral.prefix);
-        let secret: [u8; 32] = bytes()?;
-        let password = Secret::new(hex::encode(secret));
+        let random = Secret::new(bytes()?);
+        let password = wire::scram::password_of_random(&random);
+        // SECURITY: what PostgreSQL keeps of the password, not the password: nobody can log in with what a log has.
+        let verifier = wire::scram::verifier_of_random(&random, bytes()?);
+        memory::scrub_stack();
         // Before anything is sent: from here on it may be there, and its guard sees to its end.
         self.track(role.clone(), None);
         let roles = self.clone();
@@ -251,7 +257,7 @@ impl Roles {
             if !self.known.lock().has(&scope.role) {
                 scope::make(link, scope).await?;
             }
-            let sql = self.creation(link, &made);
+            let sql = creation(link, &made, &verifier);
             match link.run("making a session's role", &sql).await {
                 Ok(_) => {
                     self.known.lock().used(&scope.role);
@@ -267,29 +273,11 @@ impl Roles {
         Err(RoleError::Other("the scope's role is dropped again and again"))
     }
 
-    fn creation(&self, link: &Link, made: &Made) -> String {
-        let (role, scope) = (quote_identifier(&made.role), quote_identifier(&made.scope));
-        // SECURITY: what PostgreSQL keeps of the password, not the password: nobody can log in with what a log has.
-        let verifier = quote_literal(&wire::scram::verifier(&made.password));
-        let until = audit::Time::from(made.until);
-        // Members take over rights and never become the scope's role, so that what they make is theirs; before 16 there was
-        // no way to say so.
-        let only_rights =
-            if link.upstream.version_major >= 16 { " WITH INHERIT TRUE, SET FALSE, ADMIN FALSE" } else { "" };
-        format!(
-            "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS \
-             CONNECTION LIMIT 1 PASSWORD {verifier} VALID UNTIL '{until}'; \
-             GRANT {scope} TO {role}{only_rights}"
-        )
-    }
-
     /// Returns what an identity's role is granted, by the bundle and the catalog of now, where both are known.
     fn scope_known(&self, served: &Served, identity: &Identity) -> Option<Scope> {
         let grantable = self.grantable.lock().clone()?;
-        let (bundle, database) = (served.bundle(), &served.database);
-        grantable
-            .is_current(&bundle, database.epoch(), Instant::now())
-            .then(|| grantable.scope(&self.ephemeral.prefix, &bundle, identity))
+        let current = grantable.is_current(&served.bundle(), served.database.epoch(), Instant::now());
+        current.then(|| grantable.scope(&self.ephemeral.prefix, identity))
     }
 
     /// The same, asking the database where that is out of date.
@@ -303,11 +291,35 @@ impl Roles {
         if let Some(scope) = self.scope_known(served, identity) {
             return Ok(scope);
         }
-        let (epoch, taken, bundle) = (served.database.epoch(), Instant::now(), served.bundle());
-        let grantable = Arc::new(Grantable::load(gateway, served, link, &bundle, epoch, taken).await?);
-        let scope = grantable.scope(&self.ephemeral.prefix, &bundle, identity);
-        *self.grantable.lock() = Some(grantable);
-        Ok(scope)
+        let grantable = self.load_grantable(gateway, served, link).await?;
+        Ok(grantable.scope(&self.ephemeral.prefix, identity))
+    }
+
+    async fn load_grantable(
+        &self,
+        gateway: &Gateway,
+        served: &Served,
+        link: &mut Link,
+    ) -> Result<Arc<Grantable>, RoleError> {
+        let grantable = Arc::new(Grantable::load(gateway, served, link).await?);
+        *self.grantable.lock() = Some(grantable.clone());
+        Ok(grantable)
+    }
+
+    /// Asks the database what can be granted before anybody has to wait for it, while it has sessions.
+    async fn renew_grantable(
+        &self,
+        gateway: &Gateway,
+        served: &Served,
+        link: &mut Link,
+    ) -> Result<(), RoleError> {
+        let known = self.grantable.lock().clone();
+        let due = known
+            .is_some_and(|known| known.is_due(&served.bundle(), served.database.epoch(), Instant::now()));
+        if due && !self.mine.lock().is_empty() {
+            self.load_grantable(gateway, served, link).await?;
+        }
+        Ok(())
     }
 
     fn track(&self, role: String, tenant: Option<Tenant>) {
@@ -348,6 +360,21 @@ impl Roles {
             );
         }
     }
+}
+
+fn creation(link: &Link, made: &Made, verifier: &str) -> String {
+    let (role, scope) = (quote_identifier(&made.role), quote_identifier(&made.scope));
+    let verifier = quote_literal(verifier);
+    let until = audit::Time::from(made.until);
+    // Members take over rights and never become the scope's role, so that what they make is theirs; before 16 there was
+    // no way to say so.
+    let only_rights =
+        if link.upstream.version_major >= 16 { " WITH INHERIT TRUE, SET FALSE, ADMIN FALSE" } else { "" };
+    format!(
+        "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS \
+         CONNECTION LIMIT 1 PASSWORD {verifier} VALID UNTIL '{until}'; \
+         GRANT {scope} TO {role}{only_rights}"
+    )
 }
 
 /// Whether a statement failed because something that the catalog knew isn't there any more.

@@ -90,6 +90,8 @@ pub(crate) struct Analysis {
     pub(crate) unsettles: bool,
     /// Objects that other sessions see are made, changed or dropped.
     pub(crate) defines: bool,
+    /// It may give a role by its name something that others don't have.
+    pub(crate) names_roles: bool,
     pub(crate) has_where: bool,
     pub(crate) row_locks: bool,
     /// The text with literals blanked is not a sound memo key.
@@ -124,6 +126,7 @@ impl Analysis {
             reads_only: true,
             unsettles: false,
             defines: false,
+            names_roles: false,
             has_where: true,
             row_locks: false,
             depends_on_literals: false,
@@ -148,6 +151,7 @@ impl Analysis {
             reads_only: false,
             unsettles: true,
             defines: true,
+            names_roles: true,
             session_bound: true,
             unknown: Some(why.clone()),
             ..Self::bare(command, now)

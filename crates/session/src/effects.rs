@@ -91,8 +91,17 @@ impl Running {
             self.names.unsettle();
         }
         if analysis.defines {
-            self.database.catalog_changed();
             self.defining = true;
+            self.naming_roles |= analysis.names_roles;
+            self.defined();
+        }
+    }
+
+    /// What is known of definitions, or of whom they name, may not hold any more.
+    pub(crate) fn defined(&self) {
+        self.database.catalog_changed();
+        if self.naming_roles {
+            self.database.roles_were_named();
         }
     }
 
@@ -109,8 +118,9 @@ impl Running {
     /// The server says that nothing is open: what a transaction changed is now seen by all, or gone.
     pub(crate) fn transaction_over(&mut self) {
         if self.defining {
+            self.defined();
             self.defining = false;
-            self.database.catalog_changed();
+            self.naming_roles = false;
         }
         self.quotes = Quotes::Nothing;
         self.openers.clear();

@@ -98,6 +98,9 @@ pub struct UpstreamReady {
     pub version_major: u32,
     /// What names mean for this login: its `search_path` and `current_user`, as the server shows them.
     pub name_scope: String,
+    /// [`Database::roles_named`](crate::Database::roles_named) from before that was asked, where the login was made for this session and
+    /// stands for another role; `None` for one that sessions have in common.
+    pub alike_since: Option<u64>,
     /// The catalog as of this login.
     pub catalog: Arc<Catalog>,
 }

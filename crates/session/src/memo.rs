@@ -57,6 +57,15 @@ impl Running {
         Some(judged)
     }
 
+    /// Logins that stand for one role mean the same by the same names only while none of them is given something alone.
+    pub(crate) fn stay_alike(&mut self) {
+        // INVARIANT: before anything is looked up or kept in this turn.
+        if self.alike_since.is_some_and(|since| since != self.database.roles_named()) {
+            self.alike_since = None;
+            self.names.unsettle();
+        }
+    }
+
     /// Keeps an analysis for statements of the same shape.
     pub(crate) fn learn(&mut self, text: &str, param_types: &[Oid], analysis: &Arc<Analysis>) {
         if analysis.session_bound {

@@ -121,6 +121,11 @@ pub(crate) struct Running {
     pub(crate) bytes_out: u64,
     /// The open transaction has changed objects that others see.
     pub(crate) defining: bool,
+    /// And with it somebody may have been given what others don't have.
+    pub(crate) naming_roles: bool,
+    /// How often roles had been named when it was seen that this login has the rights of its scope's role and no others. `None`: it is
+    /// one login for all, which can't differ from itself, or shares nothing any more.
+    pub(crate) alike_since: Option<u64>,
     pub(crate) draining: bool,
     /// The client has gone or said that it goes: the session ends when what it has sent is done.
     pub(crate) leaving: Option<&'static str>,

@@ -410,7 +410,15 @@ impl Session {
         else {
             return;
         };
-        let UpstreamReady { parameters, process_id, cancel_key, version_major, name_scope, catalog } = ready;
+        let UpstreamReady {
+            parameters,
+            process_id,
+            cancel_key,
+            version_major,
+            name_scope,
+            alike_since,
+            catalog,
+        } = ready;
         let Some(version) = ServerVersion::from_major(version_major) else {
             let text = format!("PostgreSQL {version_major} is not a version that Gatepost can read");
             let error = ErrorFields::new(Severity::Fatal, sqlstate::FEATURE_NOT_SUPPORTED, &text)
@@ -504,6 +512,8 @@ impl Session {
             statement_last: 0,
             bytes_out: 0,
             defining: false,
+            naming_roles: false,
+            alike_since,
             draining: false,
             leaving: None,
             closed: false,
@@ -584,6 +594,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
     if now.monotonic >= running.expires && !matches!(input, Input::UpstreamClosed | Input::ClientClosed) {
         return running.terminate(refuse::time_is_over(running.scope.method()), turn);
     }
+    running.stay_alike();
     match input {
         Input::ClientBytes(bytes) => running.feed_client(bytes, turn),
         Input::UpstreamBytes(bytes) => running.feed_upstream(bytes, turn),

@@ -59,6 +59,8 @@ pub struct Database {
     recent: Mutex<Option<Snapshot>>,
     // INVARIANT: only grows; an answer learnt under another epoch is not used.
     epoch: AtomicU64,
+    // INVARIANT: only grows.
+    roles_named: AtomicU64,
     analyses: Memo<Analysis>,
     judgements: Memo<Judged>,
     /// What identities have taken of their limits.
@@ -93,6 +95,7 @@ impl Database {
             catalog: Mutex::new(None),
             recent: Mutex::new(None),
             epoch: AtomicU64::new(1),
+            roles_named: AtomicU64::new(0),
             analyses: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
             judgements: Memo::new(MEMO_BYTES_MAX, MEMO_SHARDS),
             usages: Usages::default(),
@@ -107,6 +110,15 @@ impl Database {
     /// Objects were made, changed or dropped.
     pub fn catalog_changed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts the definitions that passed through and named a role, which may have been given what others don't have.
+    pub fn roles_named(&self) -> u64 {
+        self.roles_named.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn roles_were_named(&self) {
+        self.roles_named.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Returns the snapshot if it is young and nothing is known to have changed since it was taken; else what other sessions have

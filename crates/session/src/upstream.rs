@@ -346,7 +346,7 @@ impl Running {
         }
         self.finish_run(Completion::Completed(&command), turn);
         if self.defining {
-            self.database.catalog_changed();
+            self.defined();
         }
         if let Some(script) = &mut self.script
             && script.holds_complete()

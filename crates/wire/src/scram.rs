@@ -7,6 +7,7 @@
 
 mod channel_binding;
 mod keyed;
+mod made;
 mod server;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use zeroize::Zeroize;
 
 pub use self::channel_binding::tls_server_end_point;
 use self::keyed::Keyed;
+pub use self::made::{password_of_random, verifier_of_random};
 pub use self::server::{Exchange, Server, ServerError, server_final};
 
 /// The mechanism without channel binding.
@@ -31,12 +33,6 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// The most iterations that a server may ask for, each an HMAC: a tenth of a second, and what pgjdbc and
 /// postgres-protocol allow. PostgreSQL asks for 4096 (`scram_iterations`).
 pub const ITERATIONS_MAX: u32 = 100_000;
-
-/// Returns what PostgreSQL stores of a password that is ASCII, and takes in its place: `SCRAM-SHA-256$4096:…` with a random salt
-/// (`scram_build_secret`, common/scram-common.c). Nobody can log in with it.
-pub fn verifier(password: &Secret<String>) -> String {
-    postgres_protocol::password::scram_sha_256(password.expose().as_bytes())
-}
 
 /// What the connection offers for channel binding.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use audit::Event;
-use config::AtEnd;
+use config::{AtEnd, Ephemeral};
 use model::{quote_identifier, quote_literal};
 use tokio::sync::mpsc;
 use wire::sqlstate;
@@ -61,7 +61,7 @@ struct Waiting {
 
 /// What became of what a role owned.
 #[derive(Clone, Copy)]
-enum Gone {
+pub(super) enum Gone {
     Never,
     With(&'static str),
 }
@@ -145,42 +145,9 @@ impl Keeper {
         }
     }
 
-    /// Ends what a role does, sees to what it owns, and drops it. Can be done again after it failed half-way.
     async fn bury(&mut self, role: &str) -> Result<Gone, RoleError> {
-        let at_end = self.roles.ephemeral.at_end;
-        let owner = self.roles.ephemeral.owner.clone();
-        let link = self.link().await?;
-        let quoted = quote_identifier(role);
-        let owner =
-            owner.map_or_else(|| "CURRENT_USER".to_owned(), |owner| quote_identifier(&owner).to_string());
-        let there = format!(
-            "SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) {}",
-            quote_literal(role)
-        );
-        if link.run(DROPPING, &there).await?.is_empty() {
-            return Ok(Gone::Never);
-        }
-        // Who is a member may end its server processes and give away what it owns.
-        let inherit = with_inherit(link.upstream.version_major);
-        link.run(DROPPING, &format!("ALTER ROLE {quoted} NOLOGIN; GRANT {quoted} TO CURRENT_USER{inherit}"))
-            .await?;
-        let terminate = format!(
-            "SELECT pg_catalog.pg_terminate_backend(a.pid, {}) FROM pg_catalog.pg_stat_activity a \
-             WHERE a.usename OPERATOR(pg_catalog.=) {}",
-            TERMINATE_TIMEOUT.as_millis(),
-            quote_literal(role)
-        );
-        link.run(DROPPING, &terminate).await?;
-        let dropping = format!("DROP OWNED BY {quoted}; DROP ROLE {quoted}");
-        if at_end == AtEnd::Drop {
-            match link.run(DROPPING, &dropping).await {
-                // Others have built on it.
-                Err(error) if error.sqlstate() == Some(sqlstate::DEPENDENT_OBJECTS_STILL_EXIST) => {}
-                other => return other.map(|_| Gone::With("dropped")),
-            }
-        }
-        link.run(DROPPING, &format!("REASSIGN OWNED BY {quoted} TO {owner}; {dropping}")).await?;
-        Ok(Gone::With("reassigned"))
+        let roles = self.roles.clone();
+        bury(self.link().await?, &roles.ephemeral, role).await
     }
 
     async fn sweep(&mut self) {
@@ -268,6 +235,19 @@ impl Keeper {
 
     /// Gives living roles the grants that the policy and the catalog of now give their identities.
     async fn follow(&mut self) {
+        let (gateway, served, roles) = (self.gateway.clone(), self.served.clone(), self.roles.clone());
+        let renewed = match self.link().await {
+            Ok(link) => roles.renew_grantable(&gateway, &served, link).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = renewed {
+            tracing::warn!(
+                database = self.roles.database,
+                reason = oidc::chain(&error),
+                "what can be granted can't be asked for"
+            );
+            return;
+        }
         let tenants: Vec<(String, Tenant)> = {
             let mine = self.roles.mine.lock();
             mine.iter().filter_map(|(role, tenant)| Some((role.clone(), tenant.clone()?))).collect()
@@ -326,6 +306,40 @@ impl Keeper {
         }
         Ok(true)
     }
+}
+
+/// Ends what a role does, sees to what it owns, and drops it. Can be done again after it failed half-way.
+pub(super) async fn bury(link: &mut Link, ephemeral: &Ephemeral, role: &str) -> Result<Gone, RoleError> {
+    let quoted = quote_identifier(role);
+    let owner = ephemeral.owner.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), quote_identifier);
+    let there = format!(
+        "SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) {}",
+        quote_literal(role)
+    );
+    if link.run(DROPPING, &there).await?.is_empty() {
+        return Ok(Gone::Never);
+    }
+    // Who is a member may end its server processes and give away what it owns.
+    let inherit = with_inherit(link.upstream.version_major);
+    link.run(DROPPING, &format!("ALTER ROLE {quoted} NOLOGIN; GRANT {quoted} TO CURRENT_USER{inherit}"))
+        .await?;
+    let terminate = format!(
+        "SELECT pg_catalog.pg_terminate_backend(a.pid, {}) FROM pg_catalog.pg_stat_activity a \
+         WHERE a.usename OPERATOR(pg_catalog.=) {}",
+        TERMINATE_TIMEOUT.as_millis(),
+        quote_literal(role)
+    );
+    link.run(DROPPING, &terminate).await?;
+    let dropping = format!("DROP OWNED BY {quoted}; DROP ROLE {quoted}");
+    if ephemeral.at_end == AtEnd::Drop {
+        match link.run(DROPPING, &dropping).await {
+            // Others have built on it.
+            Err(error) if error.sqlstate() == Some(sqlstate::DEPENDENT_OBJECTS_STILL_EXIST) => {}
+            other => return other.map(|_| Gone::With("dropped")),
+        }
+    }
+    link.run(DROPPING, &format!("REASSIGN OWNED BY {quoted} TO {owner}; {dropping}")).await?;
+    Ok(Gone::With("reassigned"))
 }
 
 fn roles_query(prefix: &str, database: u32) -> String {

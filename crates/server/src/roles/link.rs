@@ -35,6 +35,9 @@ pub(crate) enum RoleError {
     /// Operator: the admin can't log in.
     #[error("the admin can't log in: {}", .0.reason())]
     Login(LoginError),
+    /// Operator: a role that was made can't log in.
+    #[error("a role that was made can't log in; does pg_hba.conf let roles in that it does not name? {}", .0.reason())]
+    Trial(LoginError),
     /// Server, or operator: a statement failed.
     #[error("{what}: {source}{mend}")]
     Statement {

@@ -6,15 +6,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Identity, quote_identifier};
+use model::{Identity, QualifiedName, quote_identifier};
 use policy::Bundle;
+use policy::grants::{Object, Objects, ScopeKey, derive};
 use sha2::{Digest, Sha256};
 use wire::sqlstate;
 
 use super::link::{Link, RoleError};
 use super::name;
+use crate::catalog::LoadError;
 use crate::connection::current_catalog;
 use crate::gateway::{Gateway, Served};
+use crate::grants;
 use crate::upstream::QueryError;
 
 /// How often another gateway that changes the same objects' grants may get in the way.
@@ -56,39 +59,77 @@ impl Scope {
 /// What could be granted in a database, as of one bundle and one catalog.
 pub(crate) struct Grantable {
     database: u32,
-    bundle: [u8; 32],
+    bundle: Arc<Bundle>,
     epoch: u64,
     taken: Instant,
+    objects: Objects,
+    /// Which relation or function a name stands for, with the numbers of its columns.
+    stand_for: HashMap<QualifiedName, String>,
+    scopes: parking_lot::Mutex<HashMap<ScopeKey, Scope>>,
 }
 
-/// How old what is known of a database's objects may be when a role is made, as for the catalog's snapshot.
-const AGE_MAX: Duration = Duration::from_secs(60);
+/// How old what is known of a database's objects may be when a role is made. The keeper asks again in the meantime.
+const AGE_MAX: Duration = Duration::from_secs(120);
+/// From this age on the keeper asks again.
+const AGE_DUE: Duration = Duration::from_secs(30);
 
 impl Grantable {
     /// Asks the database, over the admin's connection.
-    pub(crate) async fn load(
-        gateway: &Gateway,
-        served: &Served,
-        link: &mut Link,
-        bundle: &Bundle,
-        epoch: u64,
-        taken: Instant,
-    ) -> Result<Self, RoleError> {
-        current_catalog(gateway, served, &mut link.upstream).await?;
-        Ok(Self { database: link.database, bundle: bundle.hash(), epoch, taken })
+    pub(crate) async fn load(gateway: &Gateway, served: &Served, link: &mut Link) -> Result<Self, RoleError> {
+        let (epoch, taken, bundle) = (served.database.epoch(), Instant::now(), served.bundle());
+        let loaded = async {
+            let catalog = current_catalog(gateway, served, &mut link.upstream).await?;
+            let grantable = grants::read(&mut link.upstream, &catalog).await?;
+            Ok::<_, LoadError>((catalog, grantable))
+        };
+        let (catalog, grantable) = loaded.await.inspect_err(|_| link.broken = true)?;
+        let mut stand_for: HashMap<QualifiedName, String> = HashMap::new();
+        for (oid, relation) in catalog.relations() {
+            let columns: Vec<String> =
+                relation.columns.iter().map(|c| format!("{}={}", c.number, c.name)).collect();
+            stand_for.insert(relation.name.clone(), format!("{} {}", oid.0, columns.join(" ")));
+        }
+        for (oid, function) in catalog.functions() {
+            let overloads = stand_for.entry(function.name.clone()).or_default();
+            overloads.push_str(&format!(" {}", oid.0));
+        }
+        let objects = grantable.objects(&bundle, Instant::now());
+        let scopes = parking_lot::Mutex::default();
+        Ok(Self { database: link.database, bundle, epoch, taken, objects, stand_for, scopes })
     }
 
     /// Whether it still says what can be granted.
     pub(crate) fn is_current(&self, bundle: &Bundle, epoch: u64, now: Instant) -> bool {
-        self.bundle == bundle.hash()
-            && self.epoch == epoch
-            && now.saturating_duration_since(self.taken) < AGE_MAX
+        self.bundle.hash() == bundle.hash() && self.epoch == epoch && self.age(now) < AGE_MAX
+    }
+
+    /// Whether it is time to ask again, before somebody waits for it.
+    pub(crate) fn is_due(&self, bundle: &Bundle, epoch: u64, now: Instant) -> bool {
+        !self.is_current(bundle, epoch, now) || self.age(now) >= AGE_DUE
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.taken)
     }
 
     /// Returns what an identity is granted.
-    pub(crate) fn scope(&self, prefix: &str, bundle: &Bundle, identity: &Identity) -> Scope {
-        let key = format!("{:?}", identity.groups);
-        Scope::new(prefix, self.database, &[&bundle.hash(), key.as_bytes()].concat(), &[], |_| Vec::new())
+    pub(crate) fn scope(&self, prefix: &str, identity: &Identity) -> Scope {
+        let key = self.bundle.scope_key(identity);
+        if let Some(scope) = self.scopes.lock().get(&key) {
+            return scope.clone();
+        }
+        // On PostgreSQL's own objects only superusers grant.
+        let grants = derive(&self.bundle, identity, &self.objects).filtered(|object| !object.is_system());
+        let mut stand_for = Vec::new();
+        for (object, _) in grants.iter() {
+            let (Object::Table(name) | Object::Sequence(name) | Object::Routine { name, .. }) = object else {
+                continue;
+            };
+            stand_for.extend(format!("{name:?} {:?} ", self.stand_for.get(name)).into_bytes());
+        }
+        let scope = Scope::new(prefix, self.database, &key.0, &stand_for, |role| grants.statements(role));
+        self.scopes.lock().insert(key, scope.clone());
+        scope
     }
 }
 

@@ -6,8 +6,8 @@ use policy::{
     RelationKind, Resource, Volatility,
 };
 use sql::{
-    Ask, Class, Columns, Command, CopySource, Effect, LockMode, Name, ObjectKind, RoutineKind, Statement,
-    Touch,
+    Ask, Class, Columns, Command, CopySource, Effect, LockMode, Name, ObjectKind, RoleName, RoutineKind,
+    Statement, Touch,
 };
 
 use super::build::{Builder, Stop};
@@ -104,7 +104,10 @@ impl Builder<'_> {
                 Touch::Create => self.add(Action::Create, Resource::Database),
                 _ => self.add(Action::System, Resource::Database),
             },
-            Ask::Role { touch: Touch::Own | Touch::Grantee | Touch::Use, .. } => Ok(()),
+            Ask::Role { touch: Touch::Own | Touch::Grantee | Touch::Use, name } => {
+                self.analysis.names_roles |= matches!(name, RoleName::Named(_) | RoleName::All);
+                Ok(())
+            }
             Ask::Role { .. } => self.add(Action::Role, Resource::Database),
             // SECURITY: a function that has it among its settings would run as somebody else.
             Ask::Setting { name: Some(name), .. } if name.starts_with(RESERVED_PREFIX) => {
@@ -313,6 +316,7 @@ impl Builder<'_> {
                 analysis.reads_only = false;
             }
             Effect::Anything => {
+                analysis.names_roles = true;
                 analysis.unsettles = true;
                 analysis.defines = true;
                 analysis.reads_only = false;

@@ -171,6 +171,7 @@ impl Harness {
             cancel_key: vec![1, 2, 3, 4],
             version_major: 15,
             name_scope: "agent".to_owned(),
+            alike_since: None,
             catalog: Arc::new(statements::catalog()),
         })));
         assert!(self.session.is_running(), "login");

@@ -33,6 +33,9 @@ else
 endif
 	$(CARGO) test --locked --workspace --doc
 
+storm: setup ## connects and disconnects for a minute, with a crash of the gateway in the middle
+	GATEPOST_STORM=60 $(CARGO) test --locked --package gatepost --test it roles::a_storm -- --nocapture
+
 demo: setup ## a tour against a throwaway shop; ONCE=1 leaves after it
 	@scripts/demo.sh
 

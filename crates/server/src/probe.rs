@@ -362,7 +362,13 @@ async fn reach(database: &config::Database) -> Result<Reach, ProbeError> {
         let found = roles::check(ephemeral, &target, CONNECT_TIMEOUT).await;
         let roles::Findings { missing, advice: more } = found.map_err(|e| failed(oidc::chain(&e)))?;
         if !missing.is_empty() {
-            return Err(failed(format!("the admin {who} lacks rights:\n  {}", missing.join("\n  "))));
+            let why = format!("the admin {who} lacks rights; the statements below give them");
+            return Ok(Reach {
+                what: "database",
+                subject: database.name.clone(),
+                outcome: Err(why),
+                advice: missing,
+            });
         }
         advice.extend(more);
     }

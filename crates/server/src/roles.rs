@@ -370,10 +370,12 @@ fn creation(link: &Link, made: &Made, verifier: &str) -> String {
     // no way to say so.
     let only_rights =
         if link.upstream.version_major >= 16 { " WITH INHERIT TRUE, SET FALSE, ADMIN FALSE" } else { "" };
+    // What the session makes, others' scopes may need grants on: those who may give away what it owns can give them.
+    let inherit = scope::with_inherit(link.upstream.version_major);
     format!(
         "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS \
          CONNECTION LIMIT 1 PASSWORD {verifier} VALID UNTIL '{until}'; \
-         GRANT {scope} TO {role}{only_rights}"
+         GRANT {scope} TO {role}{only_rights}; GRANT {role} TO CURRENT_USER{inherit}"
     )
 }
 

@@ -265,3 +265,206 @@ fn an_admin_that_can_not_do_it_is_told_to_the_operator_and_not_to_the_client() {
         no_role_is_left(&gate.shop);
     }
 }
+
+#[test]
+fn a_role_has_the_grants_of_its_scope_and_follows_the_policy() {
+    each_version(|version| {
+        let gate = Estate::new(version).gate("");
+        let mut agent = gate.open("support-agent");
+        let role = agent.rows("SELECT session_user");
+        let may = |what: &str| gate.shop.sql(&format!("SELECT has_{what}"));
+        let selects = format!(
+            "table_privilege('{role}', 'public.products', 'select'), has_column_privilege('{role}', 'public.products', 'name', 'select')"
+        );
+        assert_eq!(may(&selects), "f|t", "{version}: columns are granted, not tables");
+        assert_eq!(may(&format!("table_privilege('{role}', 'public.products', 'delete')")), "f", "{version}");
+        assert_eq!(
+            agent.rows("SELECT count(name) FROM products"),
+            gate.shop.sql("SELECT count(*) FROM products")
+        );
+        // The same statement by another session: what was learnt is shared, though the logins differ.
+        let asked = || gate.shop.cluster.log().matches("count(p.name)").count();
+        let sql = "SELECT count(p.name) FROM products p";
+        agent.rows(sql);
+        let trees = asked();
+        let mut second = gate.open("support-agent");
+        assert_ne!(second.rows("SELECT session_user"), role);
+        second.rows(sql);
+        assert_eq!(asked(), trees, "{version}: the second session asks nothing again");
+        // A new table, and a policy that permits less.
+        let mut admin = gate.open("admin");
+        admin.rows("CREATE SCHEMA fresh");
+        let granted = |column: &str| {
+            gate.shop.sql(&format!("SELECT has_any_column_privilege('{role}', '{column}', 'select')"))
+        };
+        gate.shop.sql("CREATE TABLE public.novelties (n int)");
+        gate.shop.sql(&format!("ALTER TABLE public.novelties OWNER TO {}_owner", gate.shop.database));
+        admin.rows("CREATE TABLE fresh.told (n int)");
+        poll(SOON, || (granted("public.novelties") == "t").then_some(()))
+            .unwrap_or_else(|| panic!("{version}: new table"));
+        let rules = gate.policy().join("support.cedar");
+        // What a session has made belongs to its role; others are granted it all the same.
+        admin.rows("CREATE TABLE public.made (n int)");
+        poll(SOON, || (granted("public.made") == "t").then_some(()))
+            .unwrap_or_else(|| panic!("{version}: made by a session"));
+        // What the admin can't grant keeps nobody out.
+        gate.shop.sql("CREATE TABLE public.foreign_made (n int)");
+        admin.rows("CREATE TABLE fresh.again (n int)");
+        gate.open("support-agent").rows("SELECT 1");
+        let text = std::fs::read_to_string(&rules).unwrap();
+        let update = "(principal in Group::\"support-agents\", action == Action::\"update\"";
+        assert!(text.contains(update), "{text}");
+        let updates = format!("column_privilege('{role}', 'public.tickets', 'status', 'update')");
+        assert_eq!(may(&updates), "t", "{version}");
+        std::fs::remove_dir_all(gate.policy().join("tests")).unwrap();
+        std::fs::write(&rules, text.replace(update, &update.replace("support-agents", "nobody-at-all")))
+            .unwrap();
+        let less = || (may(&updates) == "f").then_some(());
+        poll(SOON, less).unwrap_or_else(|| panic!("{version}: less: {}", gate.gateway.log()));
+        let moved = gate.events("role_moved", 1);
+        assert!(moved.iter().any(|record| record["role"] == *role), "{version}: {moved:#?}");
+        drop((agent, second, admin));
+        no_role_is_left(&gate.shop);
+        let scopes = || {
+            gate.shop.sql(
+                "SELECT count(*) FROM pg_roles r, pg_database d WHERE d.datname = current_database() \
+                 AND r.rolname ~ ('^gatepost_g' || to_hex(d.oid::int) || '_')",
+            )
+        };
+        poll(SOON, || (scopes() == "0").then_some(()))
+            .unwrap_or_else(|| panic!("{version}: {} scopes' roles", scopes()));
+    });
+}
+
+#[test]
+fn who_is_given_something_alone_shares_nothing_that_was_learnt() {
+    let gate = Estate::new(Version::V18).gate("");
+    let mut admin = gate.open("admin");
+    let mut agent = gate.open("support-agent");
+    let asked = || gate.shop.cluster.log().matches("count(alone.name)").count();
+    let sql = "SELECT count(alone.name) FROM products alone";
+    agent.rows(sql);
+    let trees = asked();
+    agent.rows(sql);
+    assert_eq!(asked(), trees, "known");
+    let role = agent.rows("SELECT session_user");
+    admin.rows(&format!("CREATE SCHEMA {role}; GRANT USAGE ON SCHEMA {role} TO {role}"));
+    let path = agent.rows("SHOW search_path");
+    assert!(!path.contains("$user"), "no schema of a login's own name is looked in: {path}");
+    agent.rows(sql);
+    let now = asked();
+    assert!(now > trees, "it asks for itself from then on");
+    let mut other = gate.open("support-agent");
+    other.rows(sql);
+    assert!(asked() > now, "and nobody relies on what it was told");
+}
+
+#[test]
+fn check_prints_what_an_admin_lacks_as_sql_that_mends_it() {
+    each_version(|version| {
+        let estate = Estate::new(version);
+        let (admin, owner) = (estate.admin.clone(), estate.owner.clone());
+        estate.shop.sql(&format!("REVOKE {owner} FROM {admin}; ALTER ROLE {admin} NOCREATEROLE"));
+        let home = Scratch::new("gatepost");
+        let heir = format!("{owner}_heir");
+        let setup = estate.setup(&format!(", owner = \"{heir}\""));
+        let config = setup.write(&home, estate.shop.cluster, &estate.shop.database);
+        home.write("gatepost.toml", &config);
+        let check = || {
+            let mut command = std::process::Command::new(crate::stage::binary());
+            command.args(["check", "--connect", "-c", "gatepost.toml"]).current_dir(home.path());
+            command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
+            let ran: crate::support::Ran = command.output().unwrap().into();
+            (ran.status, format!("{}{}", ran.stdout, ran.stderr))
+        };
+        let (status, said) = check();
+        assert_eq!(status, Some(1), "{version}: {said}");
+        // What is printed is run as it is.
+        let mut mended = 0;
+        for line in said.lines() {
+            for statement in line.split("; ").flat_map(|part| part.split(": ")) {
+                let statement = statement.trim().trim_end_matches(';');
+                if ["ALTER ROLE", "GRANT", "CREATE ROLE"].iter().any(|verb| statement.starts_with(verb))
+                    && !statement.contains("log_min_messages")
+                {
+                    estate.shop.sql(statement);
+                    mended += 1;
+                }
+            }
+        }
+        assert_eq!(mended, 4, "{version}: {said}");
+        let (status, said) = check();
+        assert_eq!(status, Some(0), "{version}: {said}");
+        assert!(!said.contains(LOGIN_PASSWORD), "{version}: {said}");
+        assert_eq!(session_roles(&estate.shop), "", "{version}: the role that was tried is gone");
+    });
+}
+
+/// As fast as the machine allows; `GATEPOST_STORM` says for how many seconds in place of five.
+#[test]
+fn a_storm_with_a_crash_in_the_middle_leaves_no_role_and_mixes_nobody_up() {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
+
+    let seconds = std::env::var("GATEPOST_STORM").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let estate = Estate::new(Version::V18);
+    let shop = || Shop { cluster: estate.shop.cluster, database: estate.shop.database.clone() };
+    let mut gate = estate.setup(", pool = 2").start(shop());
+    let seen: Mutex<BTreeMap<String, &str>> = Mutex::new(BTreeMap::new());
+    let over = AtomicBool::new(false);
+    let storm = |connect: &(dyn Fn(&str) -> Connect + Sync), until: Instant| {
+        std::thread::scope(|scope| {
+            for agent in ["admin", "support-agent", "analyst", "admin"] {
+                let (seen, over) = (&seen, &over);
+                scope.spawn(move || {
+                    let mut after = 0;
+                    while Instant::now() < until || after == 0 {
+                        let Ok(mut raw) = connect(agent).try_open() else {
+                            // It has been killed.
+                            if over.load(Ordering::Relaxed) {
+                                break;
+                            }
+                            continue;
+                        };
+                        let mut said = raw.query("SELECT session_user").into_iter().filter(|m| m.tag == b'D');
+                        let Some(row) = said.next() else { continue };
+                        let role = row.values().remove(0).expect("a name");
+                        let before = seen.lock().unwrap().insert(role.clone(), agent);
+                        assert_eq!(before, None, "{role} was given twice");
+                        after += 1;
+                    }
+                });
+            }
+        });
+    };
+    let half = Duration::from_secs(seconds) / 2;
+    let (first, pid) = (Instant::now(), gate.gateway.pid());
+    std::thread::scope(|scope| {
+        let (storm, gate, over) = (&storm, &gate, &over);
+        scope.spawn(move || storm(&|agent| gate.connect(agent), first + half * 2));
+        scope.spawn(move || {
+            std::thread::sleep(half);
+            over.store(true, Ordering::Relaxed);
+            std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        });
+    });
+    over.store(false, Ordering::Relaxed);
+    gate.gateway.restart(crate::stage::binary(), &[("SHOP_ADMIN", &estate.setup("").environment[0].1)]);
+    storm(&|agent| gate.connect(agent), Instant::now() + half);
+    assert!(gate.gateway.stop(Duration::from_secs(60)).is_some());
+    gate.gateway.restart(crate::stage::binary(), &[("SHOP_ADMIN", &estate.setup("").environment[0].1)]);
+    no_role_is_left(&gate.shop);
+    let seen = seen.into_inner().unwrap();
+    let mut whose: BTreeMap<String, String> = BTreeMap::new();
+    for record in gate.events("role_made", 1).into_iter().chain(gate.events("role_given", 1)) {
+        let Some(subject) = record["identity"]["subject"].as_str() else { continue };
+        let before = whose.insert(record["role"].as_str().unwrap().to_owned(), subject.to_owned());
+        assert_eq!(before, None, "one role, one session: {record}");
+    }
+    for (role, agent) in &seen {
+        assert_eq!(whose.get(role).map(String::as_str), Some(*agent), "{role}");
+    }
+    println!("{} sessions in {seconds} s, {} roles on record", seen.len(), whose.len());
+}

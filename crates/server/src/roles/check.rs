@@ -118,7 +118,7 @@ const OWNERS: &str = "SELECT o.rolname, o.rolsuper, pg_catalog.min(x.name), pg_c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't' \
         AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
-        AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) a WHERE a.is_grantable \
+        AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) a WHERE a.is_grantable AND a.grantee <> 0 \
             AND pg_catalog.pg_has_role(a.grantee, 'USAGE')) \
     UNION ALL SELECT n.nspowner, pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n \
         WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \

@@ -221,7 +221,7 @@ impl Keeper {
         let unused = self.roles.known.lock().unused(found, SCOPE_SWEEPS);
         for role in unused {
             let link = self.link().await?;
-            match scope::drop(link, &role).await {
+            match scope::remove(link, &role).await {
                 Ok(()) => {
                     self.record_gone(&Dead { role, session: None, reason: "scope_unused" }, "dropped");
                 }

@@ -12,7 +12,7 @@ use policy::grants::{Object, Objects, ScopeKey, derive};
 use sha2::{Digest, Sha256};
 use wire::sqlstate;
 
-use super::link::{Link, RoleError};
+use super::link::{Link, RoleError, text};
 use super::name;
 use crate::catalog::LoadError;
 use crate::connection::current_catalog;
@@ -63,6 +63,7 @@ pub(crate) struct Grantable {
     epoch: u64,
     taken: Instant,
     objects: Objects,
+    reach: Reach,
     /// Which relation or function a name stands for, with the numbers of its columns.
     stand_for: HashMap<QualifiedName, String>,
     scopes: parking_lot::Mutex<HashMap<ScopeKey, Scope>>,
@@ -94,8 +95,9 @@ impl Grantable {
             overloads.push_str(&format!(" {}", oid.0));
         }
         let objects = grantable.objects(&bundle, Instant::now());
+        let reach = Reach::ask(link, &objects).await?;
         let scopes = parking_lot::Mutex::default();
-        Ok(Self { database: link.database, bundle, epoch, taken, objects, stand_for, scopes })
+        Ok(Self { database: link.database, bundle, epoch, taken, objects, reach, stand_for, scopes })
     }
 
     /// Whether it still says what can be granted.
@@ -118,8 +120,18 @@ impl Grantable {
         if let Some(scope) = self.scopes.lock().get(&key) {
             return scope.clone();
         }
-        // On PostgreSQL's own objects only superusers grant.
-        let grants = derive(&self.bundle, identity, &self.objects).filtered(|object| !object.is_system());
+        let all = derive(&self.bundle, identity, &self.objects);
+        let grants = all.filtered(|object| self.reach.may_grant(object));
+        let mut out_of_reach =
+            all.iter().filter(|(object, _)| !object.is_system() && !self.reach.may_grant(object));
+        if let Some((object, _)) = out_of_reach.next() {
+            // Not fatal: otherwise whoever may make a table could keep everybody out.
+            tracing::warn!(
+                %object,
+                others = out_of_reach.count(),
+                "the admin can't grant what the policy permits on an object, so PostgreSQL refuses it; gatepost check --connect says what is missing"
+            );
+        }
         let mut stand_for = Vec::new();
         for (object, _) in grants.iter() {
             let (Object::Table(name) | Object::Sequence(name) | Object::Routine { name, .. }) = object else {
@@ -132,6 +144,64 @@ impl Grantable {
         scope
     }
 }
+
+/// On what the admin can grant: what belongs to roles of which it is a member, and what it was given with the right to pass it on.
+/// On PostgreSQL's own objects only superusers grant.
+struct Reach {
+    database: bool,
+    objects: HashSet<Object>,
+}
+
+impl Reach {
+    async fn ask(link: &mut Link, objects: &Objects) -> Result<Self, RoleError> {
+        let rows = link.run("asking what the admin can grant", REACH).await?;
+        let mut owners = HashSet::new();
+        let mut given = HashSet::new();
+        let mut database = false;
+        for row in &rows {
+            let [what, schema, name] = row.as_slice() else { continue };
+            let name = QualifiedName { schema: text(schema), name: text(name) };
+            match text(what).as_str() {
+                "owner" => drop(owners.insert(name.name)),
+                "given" => drop(given.insert(name)),
+                _ => database = true,
+            }
+        }
+        let mut within = HashSet::new();
+        for schema in objects.schemas.iter().filter(|schema| owners.contains(&*schema.owner)) {
+            within.insert(Object::Schema(schema.name.clone()));
+        }
+        for relation in &objects.relations {
+            if owners.contains(&*relation.owner) || given.contains(&relation.name) {
+                within.insert(Object::Table(relation.name.clone()));
+                within.insert(Object::Sequence(relation.name.clone()));
+            }
+        }
+        for function in objects.functions.iter().filter(|function| owners.contains(&*function.owner)) {
+            let (name, arguments) = (function.name.clone(), function.arguments.clone());
+            within.insert(Object::Routine { name, arguments });
+        }
+        Ok(Self { database, objects: within })
+    }
+
+    fn may_grant(&self, object: &Object) -> bool {
+        !object.is_system()
+            && match object {
+                Object::Database(_) => self.database,
+                _ => self.objects.contains(object),
+            }
+    }
+}
+
+const REACH: &str = "SELECT 'owner', NULL::text, r.rolname::text FROM pg_catalog.pg_roles r \
+        WHERE pg_catalog.pg_has_role(r.oid, 'USAGE') \
+    UNION ALL SELECT 'given', n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relacl IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) a \
+            WHERE a.is_grantable AND a.grantee <> 0 AND pg_catalog.pg_has_role(a.grantee, 'USAGE')) \
+    UNION ALL SELECT 'database', NULL, d.datname::text FROM pg_catalog.pg_database d \
+        WHERE d.datname = pg_catalog.current_database() AND (pg_catalog.pg_has_role(d.datdba, 'USAGE') \
+        OR pg_catalog.has_database_privilege(d.oid, 'CONNECT WITH GRANT OPTION'))";
 
 /// Which scope roles are known to be there.
 #[derive(Debug, Default)]
@@ -206,7 +276,7 @@ pub(crate) async fn make(link: &mut Link, scope: &Scope) -> Result<(), RoleError
 }
 
 /// Drops a scope's role that has no members.
-pub(crate) async fn drop(link: &mut Link, role: &str) -> Result<(), RoleError> {
+pub(crate) async fn remove(link: &mut Link, role: &str) -> Result<(), RoleError> {
     let quoted = quote_identifier(role);
     let inherit = with_inherit(link.upstream.version_major);
     let sql = format!("GRANT {quoted} TO CURRENT_USER{inherit}; DROP OWNED BY {quoted}; DROP ROLE {quoted}");

@@ -19,7 +19,7 @@ pub fn verifier_of_random(password: &Secret<[u8; 32]>, salt: [u8; 16]) -> String
     message.extend(1_u32.to_be_bytes());
     let salted = Zeroizing::new(hmac(password.expose().as_bytes(), &message));
     let client_key = Zeroizing::new(hmac(&*salted, b"Client Key"));
-    let stored_key: [u8; 32] = Sha256::digest(&*client_key).into();
+    let stored_key: [u8; 32] = Sha256::digest(*client_key).into();
     let server_key = hmac(&*salted, b"Server Key");
     let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     format!("{SCRAM_SHA_256}$1:{}${}:{}", base64(&salt), base64(&stored_key), base64(&server_key))

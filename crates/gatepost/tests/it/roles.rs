@@ -462,7 +462,9 @@ fn a_storm_with_a_crash_in_the_middle_leaves_no_role_and_mixes_nobody_up() {
     no_role_is_left(&gate.shop);
     let seen = seen.into_inner().unwrap();
     let mut whose: BTreeMap<String, String> = BTreeMap::new();
-    for record in gate.events("role_made", 1).into_iter().chain(gate.events("role_given", 1)) {
+    for record in
+        gate.audit(&["--event", "role_made"]).into_iter().chain(gate.audit(&["--event", "role_given"]))
+    {
         let Some(subject) = record["identity"]["subject"].as_str() else { continue };
         let before = whose.insert(record["role"].as_str().unwrap().to_owned(), subject.to_owned());
         assert_eq!(before, None, "one role, one session: {record}");

@@ -172,6 +172,37 @@ impl Event<'_> {
                 .text("database", database)
                 .text("reason", reason)
                 .text_or_null("sqlstate", *sqlstate),
+            Self::SessionsEnded { by, selector, reason, sessions, block } => o
+                .text("by", by)
+                .text("selector", selector)
+                .text("reason", reason)
+                .texts("sessions", sessions.iter().map(ToString::to_string))
+                .text_or_null("block", *block),
+            Self::BlockAdded { by, block, selector, reason, until, issued_until } => o
+                .text("by", by)
+                .text("block", block)
+                .text("selector", selector)
+                .text("reason", reason)
+                .plain_or_null("until", *until)
+                .plain_or_null("issued_until", *issued_until),
+            Self::BlockRemoved { by, block, selector } => {
+                o.text("by", by).text("block", block).text("selector", selector)
+            }
+            Self::TrustEnded { issuer, kind, subject, issuer_session, token_id, sessions } => o
+                .text("issuer", issuer)
+                .text("kind", kind)
+                .text_or_null("subject", *subject)
+                .text_or_null("issuer_session", *issuer_session)
+                .text("token_id", token_id)
+                .texts("sessions", sessions.iter().map(ToString::to_string)),
+            Self::ControlRefused { act, client, by, reason } => o
+                .text("act", act)
+                .plain_or_null("client", client.as_ref())
+                .text_or_null("by", *by)
+                .text("reason", reason),
+            Self::ConfigurationReloaded { config_hash, detail } => {
+                o.text_or_null("config_hash", *config_hash).text("detail", detail)
+            }
         };
     }
 }

@@ -208,6 +208,76 @@ pub enum Event<'a> {
         /// Whom to ask about it.
         owner: Option<&'a str>,
     },
+    /// Sessions were ended by somebody. Written before they end, but where the journal fails.
+    SessionsEnded {
+        /// Who did it: `issuer:subject`, or `local:uid=0` over the local socket.
+        by: &'a str,
+        /// Which: `identity corp:alice`, `group agents`, ...
+        selector: &'a str,
+        /// Why, as they said, and as clients are told.
+        reason: &'a str,
+        /// Who was found at that moment.
+        sessions: &'a [SessionId],
+        /// The block that was made with it.
+        block: Option<&'a str>,
+    },
+    /// From now on some are refused when they connect.
+    BlockAdded {
+        /// Who did it.
+        by: &'a str,
+        /// The block's name.
+        block: &'a str,
+        /// Which.
+        selector: &'a str,
+        /// Why, as they said.
+        reason: &'a str,
+        /// Until when; `None`: until it is removed.
+        until: Option<Time>,
+        /// Only with tokens that were issued by then.
+        issued_until: Option<Time>,
+    },
+    /// A block is no more. Written before it goes.
+    BlockRemoved {
+        /// Who did it.
+        by: &'a str,
+        /// The block's name.
+        block: &'a str,
+        /// Which.
+        selector: &'a str,
+    },
+    /// An issuer said that trust in a subject or a session of its has ended.
+    TrustEnded {
+        /// The issuer's name in the configuration.
+        issuer: &'a str,
+        /// How it said so: `backchannel-logout`, `session-revoked`.
+        kind: &'a str,
+        /// `sub`, if it names one.
+        subject: Option<&'a str>,
+        /// `sid`, if it names one.
+        issuer_session: Option<&'a str>,
+        /// The token's `jti`.
+        token_id: &'a str,
+        /// Who was found at that moment.
+        sessions: &'a [SessionId],
+    },
+    /// Somebody asked for an administrative act, or told of one, and was refused.
+    ControlRefused {
+        /// What was asked for: `kill`, `logout`, ...
+        act: &'a str,
+        /// Where from; `None` over the local socket.
+        client: Option<ClientAddr>,
+        /// Who, if that was proven.
+        by: Option<&'a str>,
+        /// Why. For operators, never for the client.
+        reason: &'a str,
+    },
+    /// The configuration was read again.
+    ConfigurationReloaded {
+        /// SHA-256 of the configuration, hex; `None` where it was refused, and all stays as it was.
+        config_hash: Option<&'a str>,
+        /// What has changed, or what is wrong with it.
+        detail: &'a str,
+    },
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -433,6 +503,12 @@ impl Event<'_> {
             Self::RoleMoved { .. } => 53,
             Self::UpstreamFailed { .. } => 54,
             Self::LegacyAccountEnds { .. } => 55,
+            Self::SessionsEnded { .. } => 60,
+            Self::BlockAdded { .. } => 61,
+            Self::BlockRemoved { .. } => 62,
+            Self::TrustEnded { .. } => 63,
+            Self::ControlRefused { .. } => 64,
+            Self::ConfigurationReloaded { .. } => 65,
             Self::LimitExceeded { .. } => 70,
         })
     }
@@ -460,6 +536,12 @@ impl Event<'_> {
             Self::RoleMoved { .. } => "role_moved",
             Self::UpstreamFailed { .. } => "upstream_failed",
             Self::LegacyAccountEnds { .. } => "legacy_account_ends",
+            Self::SessionsEnded { .. } => "sessions_ended",
+            Self::BlockAdded { .. } => "block_added",
+            Self::BlockRemoved { .. } => "block_removed",
+            Self::TrustEnded { .. } => "trust_ended",
+            Self::ControlRefused { .. } => "control_refused",
+            Self::ConfigurationReloaded { .. } => "configuration_reloaded",
             Self::LimitExceeded { .. } => "limit_exceeded",
         }
     }

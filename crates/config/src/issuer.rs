@@ -55,6 +55,8 @@ pub struct Issuer {
     pub ca: Option<PathBuf>,
     /// PEM file: lists of revoked certificates.
     pub crl: Option<PathBuf>,
+    /// A logout token or security event must name one of these. Never empty; `None`: as `audience`.
+    pub events_audience: Option<Vec<String>>,
     /// What OAUTHBEARER clients are told to ask for (RFC 7628 section 3.2.2, `scope`).
     pub scope: String,
 }
@@ -311,6 +313,10 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         Some(value) => value.path(PathKind::File, context).map(Some),
         None => Some(None),
     };
+    let events_audience = match table.value("events_audience", context) {
+        Some(value) => value.strings(context).map(Some),
+        None => Some(None),
+    };
     let (ca, crl) = (file("ca", context), file("crl", context));
     let name = name?;
     let url = match &kind {
@@ -338,6 +344,8 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         members: members?,
         ca: ca?,
         crl: crl?,
+        events_audience: events_audience?
+            .map(|audience| audience.into_iter().map(|(_, audience)| audience).collect()),
         scope: scope?,
     })
 }

@@ -71,6 +71,8 @@ pub(crate) const ROOT: Section = Section {
         key("mask", "table", Toml("{}"), "see [mask]"),
         key("vault", "table", Absent("no `vault:` reference can be used"), "see [vault]"),
         key("aws", "table", Absent("no `aws:` reference can be used"), "see [aws]"),
+        key("operators", "table", Toml("{}"), "see [operators]"),
+        key("state", "table", Toml("{}"), "see [state]"),
     ],
     later: &[later("store", "state shared by several gateways")],
 };
@@ -92,8 +94,14 @@ pub(crate) const LISTEN: Section = Section {
             Absent("no TLS: only clients on this host can connect"),
             "The certificate that clients are shown; see `listen.tls`.",
         ),
+        key(
+            "http",
+            "address or list of addresses",
+            Absent("no HTTP; the local socket in `state.path` is there all the same"),
+            "Where operators and issuers reach the gateway over HTTP: sessions, blocks, logout, health. An IP address and a port; one that other hosts can reach needs `tls`, and then all of them speak HTTPS.",
+        ),
     ],
-    later: &[later("http", "the console, API and metrics")],
+    later: &[],
 };
 
 pub(crate) const TLS: Section = Section {
@@ -234,6 +242,12 @@ pub(crate) const ISSUER: Section = Section {
             "path",
             Absent("only the system's; of kind `certificate`, `client_ca` of `listen.tls`"),
             "PEM file: certificates of authorities that are trusted for this issuer in addition to the system's. Of kind `certificate`: the authorities of its certificates, and no others.",
+        ),
+        key(
+            "events_audience",
+            "string or list of strings",
+            Absent("those of `audience`"),
+            "A logout token or security event must name one of these in `aud`: what the issuer calls the gateway as its client or receiver.",
         ),
         key(
             "scope",
@@ -657,6 +671,52 @@ pub(crate) const AWS: Section = Section {
     later: &[],
 };
 
+pub(crate) const OPERATORS: Section = Section {
+    name: "operators",
+    header: "[operators]",
+    about: "Who may do what over HTTP, by the groups of their tokens. Each is written with its issuer, as `corp:oncall`: what a group is called in one issuer says nothing in another. Whoever runs as root or as the gateway's own user may do everything over the local socket.",
+    keys: &[
+        key(
+            "operator",
+            "string or list of strings",
+            Absent("nobody"),
+            "Groups that may end sessions, and make and remove blocks.",
+        ),
+        key(
+            "auditor",
+            "string or list of strings",
+            Absent("nobody"),
+            "Groups that may see all that is to be seen, and change nothing.",
+        ),
+        key(
+            "viewer",
+            "string or list of strings",
+            Absent("nobody"),
+            "Groups that may see sessions and blocks.",
+        ),
+        key(
+            "audience",
+            "string or list of strings",
+            Absent("those of the issuer"),
+            "What their tokens must name in `aud`. With one of its own, a token for a database can't be used here.",
+        ),
+    ],
+    later: &[later("approver", "approvals")],
+};
+
+pub(crate) const STATE: Section = Section {
+    name: "state",
+    header: "[state]",
+    about: "What must outlive the gateway beside the journal.",
+    keys: &[key(
+        "path",
+        "path",
+        Toml("\"data/state\""),
+        "A folder for the gateway alone; made where it is missing, with mode 0700. Blocks are in it, and the local operator's socket, `operator.sock`.",
+    )],
+    later: &[],
+};
+
 /// All tables, in the order of the reference page.
 pub(crate) const SECTIONS: &[&Section] = &[
     &LISTEN,
@@ -673,6 +733,8 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &MASK,
     &VAULT,
     &AWS,
+    &OPERATORS,
+    &STATE,
 ];
 
 impl Section {

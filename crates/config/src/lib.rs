@@ -13,6 +13,7 @@ mod issuer;
 mod keys;
 mod legacy;
 mod listen;
+mod operators;
 mod problem;
 mod quantity;
 mod read;
@@ -40,6 +41,7 @@ pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
 pub use issuer::{Actor, Algorithm, Bundle, CertificateGroups, CertificateName, Issuer, IssuerKind};
 pub use legacy::{Date, Legacy, Passthrough};
 pub use listen::{Listen, Tls};
+pub use operators::{IssuerGroup, Operators};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
 pub use reference::reference;
@@ -76,6 +78,10 @@ pub struct Config {
     pub mask: Mask,
     /// `[vault]`, `[aws]`: where secret references lead.
     pub servers: Servers,
+    /// `[operators]`: who may administer the gateway over HTTP.
+    pub operators: Operators,
+    /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
+    pub state: PathBuf,
     /// What is allowed but deserves a second look; `Display` gives one line for the log.
     pub warnings: Vec<Problem>,
 }
@@ -178,6 +184,12 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let mask = root.table("mask", context).and_then(|table| sections::mask(&table, context));
 
     certificates(listen.as_ref(), &mut issuers, &rules, context);
+    let operators = root.table("operators", context).and_then(|t| operators::read(&t, &known, context));
+    let state = root.table("state", context).and_then(|table| {
+        let path = table.value("path", context)?.string(context)?;
+        Some(context.resolve(&path))
+    });
+
     let auth = rules.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Config {
         listen: listen?,
@@ -190,6 +202,8 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         limits: limits?,
         mask: mask?,
         servers,
+        operators: operators?,
+        state: state?,
         warnings: Vec::new(),
     })
 }

@@ -15,6 +15,9 @@ pub struct Listen {
     pub postgres: Vec<SocketAddr>,
     /// The gateway's certificate; `None` means that TLS is not offered.
     pub tls: Option<Tls>,
+    /// Addresses for HTTP; HTTPS where `tls` is there. May be empty.
+    // INVARIANT: as of `postgres`.
+    pub http: Vec<SocketAddr>,
 }
 
 /// The certificate that clients are shown.
@@ -32,8 +35,31 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Liste
     let written = table.value("postgres", context).and_then(|value| value.strings(context));
     let has_tls = table.value("tls", context).is_some();
     let tls = table.table("tls", context).map(|table| tls(&table, context));
-    let mut postgres = Vec::new();
-    for (span, text) in written? {
+    let postgres = addresses(written?, has_tls, context);
+    let http = match table.value("http", context) {
+        Some(value) => addresses(value.strings(context)?, has_tls, context),
+        None => Vec::new(),
+    };
+    if let Some(both) = http.iter().find(|address| address.port() != 0 && postgres.contains(address)) {
+        context.error(
+            table.span(),
+            format!("\"{both}\" can't be both \"postgres\" and \"http\"; give each its own port"),
+        );
+    }
+    let tls = match tls {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Listen { postgres, tls, http })
+}
+
+fn addresses(
+    written: Vec<(std::ops::Range<usize>, String)>,
+    has_tls: bool,
+    context: &mut Context<'_>,
+) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for (span, text) in written {
         let Ok(address) = text.parse::<SocketAddr>() else {
             let message = format!(
                 "\"{text}\" is no address to listen on; write an IP address and a port, like \"127.0.0.1:6432\" or \"[::1]:6432\""
@@ -47,17 +73,13 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Liste
                 "\"{text}\" can be reached from other hosts, whose clients need TLS; add tls = {{ certificate = \"…\", key = \"file:…\" }} to [listen], or listen on 127.0.0.1"
             );
             context.error(span, message);
-        } else if postgres.contains(&address) && address.port() != 0 {
+        } else if addresses.contains(&address) && address.port() != 0 {
             context.error(span, format!("\"{text}\" is listed twice"));
         } else {
-            postgres.push(address);
+            addresses.push(address);
         }
     }
-    let tls = match tls {
-        Some(read) => Some(read?),
-        None => None,
-    };
-    Some(Listen { postgres, tls })
+    addresses
 }
 
 fn tls(table: &Table<'_>, context: &mut Context<'_>) -> Option<Tls> {

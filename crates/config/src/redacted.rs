@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::quantity::{show_bytes, show_duration};
 use crate::{
     AuthRule, Config, Database, Ephemeral, Issuer, IssuerKind, Journal, Legacy, Limits, Listen, Login, Mask,
+    Operators,
 };
 use crate::{Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 
@@ -15,7 +16,7 @@ use crate::{Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMe
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, servers, warnings: _, .. } = config;
+    let Config { journal, limits, mask, servers, operators, state, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
@@ -38,6 +39,9 @@ pub fn render_redacted(config: &Config) -> String {
     if let Some(aws) = aws {
         write_aws(aws, &mut out);
     }
+    write_operators(operators, &mut out);
+    out.header("[state]");
+    out.text("path", shown(state));
     out.0
 }
 
@@ -85,7 +89,7 @@ fn shown(path: &Path) -> impl Display {
 }
 
 fn write_listen(listen: &Listen, out: &mut Lines) {
-    let Listen { postgres, tls } = listen;
+    let Listen { postgres, tls, http } = listen;
     out.header("[listen]");
     out.list("postgres", postgres);
     if let Some(tls) = tls {
@@ -95,6 +99,9 @@ fn write_listen(listen: &Listen, out: &mut Lines) {
             .as_ref()
             .map_or_else(String::new, |path| format!(", client_ca = {}", quoted(shown(path))));
         out.raw("tls", format!("{{ certificate = {certificate}, key = {}{client_ca} }}", quoted(&tls.key)));
+    }
+    if !http.is_empty() {
+        out.list("http", http);
     }
 }
 
@@ -153,6 +160,7 @@ fn write_tokens(issuer: &Issuer, out: &mut Lines) {
         members: _,
         ca: _,
         crl: _,
+        events_audience,
         scope,
     } = issuer;
     out.text("url", url);
@@ -176,6 +184,9 @@ fn write_tokens(issuer: &Issuer, out: &mut Lines) {
     out.list("algorithms", algorithms.iter().map(|algorithm| algorithm.as_str()));
     out.text("actor", actor.as_str());
     out.text("leeway", show_duration(*leeway));
+    if let Some(audience) = events_audience {
+        out.list("events_audience", audience);
+    }
     out.text("scope", scope);
 }
 
@@ -220,6 +231,19 @@ fn login_table(login: &Login) -> String {
                 quoted(show_duration(*sweep_interval)),
             )
         }
+    }
+}
+
+fn write_operators(operators: &Operators, out: &mut Lines) {
+    let Operators { operator, auditor, viewer, audience } = operators;
+    out.header("[operators]");
+    for (key, groups) in [("operator", operator), ("auditor", auditor), ("viewer", viewer)] {
+        if !groups.is_empty() {
+            out.list(key, groups);
+        }
+    }
+    if let Some(audience) = audience {
+        out.list("audience", audience);
     }
 }
 

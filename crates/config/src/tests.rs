@@ -77,7 +77,7 @@ gatepost.toml:4:44: error: unknown key "pasword" in database.login; the nearest 
 #[test]
 fn what_later_versions_bring_is_refused_by_name() {
     let later = [
-        ("[listen]\nhttp = \"127.0.0.1:8432\"", "2:1: error: \"http\" (the console, API and metrics)"),
+        ("[operators]\napprover = \"corp:leads\"", "2:1: error: \"approver\" (approvals)"),
         (
             "[listen]\ntls = { certificate = \"c\", key = \"file:k\", client_ca = \"ca\" }",
             "2:44: error: \"client_ca\" (client certificates)",
@@ -182,6 +182,26 @@ fn an_admins_url_must_lead_to_the_upstream() {
         assert_eq!(told, why);
         assert!(!told.contains("hunter2"));
     }
+}
+
+#[test]
+fn who_administers_is_a_group_of_an_issuer_and_http_needs_tls_off_loopback() {
+    check_line(
+        &whole("[operators]\noperator = \"oncall\""),
+        "gatepost.toml:2:12: error: \"oncall\" must name the issuer too, as in \"corp:oncall\"",
+    );
+    check_line(
+        &whole("[operators]\nviewer = [\"crop:oncall\"]"),
+        "gatepost.toml:2:11: error: there is no [[issuer]] named \"crop\"; there is \"corp\"",
+    );
+    check_line(
+        &whole("[listen]\nhttp = \"127.0.0.1:6432\""),
+        "gatepost.toml:1:1: error: \"127.0.0.1:6432\" can't be both \"postgres\" and \"http\"; give each its own port",
+    );
+    check_line(
+        &whole("[listen]\nhttp = \"0.0.0.0:8432\""),
+        "gatepost.toml:2:8: error: \"0.0.0.0:8432\" can be reached from other hosts, whose clients need TLS; add tls = { certificate = \"…\", key = \"file:…\" } to [listen], or listen on 127.0.0.1",
+    );
 }
 
 #[test]

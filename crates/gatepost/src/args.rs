@@ -49,6 +49,11 @@ pub(crate) enum Command {
     /// Look at policy bundles
     #[command(subcommand)]
     Policy(Policy),
+    /// Look at the live sessions of a running gateway, end them, and keep their owners out
+    ///
+    /// Asks over the gateway's local socket, as its user or root; or over HTTP, as whoever's token is in GATEPOST_TOKEN.
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// Look at the audit trail; needs only its files
     #[command(subcommand)]
     Audit(Audit),
@@ -164,6 +169,102 @@ pub(crate) struct Explain {
     /// How the explanation is printed
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// Print the live sessions, oldest first
+    List {
+        #[command(flatten)]
+        gateway: Running,
+        /// How they are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+    /// End sessions now: what runs is cancelled, what is open rolled back; exit status 1 if anything beside that failed
+    Kill(Kill),
+    /// Look at who is kept out
+    #[command(subcommand)]
+    Blocks(Blocks),
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["id", "identity", "group", "issuer", "token_id", "database"])))]
+pub(crate) struct Kill {
+    #[command(flatten)]
+    pub(crate) gateway: Running,
+    /// One session: 32 hexadecimal digits
+    #[arg(value_name = "ID", value_parser = session)]
+    pub(crate) id: Option<SessionId>,
+    /// All of somebody, and of those who act on their behalf
+    #[arg(long, value_name = "ISSUER:SUBJECT")]
+    pub(crate) identity: Option<String>,
+    /// All whose token names this group
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// All with tokens of this issuer, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) issuer: Option<String>,
+    /// All with the token of this `jti`
+    #[arg(long, value_name = "JTI")]
+    pub(crate) token_id: Option<String>,
+    /// All of a database, as clients name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Why; clients are told, and the audit keeps it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Refuse them for so long (30s, 15m, 2h, 7d), or "until-removed"; of one session, whose it is
+    #[arg(long, value_name = "TIME", value_parser = block_for)]
+    pub(crate) block_for: Option<BlockFor>,
+    /// How what was done is printed
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// For how long somebody is kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockFor {
+    Time(Duration),
+    UntilRemoved,
+}
+
+fn block_for(text: &str) -> Result<BlockFor, String> {
+    if text == "until-removed" {
+        return Ok(BlockFor::UntilRemoved);
+    }
+    lifetime(text).map(BlockFor::Time).map_err(|why| format!("{why}; or \"until-removed\""))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocks {
+    /// Print the blocks that are in force
+    List {
+        #[command(flatten)]
+        gateway: Running,
+        /// How they are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
+    /// Let them in again
+    Remove {
+        #[command(flatten)]
+        gateway: Running,
+        /// The block's id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug, Args)]
+pub(crate) struct Running {
+    /// Where its HTTP port is; needs GATEPOST_TOKEN [default: $GATEPOST_URL, then listen.http of the configuration]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// PEM file: authorities that are trusted for it beside the system's [default: $GATEPOST_CA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -286,7 +387,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 27] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -307,6 +408,12 @@ const EVENTS: [&str; 21] = [
     "role_moved",
     "upstream_failed",
     "legacy_account_ends",
+    "sessions_ended",
+    "block_added",
+    "block_removed",
+    "trust_ended",
+    "control_refused",
+    "configuration_reloaded",
     "limit_exceeded",
 ];
 

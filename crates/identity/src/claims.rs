@@ -77,19 +77,19 @@ fn required(issued: Option<SystemTime>) -> Result<SystemTime, Rejection> {
 }
 
 /// By how much `later` is after `earlier`; nothing if it isn't.
-fn past(later: SystemTime, earlier: SystemTime) -> Duration {
+pub(crate) fn past(later: SystemTime, earlier: SystemTime) -> Duration {
     later.duration_since(earlier).unwrap_or_default()
 }
 
 /// Which way a fraction of a second goes: always the stricter one.
 #[derive(Clone, Copy)]
-enum Rounding {
+pub(crate) enum Rounding {
     Down,
     Up,
 }
 
 /// Reads a NumericDate (RFC 7519 2).
-fn date(claims: &Value, claim: &str, rounding: Rounding) -> Result<Option<SystemTime>, Rejection> {
+pub(crate) fn date(claims: &Value, claim: &str, rounding: Rounding) -> Result<Option<SystemTime>, Rejection> {
     let bad = || Rejection::BadClaim { claim: claim.to_owned(), expected: "a time in seconds since 1970" };
     let seconds = match claims.get(claim) {
         None => return Ok(None),
@@ -153,7 +153,7 @@ pub(crate) fn check_binding(claims: &Value, presented: Presented) -> Result<(), 
     }
 }
 
-fn audience(claims: &Value) -> Result<Vec<&str>, Rejection> {
+pub(crate) fn audience(claims: &Value) -> Result<Vec<&str>, Rejection> {
     let bad = || Rejection::BadClaim { claim: "aud".to_owned(), expected: "a string or an array of strings" };
     match claims.get("aud") {
         None => Err(Rejection::MissingClaim("aud".to_owned())),
@@ -163,7 +163,7 @@ fn audience(claims: &Value) -> Result<Vec<&str>, Rejection> {
     }
 }
 
-fn string<'a>(value: Option<&'a Value>, claim: &str) -> Result<Option<&'a str>, Rejection> {
+pub(crate) fn string<'a>(value: Option<&'a Value>, claim: &str) -> Result<Option<&'a str>, Rejection> {
     match value {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -248,7 +248,7 @@ pub(crate) fn named(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
     printable(text, path)
 }
 
-fn printable(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
+pub(crate) fn printable(text: &str, path: &ClaimPath) -> Result<String, Rejection> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Rejection::ClaimTooLong {
             claim: path.to_string(),

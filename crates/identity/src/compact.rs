@@ -11,9 +11,26 @@ use crate::{Algorithm, Rejection, SpiffeId, TrustDomain, parse_json};
 /// (`PG_MAX_AUTH_TOKEN_LENGTH`, libpq/auth.h).
 pub const TOKEN_BYTES_MAX: usize = 65_535;
 
-/// The `typ` values of tokens that say who someone is, in lower case: plain JWTs, RFC 9068 access tokens, and what a JWT-SVID may say
-/// as well (JWT-SVID 2.3).
-const TYPES: [&str; 5] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt", "jose"];
+/// What kind of token is expected, by the `typ` values that it may have, in lower case; empty is for a header without `typ`.
+///
+/// SECURITY: a logout token never passes for an access token, nor the reverse (RFC 8725 3.11).
+pub(crate) struct Types(&'static [&'static str]);
+
+impl Types {
+    /// Tokens that say who someone is: plain JWTs, RFC 9068 access tokens, and what a JWT-SVID may say as well (JWT-SVID 2.3).
+    pub(crate) const IDENTITY: Self =
+        Self(&["", "jwt", "at+jwt", "application/jwt", "application/at+jwt", "jose"]);
+    /// Logout tokens (OpenID Connect Back-Channel Logout 1.0, 2.4); many providers still write `JWT`, or nothing. What else makes
+    /// them logout tokens is in their claims.
+    pub(crate) const LOGOUT: Self =
+        Self(&["", "jwt", "application/jwt", "logout+jwt", "application/logout+jwt"]);
+    /// Security event tokens (RFC 8417 2.3); the Shared Signals Framework 1.0 (4.1.1) makes the type required.
+    pub(crate) const EVENT: Self = Self(&["secevent+jwt", "application/secevent+jwt"]);
+
+    fn admits(&self, typ: &str) -> bool {
+        self.0.contains(&typ.to_ascii_lowercase().as_str())
+    }
+}
 
 /// What a token claims about who made it, before anything has been checked: fit only for choosing issuer and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +50,11 @@ pub struct Unverified {
 /// # Errors
 /// A [`Rejection`] that any [`verify`](crate::verify) of this token would give too: the client's fault.
 pub fn peek(token: &str) -> Result<Unverified, Rejection> {
-    let token = Compact::parse(token, TOKEN_BYTES_MAX)?;
+    peek_as(token, &Types::IDENTITY)
+}
+
+pub(crate) fn peek_as(token: &str, types: &Types) -> Result<Unverified, Rejection> {
+    let token = Compact::parse_as(token, TOKEN_BYTES_MAX, types)?;
     let issuer = token.issuer()?.map(str::to_owned);
     let trust_domain = token.trust_domain();
     if issuer.is_none() && trust_domain.is_none() {
@@ -56,6 +77,10 @@ pub(crate) struct Compact<'a> {
 
 impl<'a> Compact<'a> {
     pub(crate) fn parse(token: &'a str, bytes_max: usize) -> Result<Self, Rejection> {
+        Self::parse_as(token, bytes_max, &Types::IDENTITY)
+    }
+
+    pub(crate) fn parse_as(token: &'a str, bytes_max: usize, types: &Types) -> Result<Self, Rejection> {
         // First, so that nothing below works on more than this.
         if token.len() > bytes_max {
             return Err(Rejection::TooLong { bytes: token.len(), bytes_max });
@@ -67,7 +92,7 @@ impl<'a> Compact<'a> {
             _ => return Err(Rejection::Malformed("it does not have three parts")),
         };
         let header = object(header, "header")?;
-        let (algorithm, key_id) = read_header(&header)?;
+        let (algorithm, key_id) = read_header(&header, types)?;
         if decode(signature)?.is_empty() {
             return Err(Rejection::Malformed("its signature is empty"));
         }
@@ -110,7 +135,7 @@ fn object(encoded: &str, part: &'static str) -> Result<Map<String, Value>, Rejec
 
 /// Reads the members that matter. SECURITY: `jku`, `jwk`, `x5u`, `x5c` and `x5t` would let the token bring its own key:
 /// they are never looked at.
-fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Rejection> {
+fn read_header(header: &Map<String, Value>, types: &Types) -> Result<(Algorithm, Option<String>), Rejection> {
     if header.contains_key("enc") {
         return Err(Rejection::Encrypted);
     }
@@ -119,8 +144,9 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
         return Err(Rejection::CriticalExtension);
     }
     match header.get("typ") {
-        None => {}
-        Some(Value::String(typ)) if TYPES.contains(&typ.to_ascii_lowercase().as_str()) => {}
+        None if types.admits("") => {}
+        None => return Err(Rejection::Malformed("its header has no typ")),
+        Some(Value::String(typ)) if !typ.is_empty() && types.admits(typ) => {}
         Some(Value::String(typ)) => return Err(Rejection::WrongType(Excerpt::of(typ))),
         Some(_) => return Err(Rejection::Malformed("typ is not a string")),
     }

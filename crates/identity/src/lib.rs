@@ -12,8 +12,10 @@ mod anchors;
 mod certificate;
 mod claims;
 mod compact;
+mod event;
 mod json;
 mod keys;
+mod origin;
 mod rejection;
 mod rules;
 mod scram;
@@ -29,8 +31,10 @@ pub use certificate::{
     thumbprint, verify_certificate,
 };
 pub use compact::{TOKEN_BYTES_MAX, Unverified, peek};
+pub use event::{Told, Withdrawal, peek_event, peek_logout, verify_event, verify_logout};
 pub use json::{JsonError, parse_json};
 pub use keys::{KeySet, KeySetError, KeySetLimits};
+pub use origin::Origin;
 pub use rejection::{Excerpt, Rejection};
 pub use rules::{BadClaimPath, ClaimPath, IssuerRules};
 pub use scram::{

@@ -50,7 +50,7 @@ pub enum Rejection {
     #[error("token has critical extensions (crit), none of which is understood")]
     CriticalExtension,
     /// The header's `typ` says that this is another kind of token (RFC 8725 3.11).
-    #[error("token is of type {0}, not an access or identity token")]
+    #[error("token is of type {0}, which is not what belongs here")]
     WrongType(Excerpt),
     /// `iss` names no configured issuer.
     #[error("issuer {0} is not configured")]
@@ -188,6 +188,18 @@ pub enum Rejection {
         /// The limit.
         actors_max: usize,
     },
+    /// It has `events`: it tells of something (RFC 8417), and says of nobody that they are there.
+    #[error("token is a security event (claim \"events\"), not an access or identity token")]
+    SecurityEvent,
+    /// A logout token or security event without the event that is expected.
+    #[error("token has no event {0:?}")]
+    MissingEvent(&'static str),
+    /// A logout token with a `nonce`, as an identity token has it (Back-Channel Logout 1.0, 2.4).
+    #[error("logout token has a nonce")]
+    Nonce,
+    /// Nobody is named in a form that is understood.
+    #[error("token names no subject and no session in a form that is understood")]
+    NoSubject,
 }
 
 impl Rejection {

@@ -19,6 +19,8 @@ pub struct IssuerRules {
     pub issuer_url: String,
     /// `aud` must have one of these. Empty refuses every token.
     pub audiences: Vec<String>,
+    /// `aud` of a logout token or security event must have one of these; empty: one of `audiences`.
+    pub events_audiences: Vec<String>,
     /// `azp` (without it, `client_id`, RFC 9068) must be there and be one of these; empty asks for nothing.
     pub authorized_parties: Vec<String>,
     /// The allow-list. Empty refuses every token.
@@ -66,6 +68,7 @@ impl IssuerRules {
             name: name.into(),
             issuer_url: issuer_url.into(),
             audiences,
+            events_audiences: Vec::new(),
             authorized_parties: Vec::new(),
             algorithms: Algorithm::ALL.to_vec(),
             subject_claim: ClaimPath::top("sub"),

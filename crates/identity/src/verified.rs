@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use model::{Identity, Method, Party};
 
 use crate::compact::Compact;
+use crate::origin::Origin;
 use crate::rejection::Excerpt;
 use crate::{IssuerRules, KeySet, Rejection, claims};
 
@@ -20,6 +21,7 @@ use crate::{IssuerRules, KeySet, Rejection, claims};
 ///         method: model::Method::Token,
 ///         expires_at: std::time::SystemTime::UNIX_EPOCH,
 ///         prior_actors: Vec::new(),
+///         origin: identity::Origin::default(),
 ///     }
 /// }
 /// ```
@@ -34,17 +36,18 @@ pub struct Verified {
     method: Method,
     expires_at: SystemTime,
     prior_actors: Vec<Party>,
+    origin: Origin,
 }
 
 impl Verified {
     // INVARIANT: called at the end of a check that a credential passed, and from nowhere else in this crate.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         identity: Identity,
         method: Method,
         expires_at: SystemTime,
         prior_actors: Vec<Party>,
     ) -> Self {
-        Self { identity, method, expires_at, prior_actors }
+        Self { identity, method, expires_at, prior_actors, origin: Origin::default() }
     }
 
     /// Returns whose credential it was.
@@ -69,6 +72,11 @@ impl Verified {
     /// and never later than the rules' `age_max` allows.
     pub const fn expires_at(&self) -> SystemTime {
         self.expires_at
+    }
+
+    /// Returns what the issuer would call this credential by, should it ever withdraw it.
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
     }
 }
 
@@ -115,11 +123,16 @@ pub fn verify(
     let expires_at = claims::check_times(&token.claims, rules, now)?;
     claims::check_addressees(&token.claims, rules)?;
     claims::check_binding(&token.claims, presented)?;
+    // SECURITY: a logout token may be for the same audience, and names the same subject.
+    if token.claims.get("events").is_some() {
+        return Err(Rejection::SecurityEvent);
+    }
     let (identity, prior_actors) = claims::identity(&token.claims, rules)?;
-    Ok(Verified::new(identity, presented.method, expires_at, prior_actors))
+    let origin = Origin::of(&token.claims)?;
+    Ok(Verified { origin, ..Verified::new(identity, presented.method, expires_at, prior_actors) })
 }
 
-fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {
+pub(crate) fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {
     if let Some(trust_domain) = &rules.trust_domain {
         // JWT-SVID 3: `iss` is optional and says nothing; whose it is, its subject says.
         return match token.trust_domain() {
@@ -134,7 +147,7 @@ fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejectio
     Err(Rejection::WrongIssuer { found: Excerpt::of(found), expected: rules.issuer_url.clone() })
 }
 
-fn check_signature(token: &Compact<'_>, keys: &KeySet) -> Result<(), Rejection> {
+pub(crate) fn check_signature(token: &Compact<'_>, keys: &KeySet) -> Result<(), Rejection> {
     let key = keys.find(token.key_id.as_deref(), token.algorithm)?;
     let algorithm = token.algorithm.in_library();
     match jsonwebtoken::crypto::verify(token.signature, token.signed.as_bytes(), key, algorithm) {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use identity::{Anchors, CertificateRules, Presented, Rejection, RevocationLists, TrustBundle, Verified};
+use identity::{
+    Anchors, CertificateRules, IssuerRules, KeySet, Presented, Rejection, RevocationLists, Told, TrustBundle,
+    Verified, Withdrawal,
+};
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -181,17 +184,46 @@ impl Issuer {
         presented: Presented,
         now: SystemTime,
     ) -> Result<Verified, Failure> {
+        self.judge(|rules, keys| identity::verify(token, rules, keys, presented, now)).await
+    }
+
+    pub(crate) async fn verify_logout(
+        self: &Arc<Self>,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<Withdrawal, Failure> {
+        self.judge(|rules, keys| identity::verify_logout(token, rules, keys, now)).await
+    }
+
+    pub(crate) async fn verify_event(
+        self: &Arc<Self>,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<Told, Failure> {
+        self.judge(|rules, keys| identity::verify_event(token, rules, keys, now)).await
+    }
+
+    /// Judges by the keys that are known, and once more by newer ones where the token names one that is not.
+    async fn judge<T>(
+        self: &Arc<Self>,
+        judged: impl Fn(&IssuerRules, &KeySet) -> Result<T, Rejection>,
+    ) -> Result<T, Failure> {
         if let Source::File(file) = &self.source {
             let bundle = file.current().map_err(|error| self.unavailable(Arc::new(error.into())))?;
-            return identity::verify(token, &self.config.rules, &bundle.keys, presented, now)
-                .map_err(Failure::Rejected);
+            return judged(&self.config.rules, &bundle.keys).map_err(Failure::Rejected);
         }
         let known = self.known().await?;
-        match identity::verify(token, &self.config.rules, &known.bundle.keys, presented, now) {
-            Err(rejection) if rejection.is_unknown_key() => {
-                self.verify_with_newer(token, presented, now, &known, rejection).await
+        let rejection = match judged(&self.config.rules, &known.bundle.keys) {
+            Err(rejection) if rejection.is_unknown_key() => rejection,
+            result => return result.map_err(Failure::Rejected),
+        };
+        let outcome = self.refresh_and_wait().await;
+        match self.serving() {
+            Some(newer) if !Arc::ptr_eq(&newer, &known) => {
+                judged(&self.config.rules, &newer.bundle.keys).map_err(Failure::Rejected)
             }
-            result => result.map_err(Failure::Rejected),
+            // The key may be a new one, which the issuer could not tell us of: not to be held against the token.
+            _ => Err(outcome.map_or_else(|error| self.unavailable(error), |()| Failure::Rejected(rejection))),
         }
     }
 
@@ -214,26 +246,6 @@ impl Issuer {
             let _underway = self.refresh();
         }
         Ok(known)
-    }
-
-    /// Tries once more with keys newer than `known`, if there are or can be any.
-    async fn verify_with_newer(
-        self: &Arc<Self>,
-        token: &str,
-        presented: Presented,
-        now: SystemTime,
-        known: &Arc<Known>,
-        rejection: Rejection,
-    ) -> Result<Verified, Failure> {
-        let outcome = self.refresh_and_wait().await;
-        match self.serving() {
-            Some(newer) if !Arc::ptr_eq(&newer, known) => {
-                identity::verify(token, &self.config.rules, &newer.bundle.keys, presented, now)
-                    .map_err(Failure::Rejected)
-            }
-            // The key may be a new one, which the issuer could not tell us of: not to be held against the token.
-            _ => Err(outcome.map_or_else(|error| self.unavailable(error), |()| Failure::Rejected(rejection))),
-        }
     }
 
     fn unavailable(&self, reason: Arc<FetchError>) -> Failure {

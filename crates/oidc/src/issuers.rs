@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use identity::{
-    CertificateKind, CertificateRejection, CertificateRules, Excerpt, Presented, Rejection, Verified, peek,
-    peek_certificate,
+    CertificateKind, CertificateRejection, CertificateRules, Excerpt, Presented, Rejection, Told, Unverified,
+    Verified, Withdrawal, peek, peek_certificate, peek_event, peek_logout,
 };
 use model::Secret;
 use rustls_pki_types::CertificateDer;
@@ -113,18 +113,7 @@ impl Issuers {
         now: SystemTime,
     ) -> Result<Verified, Failure> {
         let token = token.expose();
-        let claimed = peek(token).map_err(Failure::Rejected)?;
-        let named = claimed.issuer.as_ref().and_then(|iss| self.iter().find(|it| it.is_of(iss)));
-        let spiffe = || {
-            let of = claimed.trust_domain.as_ref()?;
-            self.iter().find(|it| it.config().rules.trust_domain.as_ref() == Some(of))
-        };
-        let issuer = named.or_else(spiffe).ok_or_else(|| {
-            let name =
-                claimed.issuer.clone().or_else(|| claimed.trust_domain.as_ref().map(|it| it.to_string()));
-            Failure::Rejected(Rejection::UnknownIssuer(Excerpt::of(&name.unwrap_or_default())))
-        })?;
-        issuer.verify(token, presented.into(), now).await
+        self.claimed(peek(token))?.verify(token, presented.into(), now).await
     }
 
     /// Checks certificates that a client showed in its TLS handshake, its own first, by the issuers that `accepts` says.
@@ -171,6 +160,42 @@ impl Issuers {
     /// Returns whether any issuer believes certificates.
     pub fn take_certificates(&self) -> bool {
         self.iter().any(|it| it.config().certificates.is_some())
+    }
+
+    /// Checks a logout token (OpenID Connect Back-Channel Logout 1.0), as [`verify`](Self::verify) does a token.
+    ///
+    /// # Errors
+    /// [`Failure`]: see there.
+    pub async fn verify_logout(
+        &self,
+        token: &Secret<String>,
+        now: SystemTime,
+    ) -> Result<Withdrawal, Failure> {
+        let token = token.expose();
+        self.claimed(peek_logout(token))?.verify_logout(token, now).await
+    }
+
+    /// Checks a security event token (RFC 8417), likewise.
+    ///
+    /// # Errors
+    /// [`Failure`]: see there.
+    pub async fn verify_event(&self, token: &Secret<String>, now: SystemTime) -> Result<Told, Failure> {
+        let token = token.expose();
+        self.claimed(peek_event(token))?.verify_event(token, now).await
+    }
+
+    fn claimed(&self, claimed: Result<Unverified, Rejection>) -> Result<&Arc<Issuer>, Failure> {
+        let claimed = claimed.map_err(Failure::Rejected)?;
+        let named = claimed.issuer.as_ref().and_then(|iss| self.iter().find(|it| it.is_of(iss)));
+        let spiffe = || {
+            let of = claimed.trust_domain.as_ref()?;
+            self.iter().find(|it| it.config().rules.trust_domain.as_ref() == Some(of))
+        };
+        named.or_else(spiffe).ok_or_else(|| {
+            let name =
+                claimed.issuer.clone().or_else(|| claimed.trust_domain.as_ref().map(|it| it.to_string()));
+            Failure::Rejected(Rejection::UnknownIssuer(Excerpt::of(&name.unwrap_or_default())))
+        })
     }
 }
 

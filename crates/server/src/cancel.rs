@@ -20,6 +20,7 @@ use wire::frontend::encode;
 use wire::startup::{CANCEL_KEY_BYTES_MIN, ProtocolVersion};
 use zeroize::Zeroizing;
 
+use crate::stream::UpstreamStream;
 use crate::upstream::{LoginError, LoginFault, PeerAddr, Target, Upstream, connect};
 use attempts::Attempts;
 
@@ -241,6 +242,39 @@ impl CancelRegistry {
             }
             CancelOutcome::UnknownKey
         })
+    }
+}
+
+/// How often a server that still runs something is told to stop, and for how long its connection is kept for that.
+const PUT_DOWN_EVERY: Duration = Duration::from_millis(100);
+const PUT_DOWN_FOR: Duration = Duration::from_secs(3);
+
+/// Ends a server process that is at work for a session that has ended: cancels what runs, and what comes next in its pipeline,
+/// until the server closes the connection.
+///
+/// Nothing more is sent, so that a server that waits for the client finds it gone. What it sends is thrown away: one that waits for its client
+/// to read takes no notice of a cancel (`ProcessClientWriteInterrupt`, tcop/postgres.c).
+pub(crate) async fn put_down(mut stream: UpstreamStream, handle: Arc<CancelHandle>) {
+    let gone = async {
+        // A server that takes nothing is not waited for.
+        let _ = tokio::time::timeout(PUT_DOWN_EVERY, stream.shutdown()).await;
+        let mut scratch = vec![0; 16 << 10];
+        while stream.read(&mut scratch).await.is_ok_and(|bytes| bytes > 0) {}
+    };
+    let stop = async {
+        loop {
+            if let Err(error) = handle.cancel().await {
+                tracing::warn!(reason = error.reason(), "the upstream could not be told to cancel");
+            }
+            tokio::time::sleep(PUT_DOWN_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = gone => {}
+        () = stop => {}
+        () = tokio::time::sleep(PUT_DOWN_FOR) => {
+            tracing::warn!(session = %handle.session, "the upstream still runs what was cancelled; its connection is closed");
+        }
     }
 }
 

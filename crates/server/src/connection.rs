@@ -20,7 +20,7 @@ use wire::sqlstate::{self, SqlState};
 use wire::startup::{ProtocolVersion, Startup};
 
 use crate::accept::{self, AcceptError, Negotiated, Opened, PlainText};
-use crate::cancel::{self, CancelHandle, Registration, random};
+use crate::cancel::{self, CancelHandle, Registration};
 use crate::gateway::{Gateway, Served};
 use crate::login::{self, Login, failed, log_in};
 use crate::recheck::Recheck;
@@ -29,6 +29,7 @@ use crate::rotation::{Certificate, Shown};
 use crate::secrets;
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
+use crate::trust::Newcomer;
 use crate::upstream::Upstream;
 use crate::{catalog, tags};
 
@@ -56,7 +57,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
         .await;
         return;
     };
-    let timeout = gateway.config.limits.authentication_timeout;
+    let timeout = gateway.live().config.limits.authentication_timeout;
     let began = Instant::now();
     let shown = gateway.tls.as_ref().map(Certificate::shown);
     let acceptor = shown.as_deref().map(|shown| &shown.acceptor);
@@ -81,7 +82,8 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
 async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, left: Duration) {
     let Opened { mut stream, client, startup, version, tls, certificates } = opened;
     let address = client.0.ip().to_canonical();
-    let rule = gateway.config.auth_rule(startup.user(), startup.database(), address).cloned();
+    let live = gateway.live();
+    let rule = live.config.auth_rule(startup.user(), startup.database(), address).cloned();
     let (rule, method) = match rule.map(|rule| (rule.method, rule)) {
         Some((config::AuthMethod::Accept(method), rule)) => (rule, method),
         Some((config::AuthMethod::Reject, _)) | None => {
@@ -91,7 +93,7 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
             return;
         }
     };
-    let Ok(id) = random() else {
+    let Ok(id) = cancel::random() else {
         tracing::error!("the system gives no random bytes");
         return;
     };
@@ -102,26 +104,42 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
     };
     let asked = (startup.user().to_owned(), startup.database().to_owned());
     let mut out = Outbox::default();
+    let newcomer = Newcomer {
+        id: SessionId(u128::from_be_bytes(id)),
+        client,
+        user: startup.user().to_owned(),
+        database: startup.database().to_owned(),
+        rule: Arc::new(rule),
+        now: (Instant::now(), SystemTime::now()),
+    };
     let opening = Opening {
         id: SessionId(u128::from_be_bytes(id)),
         client,
         tls,
         method,
-        discovery: discovery(&gateway, &rule),
+        discovery: discovery(&gateway, &newcomer.rule),
         channel_binding,
         target: served.as_ref().map(|served| (served.database.clone(), served.bundle())),
         startup,
     };
+    let rule = newcomer.rule.clone();
+    let enrolled = gateway.trust.enrol(newcomer);
+    // Whoever is enrolled feels a changed rule; one that changed just before that was not looked at by anybody.
+    if !Arc::ptr_eq(&live, &gateway.live()) {
+        let text = "the gateway's configuration has just changed; try again";
+        refuse(&mut stream, sqlstate::CANNOT_CONNECT_NOW, text).await;
+        return;
+    }
     let session = Session::new(opening, &mut out);
     let facts = Facts {
         session: SessionId(u128::from_be_bytes(id)),
         client: client.0,
         version,
-        rule: Arc::new(rule),
+        rule,
         asked: Arc::new(asked),
         certificates: certificates.into(),
     };
-    let mut shell = Shell::new(gateway, served, session, out, stream, facts);
+    let mut shell = Shell::new(gateway, served, session, out, stream, facts, enrolled);
     match tokio::time::timeout(left, shell.run_until_started()).await {
         Ok(_) => shell.run().await,
         Err(_) => shell.give_up("authentication took too long").await,
@@ -130,7 +148,7 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
 
 fn record_refusal(gateway: &Gateway, client: ClientAddr, startup: &Startup, reason: &str) {
     tracing::info!(%client, reason, "connection refused");
-    let session = SessionId(random().map_or(0, u128::from_be_bytes));
+    let session = SessionId(cancel::random().map_or(0, u128::from_be_bytes));
     let event = Event::AuthenticationFailed {
         session,
         client,
@@ -156,13 +174,13 @@ async fn refuse(stream: &mut ClientStream, state: SqlState, text: &str) {
 
 /// The first issuer that the rule accepts is the one that clients are sent to.
 fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
-    let issuer = gateway
+    let live = gateway.live();
+    let issuer = live
         .config
         .issuers
         .iter()
         .find(|issuer| issuer.kind == config::IssuerKind::Oidc && rule.accepts_issuer(&issuer.name));
-    let url =
-        issuer.and_then(|issuer| gateway.issuers.get(&issuer.name)).map(|i| i.discovery_url().to_owned());
+    let url = issuer.and_then(|issuer| live.issuers.get(&issuer.name)).map(|i| i.discovery_url().to_owned());
     Discovery {
         openid_configuration: url.unwrap_or_default(),
         scope: issuer.map(|issuer| issuer.scope.clone()).unwrap_or_default(),
@@ -170,12 +188,17 @@ fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
 }
 
 impl Facts {
+    /// How the client has to say who it is.
+    pub(crate) fn method(&self) -> &'static str {
+        self.rule.method.as_str()
+    }
+
     /// Checks a token; runs beside the session.
     pub(crate) async fn verify(self, gateway: Arc<Gateway>, token: Secret<String>, method: Method) -> Step {
         let now = SystemTime::now();
         let certificate = self.certificates.first().map(identity::thumbprint);
         let presented = Presented { method, certificate };
-        let verified = match gateway.issuers.verify(&token, presented, now).await {
+        let verified = match gateway.live().issuers.verify(&token, presented, now).await {
             Ok(verified) if !self.rule.accepts_issuer(&verified.identity().issuer) => {
                 Err(oidc::Failure::NotAccepted(verified.identity().issuer.clone()))
             }
@@ -194,7 +217,7 @@ impl Facts {
 
     pub(crate) async fn certified(&self, gateway: &Gateway) -> Result<identity::Verified, oidc::Failure> {
         let accepts = |issuer: &str| self.rule.accepts_issuer(issuer);
-        gateway.issuers.verify_certificate(&self.certificates, accepts, SystemTime::now()).await
+        gateway.live().issuers.verify_certificate(&self.certificates, accepts, SystemTime::now()).await
     }
 
     fn credential(
@@ -232,7 +255,7 @@ impl Facts {
 
     /// Logs in upstream; runs beside the session.
     pub(crate) async fn connect(self, gateway: Arc<Gateway>, served: Arc<Served>, login: Login) -> Step {
-        let limit = gateway.config.limits.connect_timeout;
+        let limit = gateway.live().config.limits.connect_timeout;
         let connected = tokio::time::timeout(limit, self.login(&gateway, &served, &login, limit)).await;
         if login.keys.is_some() && !matches!(connected, Ok(Ok(_))) {
             self.forget_verifier(&gateway);

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use audit::{Event, Seq};
+use identity::Verified;
 use journal::{Journal, Progress};
 use oidc::Issuers;
 use policy::Bundle;
@@ -18,6 +20,7 @@ use crate::legacy::Accounts;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
+use crate::trust::{Entry, Refused, Trust};
 use crate::upstream::Target;
 
 /// How far the journal's records have come.
@@ -86,11 +89,29 @@ impl Served {
     }
 }
 
+/// What a reload of the configuration changes.
+pub(crate) struct Live {
+    /// As it is in the file now. Of what a reload can't change, [`Gateway::config`] tells.
+    pub(crate) config: config::Config,
+    /// Whose tokens are believed.
+    pub(crate) issuers: Issuers,
+    /// The same for those who administer the gateway, whose tokens may have to name another audience.
+    pub(crate) operators: Issuers,
+}
+
 /// See the module.
 pub(crate) struct Gateway {
+    /// As it was at the start.
     pub(crate) config: config::Config,
+    /// Where it is read again from.
+    pub(crate) source: PathBuf,
     pub(crate) databases: HashMap<String, Arc<Served>>,
-    pub(crate) issuers: Issuers,
+    /// What was read last, whatever became of it.
+    pub(crate) read: parking_lot::Mutex<config::Config>,
+    /// One reload at a time.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    live: ArcSwap<Live>,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) cancels: Arc<CancelRegistry>,
     pub(crate) tls: Option<Certificate>,
     pub(crate) mask_keys: MaskKeys,
@@ -105,9 +126,9 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(
-        config: config::Config,
+        (config, source): (config::Config, PathBuf),
         databases: HashMap<String, Arc<Served>>,
-        issuers: Issuers,
+        (live, trust): (Live, Trust),
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         journal: Arc<Journal>,
@@ -116,9 +137,13 @@ impl Gateway {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
         Self {
+            read: parking_lot::Mutex::new(config.clone()),
+            reloading: tokio::sync::Mutex::new(()),
             config,
+            source,
             databases,
-            issuers,
+            live: ArcSwap::from_pointee(live),
+            trust: Arc::new(trust),
             cancels: Arc::default(),
             tls,
             accounts,
@@ -129,6 +154,21 @@ impl Gateway {
             kept,
             orders: watch::Sender::new(None),
         }
+    }
+
+    /// Returns what is in force of what can change.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts another configuration in force, as far as it can change.
+    pub(crate) fn go_live(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// Notes whose a session is, if they may come in.
+    pub(crate) fn identify(&self, entry: &Entry, verified: &Verified) -> Result<(), Refused> {
+        self.trust.identify(entry, verified, SystemTime::now())
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -142,6 +182,11 @@ impl Gateway {
     /// Tells every session, those to come included.
     pub(crate) fn order(&self, order: Order) {
         self.orders.send_replace(Some(order));
+    }
+
+    /// Whether sessions are asked to end, since the gateway does.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.orders.borrow().is_some()
     }
 
     /// Resolves with the order that is in force, or the next one.

@@ -34,6 +34,7 @@ fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
         config::Actor::Ignore => identity::Actor::Ignore,
         config::Actor::Refuse => identity::Actor::Refuse,
     };
+    rules.events_audiences = issuer.events_audience.clone().unwrap_or_default();
     rules.leeway = issuer.leeway;
     rules.lifetime_max = issuer.token_lifetime_max;
     let patterns = |subjects: &Vec<String>| subjects.iter().map(|it| model::Pattern::new(it)).collect();

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod cancel;
 pub mod catalog;
 mod connection;
+pub mod control;
 mod gateway;
 pub mod grants;
 mod issuers;
@@ -25,6 +26,7 @@ mod shell;
 pub mod stream;
 mod tags;
 pub mod tls;
+mod trust;
 pub mod upstream;
 mod usage;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,13 +15,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::gateway::{Gateway, Served, progress};
+use crate::control::Control;
+use crate::gateway::{Gateway, Live, Served, progress};
 use crate::issuers::issuers;
 use crate::legacy::Accounts;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
 use crate::tls::ClientCertificates;
+use crate::trust::{StateError, Trust};
 use crate::upstream::Target;
 use crate::{connection, probe, reload, secrets, tls};
 
@@ -70,6 +72,12 @@ pub enum ServeError {
     /// What roles for sessions need.
     #[error("roles of database \"{0}\": {1}")]
     Roles(String, String),
+    /// What must outlive the gateway.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What serves those who administer it.
+    #[error("{0}")]
+    Console(String),
     /// The operating system.
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
@@ -79,16 +87,26 @@ pub enum ServeError {
 pub struct Ready {
     /// Where it listens; ports that were 0 are filled in.
     pub postgres: Vec<SocketAddr>,
+    /// Likewise for HTTP.
+    pub http: Vec<SocketAddr>,
 }
 
 /// How long the gateway waits at its end for the roles of the last sessions to be dropped; those that are left are swept.
 const ROLES_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the gateway until SIGTERM or SIGINT, and drains it.
+/// Runs the gateway until SIGTERM or SIGINT, and drains it. The configuration is read again from `source` when that changes. `console` begins to serve those who administer it, and returns where.
 ///
 /// # Errors
 /// [`ServeError`]: nothing was served.
-pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+pub async fn serve<C>(
+    config: config::Config,
+    source: &Path,
+    console: impl FnOnce(Control) -> C,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServeError>
+where
+    C: Future<Output = Result<Vec<SocketAddr>, String>>,
+{
     let config_hash = hex::encode(Sha256::digest(config::render_redacted(&config)));
     let mut options = journal::Options::new(&config.journal.path);
     options.segment_bytes_max = config.journal.segment_bytes_max;
@@ -99,8 +117,9 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
     let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash: &config_hash };
     journal.append(&started, SystemTime::now())?;
     journal.write()?;
-    let issuers = oidc::Issuers::new(issuers(&config.issuers)?)?;
-    issuers.warm();
+    let trust = Trust::open(&config.state, SystemTime::now())?;
+    let live = live(&config, None)?;
+    live.issuers.warm();
     let keys = mask_keys(&config.mask).await?;
     let mut databases = HashMap::new();
     for database in &config.databases {
@@ -142,7 +161,7 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
     crate::usage::restore(&config.journal.path, &databases, SystemTime::now())?;
     let tls = match &config.listen.tls {
         Some(listen) => {
-            let asks = listen.client_ca.is_some() || issuers.take_certificates();
+            let asks = listen.client_ca.is_some() || live.issuers.take_certificates();
             let clients = if asks { ClientCertificates::Asked } else { ClientCertificates::NotAsked };
             let make = move |certificate: &[u8], key: &Secret<String>| {
                 tls::acceptor_asking(clients, certificate, key)
@@ -158,21 +177,17 @@ pub async fn serve(config: config::Config, ready: impl FnOnce(&Ready)) -> Result
         listeners.push(listener);
     }
     let mask = config.mask.clone();
-    let gateway = Arc::new(Gateway::new(
-        config,
-        databases,
-        issuers,
-        (tls, rotation::MaskKeys::note(mask).await),
-        accounts,
-        journal,
-        kept,
-    ));
-    run(gateway, listeners, ready).await
+    let started = (config, source.to_owned());
+    let tls = (tls, rotation::MaskKeys::note(mask).await);
+    let gateway = Arc::new(Gateway::new(started, databases, (live, trust), tls, accounts, journal, kept));
+    let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
+    run(gateway, listeners, http, ready).await
 }
 
 async fn run(
     gateway: Arc<Gateway>,
     listeners: Vec<TcpListener>,
+    http: Vec<SocketAddr>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
@@ -191,7 +206,7 @@ async fn run(
             roles::keep(&gateway, served, kept);
         }
     }
-    ready(&Ready { postgres });
+    ready(&Ready { postgres, http });
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -219,7 +234,7 @@ fn tokio_util_tracker() -> Sessions {
 async fn drain(gateway: &Gateway, sessions: &Sessions) {
     gateway.order(Order::Drain);
     let mut open = sessions.0.subscribe();
-    let limit = gateway.config.limits.drain_timeout;
+    let limit = gateway.live().config.limits.drain_timeout;
     if tokio::time::timeout(limit, open.wait_for(|open| *open == 0)).await.is_err() {
         gateway.order(Order::End("the gateway is shutting down".to_owned()));
         let _ = tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0)).await;
@@ -344,4 +359,25 @@ async fn mask_keys(config: &config::Mask) -> Result<Keys, ServeError> {
 
 fn check_length(secret: &[u8]) -> Result<&[u8], mask::KeyTooShort> {
     mask::Key::new(secret).map(|_| secret)
+}
+
+/// Makes what a reload changes from a configuration; issuers that did not change keep their keys.
+pub(crate) fn live(config: &config::Config, before: Option<&Live>) -> Result<Live, ServeError> {
+    let make = |configs: Vec<oidc::IssuerConfig>, before: Option<&oidc::Issuers>| match before {
+        Some(before) => before.reconfigured(configs),
+        None => oidc::Issuers::new(configs),
+    };
+    let configs = issuers(&config.issuers)?;
+    let believed = make(configs.clone(), before.map(|before| &before.issuers))?;
+    let operators = match &config.operators.audience {
+        None => believed.clone(),
+        Some(audience) => {
+            let of_operators = configs.into_iter().map(|mut config| {
+                config.rules.audiences.clone_from(audience);
+                config
+            });
+            make(of_operators.collect(), before.map(|before| &before.operators))?
+        }
+    };
+    Ok(Live { config: config.clone(), issuers: believed, operators })
 }

@@ -14,13 +14,13 @@ use std::time::{Instant, SystemTime};
 use audit::Seq;
 use journal::JournalError;
 use model::Identity;
-use session::{Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure};
+use session::{Blocked, Effect, Input, Keep, Now, Outbox, Session, Ticket, UpstreamFailure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
 use zeroize::Zeroize;
 
-use crate::cancel::{CancelHandle, Registration};
+use crate::cancel::{self, CancelHandle, Registration};
 use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
 use crate::login::Login;
@@ -28,6 +28,7 @@ use crate::memory;
 use crate::recheck::Recheck;
 use crate::roles::Lease;
 use crate::stream::{ClientStream, UpstreamStream};
+use crate::trust::{Enrolled, Refused, Who, Word};
 
 /// Read at once; shared by all sessions of a thread, so that an idle session has no buffer of its own.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -84,6 +85,9 @@ pub(crate) struct Shell {
     failures_seen: u64,
     waiting_for_disk: Option<Task<()>>,
     orders: Task<Order>,
+    enrolled: Enrolled,
+    /// The server was at work when the session ended: it is to stop, and gets nothing more.
+    interrupted: bool,
     deadline: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Holds the lease of the login's credential, if it has one; ready when that ends before the session.
     credential_ends: Option<Task<()>>,
@@ -112,6 +116,7 @@ impl Shell {
         out: Outbox,
         client: ClientStream,
         context: Facts,
+        enrolled: Enrolled,
     ) -> Self {
         let progress = gateway.kept();
         let orders = gateway.orders();
@@ -134,6 +139,8 @@ impl Shell {
             failures_seen: 0,
             waiting_for_disk: None,
             orders,
+            enrolled,
+            interrupted: false,
             deadline: None,
             credential_ends: None,
             bundle,
@@ -226,7 +233,15 @@ impl Shell {
                         );
                     }
                     Effect::Connect { parameters, identity, expires_at, keys } => {
-                        if let Some(served) = &self.served {
+                        // Whose it is, the session itself may have found out.
+                        if let Err(refused) = self.admit_found(&identity, expires_at) {
+                            let blocked = Blocked { identity: *identity, reason: refused.reason };
+                            self.session.handle(
+                                Self::now(),
+                                Input::Blocked(Box::new(blocked)),
+                                &mut self.out,
+                            );
+                        } else if let Some(served) = &self.served {
                             self.step = Some(Box::pin(self.context.clone().connect(
                                 self.gateway.clone(),
                                 served.clone(),
@@ -253,6 +268,7 @@ impl Shell {
                         });
                         self.cancelling = Some(Box::pin(async move { drop(sent.await) }));
                     }
+                    Effect::Interrupt => self.interrupted = true,
                     Effect::Close => self.ending = true,
                 }
             }
@@ -289,6 +305,7 @@ impl Shell {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
+            moved |= self.poll_words(cx);
             moved |= self.poll_orders(cx);
             moved |= self.poll_step(cx);
             moved |= self.poll_recheck(cx);
@@ -310,6 +327,20 @@ impl Shell {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Hears what is said to this session alone.
+    fn poll_words(&mut self, cx: &mut Context<'_>) -> bool {
+        // The sender is in the entry that `enrolled` holds.
+        let Poll::Ready(Some(word)) = self.enrolled.words.poll_recv(cx) else { return false };
+        match word {
+            Word::End(reason) => self.handle(Input::Revoked(reason)),
+            Word::Tell(answer) => {
+                // Whoever asked may have given up.
+                let _given_up = answer.send(self.session.activity());
+            }
+        }
+        true
     }
 
     fn poll_orders(&mut self, cx: &mut Context<'_>) -> bool {
@@ -335,10 +366,11 @@ impl Shell {
         let Poll::Ready(done) = done else { return false };
         self.step = None;
         match done {
-            Step::Verified(verified, recheck) => {
-                self.recheck = recheck.filter(|_| verified.is_ok());
-                self.handle(Input::CredentialVerified(verified));
+            Step::Verified(Ok(credential), recheck) => {
+                self.recheck = recheck;
+                self.verified(credential);
             }
+            Step::Verified(Err(failure), _) => self.handle(Input::CredentialVerified(Err(failure))),
             Step::Found(Some(candidate)) => self.handle(Input::VerifierFound(candidate)),
             Step::Found(None) => self.handle(Input::Revoked("the system gives no random bytes".to_owned())),
             Step::Connected(Ok(connected)) => {
@@ -347,6 +379,7 @@ impl Shell {
                 self.credential_ends =
                     credential.map(|lease| Box::pin(async move { lease.ended().await }) as Task<()>);
                 self.upstream = Some(stream);
+                self.enrolled.entry.set_backend_pid(ready.process_id);
                 self.cancel = Some((handle, registration));
                 self.handle(Input::UpstreamReady(Box::new(ready)));
                 if !early.is_empty() {
@@ -359,6 +392,29 @@ impl Shell {
             }
         }
         true
+    }
+
+    /// Notes whose a session is where no credential came by here.
+    fn admit_found(&self, identity: &Identity, expires_at: SystemTime) -> Result<(), Refused> {
+        let entry = &self.enrolled.entry;
+        if entry.who().is_some() {
+            return Ok(());
+        }
+        let method = self.context.method();
+        let who = Who { identity: identity.clone(), origin: identity::Origin::default(), method, expires_at };
+        self.gateway.trust.identify_as(entry, who, SystemTime::now())
+    }
+
+    /// The session is somebody, who may come in or not.
+    fn verified(&mut self, credential: session::Credential) {
+        match self.gateway.identify(&self.enrolled.entry, &credential.verified) {
+            Ok(()) => self.handle(Input::CredentialVerified(Ok(credential))),
+            Err(refused) => {
+                let identity = credential.verified.identity().clone();
+                tracing::info!(%identity, reason = refused.reason, "connection refused");
+                self.handle(Input::Blocked(Box::new(Blocked { identity, reason: refused.reason })));
+            }
+        }
     }
 
     /// Hands over what the disk has taken, and waits for more only while something waits for it.
@@ -639,6 +695,12 @@ impl Shell {
     /// Sends what is left to say, within a second, and closes both connections.
     async fn finish(mut self) {
         self.settle();
+        if let (true, Some(stream), Some((handle, _))) =
+            (self.interrupted, self.upstream.take(), &self.cancel)
+        {
+            // What was not yet sent never will be; the client need not wait for what becomes of the rest.
+            tokio::spawn(cancel::put_down(stream, handle.clone()));
+        }
         let farewell = async {
             let client = poll_fn(|cx| self.poll_farewell(cx));
             client.await;

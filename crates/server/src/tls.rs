@@ -99,6 +99,19 @@ pub fn acceptor_asking(
     certificates: &[u8],
     key: &Secret<String>,
 ) -> Result<TlsAcceptor, TlsError> {
+    Ok(TlsAcceptor::from(Arc::new(server(clients, certificates, key, ALPN_PROTOCOL)?)))
+}
+
+/// The same for a protocol by its ALPN name.
+///
+/// # Errors
+/// [`TlsError`]: operator.
+pub(crate) fn server(
+    clients: ClientCertificates,
+    certificates: &[u8],
+    key: &Secret<String>,
+    protocol: &[u8],
+) -> Result<ServerConfig, TlsError> {
     let chain = certificates_of(certificates, || "the TLS certificate".to_owned())?;
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -113,10 +126,10 @@ pub fn acceptor_asking(
         rustls::Error::InconsistentKeys(_) => TlsError::KeyOfAnother,
         error => TlsError::Unusable(error),
     })?;
-    config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 fn certificates_of(pem: &[u8], what: impl Fn() -> String) -> Result<Vec<CertificateDer<'static>>, TlsError> {

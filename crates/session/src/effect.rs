@@ -51,6 +51,8 @@ pub enum Effect {
     },
     /// Ask the server to cancel what the upstream connection runs, and answer with `Input::CancelSent` when it has been told.
     CancelUpstream,
+    /// The session ends in the middle of something: have the server stop that, and send it nothing more.
+    Interrupt,
     /// Send what is left to the client and close both connections.
     Close,
 }

@@ -32,6 +32,8 @@ pub enum Input<'a> {
     CredentialVerified(Result<Credential, CredentialFailure>),
     /// The answer to [`Effect::FindVerifier`](crate::Effect::FindVerifier).
     VerifierFound(Box<Candidate>),
+    /// The third answer to [`Effect::VerifyCredential`](crate::Effect::VerifyCredential): it is good, and its owner is not to come in.
+    Blocked(Box<Blocked>),
     /// The answer to [`Effect::Connect`](crate::Effect::Connect).
     UpstreamReady(Box<UpstreamReady>),
     /// The other answer to [`Effect::Connect`](crate::Effect::Connect).
@@ -60,6 +62,14 @@ pub struct Credential {
     pub verified: Box<Verified>,
     /// `verified.expires_at()` on the monotonic clock.
     pub expires: Instant,
+}
+
+/// Somebody who has proven who they are, and is kept out.
+pub struct Blocked {
+    /// Who.
+    pub identity: model::Identity,
+    /// Why; the client is told.
+    pub reason: String,
 }
 
 /// What a client's proof is checked by, whether it is somebody or not.

@@ -8,6 +8,7 @@
 //! `simple` or `extended`, `memo` (was it decided before?), `inquiry` (asking the server), `analysis` (what it touches),
 //! `authorize`, `evidence` and `record`, `forward`; and back: `upstream`, `results`.
 
+mod activity;
 mod analysis;
 mod authenticate;
 mod authorize;
@@ -45,6 +46,7 @@ mod stop;
 mod upstream;
 mod usage;
 
+pub use activity::{Activity, State};
 pub use authenticate::Discovery;
 pub use authorize::{Asker, Judged, Permit, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, ColumnName, Function, Relation, Row, Since};
@@ -56,7 +58,9 @@ pub use forward::{
     InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
 };
 pub use grantable::{Grantable, Privileged};
-pub use input::{Candidate, Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady};
+pub use input::{
+    Blocked, Candidate, Credential, CredentialFailure, Input, Now, UpstreamFailure, UpstreamReady,
+};
 pub use limits::Limits;
 pub use memo::{Holder, Memo, Probe, with_shape};
 pub use record::{Durable, Receipt, Ticket, Written};

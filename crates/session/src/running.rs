@@ -351,7 +351,7 @@ impl Running {
         }
         self.closed = true;
         if self.busy() {
-            turn.out.effects.push(Effect::CancelUpstream);
+            turn.out.effects.push(Effect::Interrupt);
         }
         for op in std::mem::take(&mut self.ops) {
             if let OpKind::Execute(run) | OpKind::Query(run) = op.kind {

@@ -15,12 +15,13 @@ use wire::scram::ChannelBinding;
 use wire::sqlstate;
 use wire::startup::Startup;
 
+use crate::activity::{self, Activity, State};
 use crate::authenticate::{self, Authenticating, Discovery, Failed, Progress};
 use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::held::Holdings;
-use crate::input::{Candidate, Credential, Input, Now, UpstreamFailure, UpstreamReady};
+use crate::input::{Blocked, Candidate, Credential, Input, Now, UpstreamFailure, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::quota::Quota;
@@ -190,6 +191,18 @@ impl Session {
         }
     }
 
+    /// What it does just now.
+    pub fn activity(&self) -> Activity {
+        let state = match &self.stage {
+            Stage::Running(running) => return activity::of(running),
+            Stage::Authenticating(_) => State::Authenticating,
+            Stage::Connecting(..) => State::Connecting,
+            Stage::Closed => State::Ended,
+        };
+        let application_name = self.opening.parameters.application_name.clone();
+        Activity { state, statements: 0, application_name }
+    }
+
     /// Whether the session is over.
     pub fn is_closed(&self) -> bool {
         matches!(self.stage, Stage::Closed)
@@ -232,6 +245,7 @@ impl Session {
                     self.fail(Failed { reason: None, ..failed }, out);
                 }
             }
+            Input::Blocked(blocked) => self.blocked(&blocked, out),
             Input::ClientClosed => self.close(out),
             Input::Revoked(reason) => {
                 self.fail(Failed { error: refuse::termination(&reason), reason: Some(reason) }, out);
@@ -346,6 +360,7 @@ impl Session {
                     out,
                 );
             }
+            Input::Blocked(blocked) => self.blocked(&blocked, out),
             Input::ClientClosed => self.close(out),
             Input::Deadline => self.expired(out),
             Input::Revoked(reason) => {
@@ -385,6 +400,15 @@ impl Session {
             format!("the database behind \"{}\" can't be reached", self.opening.database_name),
         )
         .hint("Try again later; the operator finds the reason in the gateway's log.");
+        self.fail(Failed { error, reason: None }, out);
+    }
+
+    /// Refuses somebody by name: who they are is proven, so that they may know why.
+    fn blocked(&mut self, blocked: &Blocked, out: &mut Outbox) {
+        let Blocked { identity, reason } = blocked;
+        self.record_failure_of(Some(identity), reason, out);
+        let error = ErrorFields::new(Severity::Fatal, sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, reason)
+            .hint("Ask the operators of the gateway.");
         self.fail(Failed { error, reason: None }, out);
     }
 
@@ -617,6 +641,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::Deadline
         | Input::CredentialVerified(_)
         | Input::VerifierFound(_)
+        | Input::Blocked(_)
         | Input::UpstreamReady(_)
         | Input::UpstreamFailed(_) => {}
     }

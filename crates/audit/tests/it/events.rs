@@ -259,3 +259,74 @@ fn a_line_joins_a_statement_with_its_outcome() {
         serde_json::from_str::<Value>(&render::json_line(record, None)).unwrap();
     }
 }
+
+#[test]
+fn what_was_done_to_trust_says_who_did_it() {
+    let text = |event: Event<'_>| {
+        let encoded = event.encode();
+        (encoded.code().0, String::from_utf8(encoded.payload().to_vec()).unwrap())
+    };
+    let sessions = [model::SessionId(1)];
+    let id = "00000000000000000000000000000001";
+    assert_eq!(
+        text(Event::SessionsEnded {
+            by: "corp:oncall",
+            selector: "group agents",
+            reason: "drill",
+            sessions: &sessions,
+            block: None
+        }),
+        (
+            60,
+            format!(
+                r#"{{"event":"sessions_ended","by":"corp:oncall","selector":"group agents","reason":"drill","sessions":["{id}"],"block":null}}"#
+            )
+        )
+    );
+    assert_eq!(
+        text(Event::BlockAdded {
+            by: "local:uid=0",
+            block: "ab",
+            selector: "identity corp:a",
+            reason: "r",
+            until: Some(Time(0)),
+            issued_until: None
+        }),
+        (
+            61,
+            r#"{"event":"block_added","by":"local:uid=0","block":"ab","selector":"identity corp:a","reason":"r","until":"1970-01-01T00:00:00.000000Z","issued_until":null}"#.to_owned()
+        )
+    );
+    assert_eq!(
+        text(Event::BlockRemoved { by: "corp:oncall", block: "ab", selector: "identity corp:a" }),
+        (
+            62,
+            r#"{"event":"block_removed","by":"corp:oncall","block":"ab","selector":"identity corp:a"}"#
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        text(Event::TrustEnded {
+            issuer: "corp",
+            kind: "session-revoked",
+            subject: Some("a"),
+            issuer_session: None,
+            token_id: "j",
+            sessions: &sessions
+        }),
+        (
+            63,
+            format!(
+                r#"{{"event":"trust_ended","issuer":"corp","kind":"session-revoked","subject":"a","issuer_session":null,"token_id":"j","sessions":["{id}"]}}"#
+            )
+        )
+    );
+    assert_eq!(
+        text(Event::ControlRefused { act: "kill", client: None, by: None, reason: "why" }),
+        (64, r#"{"event":"control_refused","act":"kill","client":null,"by":null,"reason":"why"}"#.to_owned())
+    );
+    assert_eq!(
+        text(Event::ConfigurationReloaded { config_hash: None, detail: "broken" }),
+        (65, r#"{"event":"configuration_reloaded","config_hash":null,"detail":"broken"}"#.to_owned())
+    );
+}

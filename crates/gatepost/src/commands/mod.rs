@@ -10,6 +10,7 @@ mod legacy;
 mod migration;
 mod policy;
 mod serve;
+mod sessions;
 
 use crate::args::{Cli, Command};
 use crate::failure::{Failure, Status};
@@ -23,6 +24,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Command::Check { connect, format } => check::run(config, connect, format).await,
         Command::Init { dir } => init::run(&dir),
         Command::Policy(command) => policy::run(config, command).await,
+        Command::Sessions(command) => sessions::run(config, command).await,
         Command::Audit(command) => audit::run(config, command),
         Command::Legacy(command) => legacy::run(config, command).await,
         Command::DevIssuer(arguments) => dev::issuer(arguments).await,

@@ -20,7 +20,7 @@ pub(crate) async fn run(config: Option<&Path>, log_format: LogFormat) -> Result<
     for warning in &config.warnings {
         tracing::warn!(config = %path.display(), "{warning}");
     }
-    server::serve(config, announce).await.map_err(|error| Failure::of(&error))?;
+    server::serve(config, &path, console::start, announce).await.map_err(|error| Failure::of(&error))?;
     Ok(Status::Success)
 }
 
@@ -29,7 +29,10 @@ fn announce(ready: &server::Ready) {
     let addresses: Vec<String> = ready.postgres.iter().map(ToString::to_string).collect();
     tracing::info!(postgres = addresses.join(", "), "ready");
     let mut out = Out::new();
-    let line = serde_json::json!({ "event": "ready", "postgres": addresses.first(), "listen": addresses });
+    let http: Vec<String> = ready.http.iter().map(ToString::to_string).collect();
+    let line = serde_json::json!({
+        "event": "ready", "postgres": addresses.first(), "listen": addresses, "http": http.first(), "listen_http": http,
+    });
     // Nobody may be reading.
     let _ = out.line(&line.to_string()).and_then(|()| out.flush());
 }

@@ -136,6 +136,8 @@ pub(crate) fn fresh_name() -> String {
 pub(crate) struct Setup {
     pub(crate) listen: String,
     pub(crate) tls: bool,
+    /// Lines that go into `[listen]`.
+    pub(crate) listen_keys: String,
     pub(crate) issuers: Vec<(String, String)>,
     /// Lines that go into each `[[issuer]]`.
     pub(crate) issuer_keys: String,
@@ -159,6 +161,7 @@ impl Default for Setup {
         Self {
             listen: "127.0.0.1:0".into(),
             tls: true,
+            listen_keys: String::new(),
             issuers: vec![("corp".into(), provider().issuer())],
             issuer_keys: String::new(),
             database_keys: String::new(),
@@ -187,6 +190,7 @@ impl Setup {
             fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             text += "tls = { certificate = \"server.crt\", key = \"file:server.key\" }\n";
         }
+        let _ = writeln!(text, "{}", self.listen_keys);
         for (name, url) in &self.issuers {
             let keys = &self.issuer_keys;
             let _ = write!(

@@ -211,6 +211,7 @@ impl Harness {
                 | Effect::VerifyCertificate
                 | Effect::FindVerifier
                 | Effect::ForgetVerifier
+                | Effect::Interrupt
                 | Effect::Connect { .. }
                 | Effect::AccountEnds { .. } => {}
             }

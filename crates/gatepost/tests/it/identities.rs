@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use testkit::client::{Connect, Message, Refused};
-use testkit::http::{Signer, issuer};
+use testkit::http::{Answer, Signer, issuer};
 use testkit::postgres::Version;
 use testkit::scratch::Scratch;
 use testkit::tls::{Authority, Certified, SanType, client_params};
@@ -38,6 +38,16 @@ fn refused(connect: &Connect) -> Message {
         Err(Refused::Error(message)) => message,
         Err(Refused::Io(error)) => panic!("no answer: {error}"),
         Ok(_) => panic!("the client got in"),
+    }
+}
+
+/// Returns the SQLSTATE of each statement, empty if it succeeds; of all of them, if there is no session at all.
+fn tried(connect: &Connect, statements: &[&str]) -> Vec<String> {
+    match connect.try_open() {
+        Ok(mut session) => {
+            statements.iter().map(|sql| crate::flight::sqlstate(&session.query(sql))).collect()
+        }
+        Err(why) => statements.iter().map(|_| why.sqlstate()).collect(),
     }
 }
 
@@ -383,4 +393,140 @@ fn a_jwt_svid_is_believed_of_its_trust_domain_only() {
     // The mesh's key is no key of the company's.
     let foreign = mesh.signer.sign(&plain(&mesh.url, "admin"));
     assert!(reason(&mesh, &mesh.gate.connect_with(&foreign), "token-e").contains("no key with id"));
+}
+
+/// The worked example "Kubernetes".
+const PODS: &str = r#"
+permit (principal in Group::"prod", action in Action::"Read", resource in Schema::"shop.public")
+when { principal.claims has namespace && principal.claims.namespace == "prod"
+    && principal.claims has account && principal.claims.account == "web" };
+"#;
+
+#[test]
+fn a_pod_is_known_by_its_service_account() {
+    // As the API server does: keys for those with the cluster's CA and a token of their own, and an issuer whose URL is no address.
+    let signer = Signer::new("k8s");
+    let keys = json!({"keys": [signer.jwk("sig")]});
+    let cluster = Authority::new("kubernetes");
+    let server = testkit::http::Server::start_tls(
+        &cluster.issue(&["localhost", "127.0.0.1"]),
+        move |request| match (request.path.as_str(), request.header("authorization")) {
+            ("/openid/v1/jwks", "Bearer the-gateways-own") => Answer::json(&keys),
+            ("/openid/v1/jwks", _) => Answer::status(403),
+            _ => Answer::status(404),
+        },
+    );
+    const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+    let home = Scratch::new("gatepost");
+    home.write("cluster-ca.crt", cluster.certificate());
+    let own = home.write("own-token", "the-gateways-own\n");
+    fs::set_permissions(own, PermissionsExt::from_mode(0o600)).unwrap();
+    let issuer_keys = format!(
+        "jwks = \"{}/openid/v1/jwks\"\nca = \"cluster-ca.crt\"\nbearer = \"file:own-token\"\n\
+         attributes = {{ namespace = \"/kubernetes.io/namespace\", account = \"/kubernetes.io/serviceaccount/name\", \
+         pod = \"/kubernetes.io/pod/name\" }}\n\
+         members = {{ prod = [\"system:serviceaccount:prod:*\"] }}\n",
+        server.url()
+    );
+    let bundles = Scratch::new("pods");
+    let gate = Setup {
+        issuers: vec![("cluster".into(), ISSUER.into())],
+        issuer_keys,
+        policy: bundle(&bundles, &["namespace", "account", "pod"], PODS),
+        ..Setup::default()
+    }
+    .start_in(home, Shop::new(Version::V15));
+    // The shape of a projected token (Kubernetes 1.30, `kubectl create token --audience gatepost`).
+    let token = |namespace: &str, account: &str| {
+        signer.sign(&json!({
+            "aud": ["gatepost"], "exp": now() + 3600, "iat": now(), "nbf": now(), "iss": ISSUER,
+            "jti": "2e8b1d6c-0a39-4ba9-9a0e-9b1d1f1a4c55",
+            "kubernetes.io": {
+                "namespace": namespace,
+                "node": {"name": "node-1", "uid": "6bb2b1c8-4ec2-4b26-a2ab-0b1c0fb5a3f5"},
+                "pod": {"name": "web-5d4f8c7b9-x2x7k", "uid": "0c4bd9a5-3f0c-4a34-8a3c-7f3f3d8dfb52"},
+                "serviceaccount": {"name": account, "uid": "9d1c1c43-91ff-4bd5-9b62-6f3d8f1f0c11"},
+            },
+            "sub": format!("system:serviceaccount:{namespace}:{account}"),
+        }))
+    };
+    let mut web = gate.connect_with(&token("prod", "web")).user("x").open();
+    assert_eq!(web.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl");
+    let record = gate.audit(&["--event", "session_started"]).remove(0);
+    assert_eq!(record["identity"]["subject"], "system:serviceaccount:prod:web");
+    assert_eq!(record["identity"]["attributes"]["pod"], "web-5d4f8c7b9-x2x7k");
+    for (namespace, account) in [("prod", "batch"), ("staging", "web"), ("prodx", "web")] {
+        let connect = gate.connect_with(&token(namespace, account)).user("x");
+        assert_eq!(
+            tried(&connect, &["SELECT name FROM customers WHERE id = 1"]),
+            ["42501"],
+            "{namespace}/{account}"
+        );
+    }
+    let ran = gate.run(&["check", "--connect"]);
+    assert!(ran.stdout.contains("1 keys at https://127.0.0.1"), "{ran:#?}");
+}
+
+/// The worked example "GitHub Actions".
+const DEPLOYMENTS: &str = r#"
+permit (principal in Group::"acme/shop", action in Action::"Read", resource in Schema::"shop.public");
+
+@id("deployments-write")
+permit (principal in Group::"acme/shop", action in [Action::"insert", Action::"update"], resource in Schema::"shop.public")
+when { principal.claims has environment && principal.claims.environment == "production"
+    && principal.claims has ref && principal.claims.ref == "refs/heads/main"
+    && principal.claims has workflow
+    && principal.claims.workflow == "acme/shop/.github/workflows/deploy.yml@refs/heads/main" };
+"#;
+
+#[test]
+fn only_a_protected_environments_workflow_writes() {
+    let signer = Signer::new("gh");
+    let actions = issuer(&signer);
+    let home = Scratch::new("actions");
+    let gate = Setup {
+        issuers: vec![("github".into(), actions.url())],
+        issuer_keys: "groups = \"repository\"\nattributes = { ref = \"ref\", environment = \"environment\", \
+             workflow = \"job_workflow_ref\", event = \"event_name\", run = \"run_id\" }\n"
+            .into(),
+        policy: bundle(&home, &["ref", "environment", "workflow", "event", "run"], DEPLOYMENTS),
+        ..Setup::default()
+    }
+    .start(Shop::new(Version::V15));
+    // The shape that GitHub documents for its tokens ("About security hardening with OpenID Connect").
+    let token = |further: Value| {
+        let claims = json!({
+            "jti": "example-id", "sub": "repo:acme/shop:environment:production", "environment": "production",
+            "aud": "gatepost", "ref": "refs/heads/main", "sha": "example-sha", "repository": "acme/shop",
+            "repository_owner": "acme", "actor_id": "12", "repository_visibility": "private",
+            "repository_id": "74", "repository_owner_id": "65", "run_id": "example-run-id", "run_number": "10",
+            "run_attempt": "2", "runner_environment": "github-hosted", "actor": "octocat", "workflow": "deploy",
+            "head_ref": "", "base_ref": "", "event_name": "workflow_dispatch", "ref_type": "branch",
+            "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/main",
+            "iss": actions.url(), "nbf": now(), "exp": now() + 900, "iat": now(),
+        });
+        signer.sign(&with(claims, further))
+    };
+    const WRITE: &str = "UPDATE customers SET name = 'Bo Dahl' WHERE id = 1";
+    let tried = |further: Value| {
+        let connect = gate.connect_with(&token(further)).user("x");
+        tried(&connect, &["SELECT name FROM customers WHERE id = 1", WRITE])
+    };
+    assert_eq!(tried(json!({})), ["", ""]);
+    let rules = gate.statement("UPDATE customers")["decision"]["rules"].to_string();
+    assert!(rules.contains("deployments-write"), "{rules}");
+    for further in [
+        json!({"environment": "staging", "sub": "repo:acme/shop:environment:staging"}),
+        json!({"environment": null, "sub": "repo:acme/shop:ref:refs/heads/main"}),
+        json!({"ref": "refs/heads/feature"}),
+        json!({"job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/feature"}),
+        json!({"job_workflow_ref": "evil/shop/.github/workflows/deploy.yml@refs/heads/main"}),
+    ] {
+        assert_eq!(tried(further.clone()), ["", "42501"], "{further}");
+    }
+    // A fork is another repository, and so another group.
+    assert_eq!(
+        tried(json!({"repository": "evil/shop", "sub": "repo:evil/shop:environment:production"})),
+        ["42501", "42501"]
+    );
 }

@@ -40,4 +40,5 @@ mod trust;
 mod twins;
 mod upstream;
 mod vault;
+mod withdrawal;
 mod written_back;

@@ -288,7 +288,7 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
     };
     for key in ["url", "audience"] {
         if is_oidc && table.written(key).is_none() {
-            context.error_at_secret(table.span(), format!("[[issuer]] lacks \"{key}\""));
+            table.lacks(key, context);
         }
     }
     let bearer = match table.value("bearer", context) {
@@ -370,7 +370,7 @@ fn kind(table: &Table<'_>, context: &mut Context<'_>) -> Option<IssuerKind> {
         "spiffe" => {
             for key in OF_SPIFFE {
                 if table.written(key).is_none() {
-                    context.error_at_secret(table.span(), format!("[[issuer]] lacks \"{key}\""));
+                    table.lacks(key, context);
                 }
             }
             let trust_domain =

@@ -62,6 +62,13 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Reports a key that must be there because of another.
+    pub(crate) fn lacks(&self, name: &str, context: &mut Context<'_>) {
+        if let Some(key) = self.section.key(name) {
+            context.error_at_secret(self.span.clone(), missing(self.section, key));
+        }
+    }
+
     /// Returns the key's value or its default. `None`: it has neither; reported if it must have one.
     pub(crate) fn value(&self, name: &str, context: &mut Context<'_>) -> Option<Value<'t>> {
         let key = self.section.key(name)?;

@@ -78,10 +78,6 @@ gatepost.toml:4:44: error: unknown key "pasword" in database.login; the nearest 
 fn what_later_versions_bring_is_refused_by_name() {
     let later = [
         ("[operators]\napprover = \"corp:leads\"", "2:1: error: \"approver\" (approvals)"),
-        (
-            "[listen]\ntls = { certificate = \"c\", key = \"file:k\", client_ca = \"ca\" }",
-            "2:44: error: \"client_ca\" (client certificates)",
-        ),
         ("[store]\nurl = \"sqlite:x\"", "1:2: error: \"store\" (state shared by several gateways)"),
     ];
     for (text, start) in later {
@@ -90,10 +86,73 @@ fn what_later_versions_bring_is_refused_by_name() {
             &format!("gatepost.toml:{start} is not available in this version; remove it"),
         );
     }
-    check_line(
-        &whole("[[auth]]\nmethod = \"certificate\""),
-        "gatepost.toml:2:10: error: method \"certificate\" is not available in this version; write \"token\", \"oauthbearer\", \"passthrough\" or \"reject\"",
-    );
+}
+
+#[test]
+fn certificates_need_somebody_who_vouches_for_them() {
+    let tls = "[listen]\ntls = { certificate = \"c\", key = \"file:k\" }";
+    let asks = "[[auth]]\nmethod = \"certificate\"";
+    for (text, told) in [
+        (asks.to_owned(), "method \"certificate\" needs [listen] tls"),
+        (
+            format!("{tls}\n{asks}"),
+            "needs an [[issuer]] of kind \"certificate\" or \"spiffe\" that its rule accepts",
+        ),
+        ("[[issuer]]\nname = \"a\"\nkind = \"certificate\"".to_owned(), "issuer \"a\" needs \"ca\""),
+        (
+            "[[issuer]]\nname = \"a\"\nkind = \"spiffe\"\nbundle = \"file:b\"".to_owned(),
+            "[[issuer]] lacks \"trust_domain\" (string)",
+        ),
+        (
+            "[[issuer]]\nname = \"a\"\nkind = \"spiffe\"\ntrust_domain = \"A\"\nbundle = \"b\"".to_owned(),
+            "trust_domain \"A\" must be of lower-case letters",
+        ),
+        (
+            "[[issuer]]\nname = \"a\"\nkind = \"certificate\"\nca = \"c\"\nactor = \"act\"".to_owned(),
+            "\"actor\" means nothing for an issuer of kind \"certificate\"",
+        ),
+        ("[[issuer]]\nname = \"a\"\nkind = \"saml\"".to_owned(), "kind \"saml\" is unknown"),
+    ] {
+        let error = parse(&whole(&text)).expect_err(told);
+        assert!(error.contains(told), "{text}:\n{error}");
+    }
+    let all = r#"
+[listen]
+tls = { certificate = "c", key = "file:k", client_ca = "ca" }
+[[issuer]]
+name = "agents"
+kind = "certificate"
+subject = "dns"
+groups = "ou"
+crl = "crl"
+members = { "a b" = ["x-*", "y"] }
+[[issuer]]
+name = "mesh"
+kind = "spiffe"
+trust_domain = "example.org"
+bundle = "file:bundle"
+audience = "gatepost"
+[[issuer]]
+name = "far"
+kind = "spiffe"
+trust_domain = "far.example"
+bundle = "https://far.example/bundle"
+[[issuer]]
+name = "cluster"
+url = "https://kubernetes.default.svc"
+audience = "gatepost"
+jwks = "https://10.0.0.1/jwks"
+bearer = "file:token"
+actor = "refuse"
+[[auth]]
+method = "certificate"
+issuer = ["agents", "mesh"]
+"#;
+    let config = parse(&whole(all)).unwrap();
+    let printed = render_redacted(&config);
+    let mut again = Config::parse(&printed, Path::new("/elsewhere")).map_err(|e| e.to_string()).unwrap();
+    again.warnings.clone_from(&config.warnings);
+    assert_eq!(again, config, "{printed}");
 }
 
 #[test]
@@ -496,6 +555,9 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                     let kind = format!("login.kind = \"{kind}\"\n");
                     let kind = if key.name == "kind" { "" } else { &kind };
                     database(&format!("{kind}login.{} = 1979-05-27", key.name))
+                }
+                "[[issuer]]" if matches!(key.name, "trust_domain" | "bundle") => {
+                    whole(&format!("[[issuer]]\nkind = \"spiffe\"\n{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
                 "[[legacy]]" if key.name == "until" => whole("[[legacy]]\nuntil = 1"),

@@ -287,9 +287,9 @@ fn who_is_blocked_can_not_lift_it_over_http() {
     assert_eq!(api(&gate, "GET /api/v1/blocks", &token("admin"), &Value::Null).status, 401);
 }
 
-/// By hand: `TRUST_MEASURE=1000 cargo nextest run -p gatepost --release a_thousand --no-capture`.
+/// By hand: `TRUST_MEASURE=150 cargo nextest run -p gatepost many_sessions --no-capture` prints how long it takes; the cluster takes 200 clients.
 #[test]
-fn a_thousand_sessions_end_within_a_second() {
+fn many_sessions_end_at_once() {
     let count: usize = std::env::var("TRUST_MEASURE").map_or(40, |count| count.parse().unwrap());
     let gate = setup().start(Shop::new(Version::V15));
     let mut raws: Vec<_> = (0..count).map(|_| gate.open("admin")).collect();

@@ -74,12 +74,21 @@ start_postgres() {
   local admin=(psql -X -q -v ON_ERROR_STOP=1 -h "$pg_home" -p "$pg_port" -U postgres)
   "${admin[@]}" -d postgres -c 'CREATE DATABASE shop'
   "${admin[@]}" -d shop -f examples/shop/schema.sql -f examples/shop/data.sql
-  # The gateway's login: a password that is in one file only, and no query trees in the server's log.
-  od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$demo/shop_app.password"
-  chmod 600 "$demo/shop_app.password"
+  # What the gateway logs in with only makes and drops roles: no superuser. A role that nobody logs in as owns the shop.
+  local password
+  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  (umask 077 && echo "postgres://gatepost_admin:$password@127.0.0.1:$pg_port/shop" >"$demo/admin.url")
   "${admin[@]}" -d shop <<SQL
-ALTER ROLE shop_app PASSWORD '$(cat "$demo/shop_app.password")';
-ALTER ROLE shop_app SET log_min_messages = fatal;
+CREATE ROLE shop_owner;
+CREATE ROLE gatepost_admin LOGIN CREATEROLE PASSWORD '$password';
+GRANT shop_owner TO gatepost_admin;
+ALTER DATABASE shop OWNER TO shop_owner;
+ALTER SCHEMA public OWNER TO shop_owner;
+DO \$\$ DECLARE name text; BEGIN
+  FOR name IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')
+  LOOP EXECUTE format('ALTER TABLE %s OWNER TO shop_owner', name); END LOOP;
+END \$\$;
+ALTER DATABASE shop SET log_min_messages = fatal;
 SQL
 }
 
@@ -110,13 +119,13 @@ groups   = "groups"
 [[database]]
 name     = "shop"
 upstream = "postgres://127.0.0.1:$pg_port/shop?sslmode=disable"
-login    = { kind = "static", user = "env:SHOP_USER", password = "file:shop_app.password" }
+login    = { kind = "ephemeral", admin = "file:admin.url", owner = "shop_owner" }
 policy   = "policy/shop"
 
 [journal]
 path = "journal"
 TOML
-  export SHOP_USER=shop_app GATEPOST_CONFIG=$demo/gatepost.toml
+  export GATEPOST_CONFIG=$demo/gatepost.toml
   "$gatepost" serve >"$demo/gatepost.out" 2>"$demo/gatepost.log" &
   pids+=($!)
   wait_for "gatepost" "$demo/gatepost.log" grep -q '"ready"' "$demo/gatepost.out"
@@ -159,7 +168,7 @@ TEXT
   export PGPASSWORD
 
   step "1. The configuration is sound, the policy's own tests pass, issuer and database answer" 0 \
-    "gatepost check --connect | sed -n '/^what /,\$p'" '+tests passed' '+logged in as shop_app' '-error|failed'
+    "gatepost check --connect | sed -n '/^what /,\$p'" '+tests passed' '+logged in as gatepost_admin' '-error|failed'
   step "2. Ada reads customers; what the policy tags as personal arrives masked" 0 \
     "$psql -c 'SELECT id, name, email, ssn, city FROM customers ORDER BY id LIMIT 3'" \
     '+\(3 rows\)' '+Faro' '-@example.com' '-9[0-9]{2}-[0-9]{2}-[0-9]{4}'
@@ -179,23 +188,30 @@ TEXT
     "$psql -c 'SELECT count(*) FROM tickets'" '+120'
   step "9. A write can't launder what a read would mask" 1 \
     "$psql -c 'UPDATE tickets SET body = (SELECT ssn FROM customers WHERE id = 1) WHERE id = 1'" '+ERROR' '+HINT'
-  step "10. A token that is none gets her nowhere, and she is not told why" 2 \
+  step "10. To PostgreSQL each session is a role of its own, with the rights of its policy: a second lock" 0 \
+    "$psql -c 'SELECT session_user'" '+gatepost_s'
+  step "11. These rights can be read, as PostgreSQL's own grants" 0 \
+    "gatepost policy explain --groups support-agents --grants" '+GRANT SELECT \(.*ON TABLE .*customers' '-GRANT (INSERT|DELETE) .*customers'
+  step "12. Somebody ends what she is doing, at once" 0 \
+    "($psql -v VERBOSITY=verbose -c 'SELECT count(*) FROM tickets a, tickets b, tickets c, tickets d' || true) & until gatepost sessions list | grep -q running; do sleep 0.1; done; gatepost sessions list; gatepost sessions kill --identity dev:ada --reason 'that is enough'; wait" \
+    '+dev:ada' '+57P01' '+that is enough'
+  step "13. A token that is none gets her nowhere, and she is not told why" 2 \
     "PGPASSWORD=guess $psql -c 'SELECT 1'" '+FATAL' '-guess'
-  step "11. Why is that? The policy explains itself, and says what would help" 0 \
+  step "14. Why is that? The policy explains itself, and says what would help" 0 \
     "gatepost policy explain --groups support-agents --sql 'DELETE FROM tickets'" '+tickets' '+needs approval by support-leads and dba'
-  step "12. All of it is on record: who, what, and what was decided" 0 \
+  step "15. All of it is on record: who, what, and what was decided" 0 \
     "gatepost audit query --event statement --identity dev:ada" '+DELETE FROM tickets' '+deny|hold' '+mask'
-  step "13. The record is whole: its chain of hashes says so, with nothing but the files" 0 \
+  step "16. The record is whole: its chain of hashes says so, with nothing but the files" 0 \
     "gatepost audit verify --journal .demo/journal"
   cp -r "$demo/journal" "$demo/tampered"
   local segment
   segment=$(find "$demo/tampered" -type f -size +0 | sort | head -n 1)
   # shellcheck disable=SC2016
-  step "14. Change one letter in a copy, and it isn't" 1 \
+  step "17. Change one letter in a copy, and it isn't" 1 \
     "sed -i 's/DELETE FROM tickets/delete FROM tickets/' '${segment#"$root"/}' && gatepost audit verify --journal .demo/tampered" \
     '+damaged'
-  step "15. Neither her token nor the database's password is on record or in a log" 0 \
-    "! grep -rF -e \"\$PGPASSWORD\" -e \"\$(cat .demo/shop_app.password)\" .demo/journal .demo/gatepost.log .demo/gatepost.out"
+  step "18. Neither her token nor the database's password is on record or in a log" 0 \
+    "! grep -rF -e \"\$PGPASSWORD\" -e \"\$(sed 's/.*admin:\([^@]*\)@.*/\1/' .demo/admin.url)\" .demo/journal .demo/gatepost.log .demo/gatepost.out"
 }
 
 # --- all of it -------------------------------------------------------------------------------------------------------
@@ -228,7 +244,7 @@ cat <<TEXT
 
 Still up until Ctrl-C. In another terminal:
 
-  export PATH=$demo/bin:\$PATH GATEPOST_CONFIG=$demo/gatepost.toml SHOP_USER=shop_app
+  export PATH=$demo/bin:\$PATH GATEPOST_CONFIG=$demo/gatepost.toml
   export PGPASSWORD=\$(gatepost dev-token ada --groups support-agents --listen $issuer_address --key-dir $demo/issuer)
   psql "host=127.0.0.1 port=$port dbname=shop user=ada"
   gatepost audit tail

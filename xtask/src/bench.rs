@@ -4,6 +4,7 @@ mod catalog;
 mod contestant;
 mod figures;
 mod load;
+mod logins;
 mod report;
 mod scene;
 mod shape;
@@ -78,6 +79,15 @@ pub(crate) fn run_catalog() {
     println!("{section}");
     let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
     report::put_section(&mut report, catalog::HEADING, &section);
+    std::fs::write(REPORT, report).expect("docs/benchmarks.md");
+}
+
+/// Measures only what a login costs, and writes its section.
+pub(crate) fn run_logins() {
+    let section = logins::section();
+    println!("{section}");
+    let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
+    report::put_section(&mut report, logins::HEADING, &section);
     std::fs::write(REPORT, report).expect("docs/benchmarks.md");
 }
 

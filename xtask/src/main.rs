@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(),
         ["bench", "shape"] => bench::run_shape(),
         ["bench", "catalog"] => bench::run_catalog(),
+        ["bench", "logins"] => bench::run_logins(),
         ["functions", "--check", ref addresses @ ..] => {
             if !functions::run(&functions::Errand::Check, addresses) {
                 return ExitCode::FAILURE;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "       cargo xtask bench catalog  only what a large catalog costs; writes its section"
             );
+            eprintln!("       cargo xtask bench logins   only what a login costs; writes its section");
             eprintln!("       cargo xtask functions --check|--update [ADDRESS..]");
             eprintln!(
                 "                                   compare the reviewed functions with servers, and with those at the addresses"

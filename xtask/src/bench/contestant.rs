@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use testkit::client::Connect;
 use testkit::gatepost::Gateway;
+use testkit::postgres::Cluster;
 use testkit::process::{Process, free_port, guarded, poll};
 use testkit::scratch::Scratch;
 
@@ -125,6 +126,17 @@ pii = "redact"
 "#;
 
 fn gatepost(scene: &Scene) -> Contestant {
+    let login = "kind = \"static\", user = \"env:BENCH_USER\", password = \"env:BENCH_USER\"";
+    gatepost_as("Gatepost", &scene.cluster, login, &[("BENCH_USER", NAME)])
+}
+
+/// Starts a gateway that logs in so: `login` is what stands in the table of that name.
+pub(super) fn gatepost_as(
+    name: &'static str,
+    cluster: &Cluster,
+    login: &str,
+    environment: &[(&str, &str)],
+) -> Contestant {
     let binary = binary();
     let home = Scratch::new("bench-gatepost");
     home.write("policy/bundle.toml", BUNDLE);
@@ -161,13 +173,13 @@ fn gatepost(scene: &Scene) -> Contestant {
          [[issuer]]\nname = \"dev\"\nurl = \"http://{issuer_address}/dev\"\naudience = \"gatepost\"\n\
          subject = \"sub\"\ngroups = \"groups\"\n\
          [[database]]\nname = \"{NAME}\"\nupstream = \"postgres://127.0.0.1:{}/{NAME}?sslmode=disable\"\n\
-         login = {{ kind = \"static\", user = \"env:BENCH_USER\", password = \"env:BENCH_USER\" }}\npolicy = \"policy\"\n\
+         login = {{ {login} }}\npolicy = \"policy\"\n\
          [journal]\npath = \"journal\"\n",
-        scene.cluster.port()
+        cluster.port()
     );
-    let gateway = Gateway::start_in(home, &binary, &config, &[("BENCH_USER", NAME)]);
+    let gateway = Gateway::start_in(home, &binary, &config, environment);
     Contestant {
-        name: "Gatepost",
+        name,
         address: gateway.postgres(),
         password: String::from_utf8(token.stdout).expect("a token").trim().into(),
         pid: Some(gateway.pid()),

@@ -48,6 +48,8 @@ pub struct Issuer {
     pub actor: Actor,
     /// How far clocks may be apart.
     pub leeway: Duration,
+    /// How it is asked about tokens, if it is.
+    pub introspection: Option<Introspection>,
     /// Further groups, and the subjects that are in each.
     pub members: BTreeMap<String, Vec<String>>,
     /// PEM file: authorities that are trusted in addition to the system's. Of kind certificate, those of the certificates, and always
@@ -59,6 +61,33 @@ pub struct Issuer {
     pub events_audience: Option<Vec<String>>,
     /// What OAUTHBEARER clients are told to ask for (RFC 7628 section 3.2.2, `scope`).
     pub scope: String,
+}
+
+/// Where an issuer is asked about tokens (RFC 7662).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introspection {
+    /// `https`, or `http` on loopback.
+    pub url: String,
+    /// How the gateway shows who it is.
+    pub asker: Asker,
+    /// How often it is asked again while a session lives.
+    pub every: Duration,
+    /// For how long sessions live on without an answer.
+    pub grace: Duration,
+}
+
+/// How the gateway shows an issuer who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// By HTTP Basic authentication.
+    Client {
+        /// The client's id.
+        id: String,
+        /// Its secret.
+        secret: SecretRef,
+    },
+    /// By a token.
+    Bearer(SecretRef),
 }
 
 /// What an issuer is.
@@ -234,7 +263,8 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 24 * 3600);
 
 /// Keys that mean nothing for each kind.
-const OF_TOKENS: [&str; 11] = [
+const OF_TOKENS: [&str; 12] = [
+    "introspection",
     "url",
     "jwks",
     "bearer",
@@ -317,6 +347,12 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         Some(value) => value.strings(context).map(Some),
         None => Some(None),
     };
+    let introspection = match table.value("introspection", context) {
+        Some(_) => {
+            table.table("introspection", context).and_then(|table| introspection(&table, context)).map(Some)
+        }
+        None => Some(None),
+    };
     let (ca, crl) = (file("ca", context), file("crl", context));
     let name = name?;
     let url = match &kind {
@@ -341,6 +377,7 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
         algorithms: algorithms?,
         actor: actor?,
         leeway: leeway?,
+        introspection: introspection?,
         members: members?,
         ca: ca?,
         crl: crl?,
@@ -348,6 +385,28 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Issue
             .map(|audience| audience.into_iter().map(|(_, audience)| audience).collect()),
         scope: scope?,
     })
+}
+
+fn introspection(table: &Table<'_>, context: &mut Context<'_>) -> Option<Introspection> {
+    let own_url = table.value("url", context).and_then(|value| url(&value, context));
+    let mut secret = |key: &str| table.value(key, context).map(|value| value.secret(context));
+    let (client_secret, bearer) = (secret("client_secret"), secret("bearer"));
+    let mut time = |key: &str, least: u64| {
+        let allowed = Duration::from_secs(least)..=Duration::from_secs(3600);
+        table.value(key, context).and_then(|value| value.duration(allowed, context))
+    };
+    let (every, grace) = (time("every", 1), time("grace", 0));
+    let id = table.value("client_id", context).map(|value| value.string(context));
+    let asker = match (id, client_secret, bearer) {
+        (Some(id), Some(secret), None) => Asker::Client { id: id?, secret: secret? },
+        (None, None, Some(bearer)) => Asker::Bearer(bearer?),
+        _ => {
+            let message = "issuer.introspection needs \"client_id\" and \"client_secret\", or \"bearer\" and neither of them";
+            context.error_at_secret(table.span(), message.to_owned());
+            return None;
+        }
+    };
+    Some(Introspection { url: own_url?, asker, every: every?, grace: grace? })
 }
 
 fn kind(table: &Table<'_>, context: &mut Context<'_>) -> Option<IssuerKind> {

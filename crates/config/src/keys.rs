@@ -181,6 +181,12 @@ pub(crate) const ISSUER: Section = Section {
             "PEM file: lists of revoked certificates, read again when it changes. Then every certificate on the way to the authority must be covered by a list that is not out of date.",
         ),
         key(
+            "introspection",
+            "table",
+            Absent("its tokens are not asked about, and count until they expire"),
+            "Asks the issuer about its tokens; see `issuer.introspection`.",
+        ),
+        key(
             "members",
             "table of lists of strings",
             Toml("{}"),
@@ -254,6 +260,46 @@ pub(crate) const ISSUER: Section = Section {
             "string",
             Toml("\"openid\""),
             "The scopes that OAUTHBEARER clients are told to ask for, with spaces between.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const INTROSPECTION: Section = Section {
+    name: "introspection",
+    header: "issuer.introspection",
+    about: "Where the issuer is asked about tokens (RFC 7662): of tokens that only it can read, and of others whether they were revoked. Tokens of its own are then not believed while it can't be asked.",
+    keys: &[
+        key("url", "URL", Required, "Its introspection endpoint. `http:` only on loopback."),
+        key(
+            "client_id",
+            "string",
+            Absent("`bearer` is needed"),
+            "How the gateway is known there, by HTTP Basic authentication.",
+        ),
+        key(
+            "client_secret",
+            "secret reference",
+            Absent("none"),
+            "The secret of `client_id`. Fetched for each question.",
+        ),
+        key(
+            "bearer",
+            "secret reference",
+            Absent("`client_id` is needed"),
+            "A token of the gateway's own, in place of `client_id`. Fetched for each question.",
+        ),
+        key(
+            "every",
+            "time",
+            Toml("\"30s\""),
+            "How often it is asked again about a token while its session lives. From 1s to 1h.",
+        ),
+        key(
+            "grace",
+            "time",
+            Toml("\"0s\""),
+            "For how long sessions live on while it can't be asked. At most 1h.",
         ),
     ],
     later: &[],
@@ -722,6 +768,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &LISTEN,
     &TLS,
     &ISSUER,
+    &INTROSPECTION,
     &DATABASE,
     &LOGIN,
     &AUTH,

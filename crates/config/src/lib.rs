@@ -38,7 +38,9 @@ pub use address::Cidr;
 pub use auth::{AuthMethod, AuthRule};
 pub use aws::{Aws, AwsCredentials};
 pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
-pub use issuer::{Actor, Algorithm, Bundle, CertificateGroups, CertificateName, Issuer, IssuerKind};
+pub use issuer::{
+    Actor, Algorithm, Asker, Bundle, CertificateGroups, CertificateName, Introspection, Issuer, IssuerKind,
+};
 pub use legacy::{Date, Legacy, Passthrough};
 pub use listen::{Listen, Tls};
 pub use operators::{IssuerGroup, Operators};

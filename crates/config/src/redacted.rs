@@ -6,11 +6,11 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
+use crate::{Asker, Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 use crate::{
-    AuthRule, Config, Database, Ephemeral, Issuer, IssuerKind, Journal, Legacy, Limits, Listen, Login, Mask,
-    Operators,
+    AuthRule, Config, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy, Limits,
+    Listen, Login, Mask, Operators,
 };
-use crate::{Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
@@ -157,6 +157,7 @@ fn write_tokens(issuer: &Issuer, out: &mut Lines) {
         algorithms,
         actor,
         leeway,
+        introspection,
         members: _,
         ca: _,
         crl: _,
@@ -188,6 +189,17 @@ fn write_tokens(issuer: &Issuer, out: &mut Lines) {
         out.list("events_audience", audience);
     }
     out.text("scope", scope);
+    if let Some(Introspection { url, asker, every, grace }) = introspection {
+        let asker = match asker {
+            Asker::Client { id, secret } => {
+                format!("client_id = {}, client_secret = {}", quoted(id), quoted(secret))
+            }
+            Asker::Bearer(bearer) => format!("bearer = {}", quoted(bearer)),
+        };
+        let (every, grace) = (quoted(show_duration(*every)), quoted(show_duration(*grace)));
+        let url = quoted(url);
+        out.raw("introspection", format!("{{ url = {url}, {asker}, every = {every}, grace = {grace} }}"));
+    }
 }
 
 fn write_database(database: &Database, out: &mut Lines) {

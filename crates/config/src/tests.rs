@@ -111,6 +111,10 @@ fn certificates_need_somebody_who_vouches_for_them() {
             "[[issuer]]\nname = \"a\"\nkind = \"certificate\"\nca = \"c\"\nactor = \"act\"".to_owned(),
             "\"actor\" means nothing for an issuer of kind \"certificate\"",
         ),
+        (
+            "[[issuer]]\nname = \"a\"\nintrospection = { url = \"https://a\", client_id = \"x\" }".to_owned(),
+            "needs \"client_id\" and \"client_secret\", or \"bearer\"",
+        ),
         ("[[issuer]]\nname = \"a\"\nkind = \"saml\"".to_owned(), "kind \"saml\" is unknown"),
     ] {
         let error = parse(&whole(&text)).expect_err(told);
@@ -144,6 +148,7 @@ audience = "gatepost"
 jwks = "https://10.0.0.1/jwks"
 bearer = "file:token"
 actor = "refuse"
+introspection = { url = "https://idp.example/introspect", client_id = "gatepost", client_secret = "env:S", grace = "1m" }
 [[auth]]
 method = "certificate"
 issuer = ["agents", "mesh"]
@@ -558,6 +563,9 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                 }
                 "[[issuer]]" if matches!(key.name, "trust_domain" | "bundle") => {
                     whole(&format!("[[issuer]]\nkind = \"spiffe\"\n{} = 1979-05-27", key.name))
+                }
+                "issuer.introspection" => {
+                    whole(&format!("[[issuer]]\nintrospection.{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
                 "[[legacy]]" if key.name == "until" => whole("[[legacy]]\nuntil = 1"),

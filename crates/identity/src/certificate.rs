@@ -145,7 +145,12 @@ pub fn peek_certificate(chain: &[CertificateDer<'_>]) -> Option<TrustDomain> {
 
 /// Returns SHA-256 of a certificate: `x5t#S256` of RFC 8705, and what identifies it in the audit.
 pub fn thumbprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
-    Sha256::digest(certificate).into()
+    thumbprint_of(certificate)
+}
+
+/// Returns SHA-256 of any bytes: what stands for a token where the token itself must not be kept.
+pub fn thumbprint_of(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Checks the certificates that a client showed in the handshake, its own first.

@@ -45,6 +45,11 @@ pub struct Unverified {
     pub algorithm: Algorithm,
 }
 
+/// Returns whether a text has the form of a token that says something by itself, three or five parts; any other is opaque.
+pub fn is_self_contained(token: &str) -> bool {
+    matches!(token.splitn(6, '.').count(), 3 | 5)
+}
+
 /// Reads what is needed to choose an issuer and a key.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ mod certificate;
 mod claims;
 mod compact;
 mod event;
+mod introspection;
 mod json;
 mod keys;
 mod origin;
@@ -28,10 +29,11 @@ pub use algorithm::{Algorithm, UnsupportedAlgorithm};
 pub use anchors::{Anchors, BadBundle, RevocationLists, TrustBundle};
 pub use certificate::{
     CertificateKind, CertificateRejection, CertificateRules, GroupedBy, NamedBy, peek_certificate,
-    thumbprint, verify_certificate,
+    thumbprint, thumbprint_of, verify_certificate,
 };
-pub use compact::{TOKEN_BYTES_MAX, Unverified, peek};
+pub use compact::{TOKEN_BYTES_MAX, Unverified, is_self_contained, peek};
 pub use event::{Told, Withdrawal, peek_event, peek_logout, verify_event, verify_logout};
+pub use introspection::{check_introspection, verify_introspection};
 pub use json::{JsonError, parse_json};
 pub use keys::{KeySet, KeySetError, KeySetLimits};
 pub use origin::Origin;

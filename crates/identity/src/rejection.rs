@@ -174,6 +174,12 @@ pub enum Rejection {
     /// A JWT-SVID whose subject is not in the trust domain of the rules, or no SPIFFE ID.
     #[error("subject is no SPIFFE ID of a workload in trust domain {0}")]
     WrongTrustDomain(TrustDomain),
+    /// The issuer says that the token is not active: revoked, expired, or not its own.
+    #[error("the issuer says that the token is not active")]
+    Inactive,
+    /// The issuer's answer about the token names another subject than the token.
+    #[error("the issuer's answer about the token is about another subject")]
+    AnotherToken,
     /// `act`, from an issuer whose rules refuse it.
     #[error("token has an actor (act), which is refused for this issuer")]
     HasActor,

@@ -7,6 +7,7 @@ use identity::{CertificateRules, IssuerRules, KeySetLimits};
 use url::{Host, Url};
 
 use crate::credential::Credential;
+use crate::introspect::Introspection;
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct IssuerConfig {
     pub keys_from: KeysFrom,
     /// Shown as a bearer token where discovery or keys are fetched at the issuer's own origin, or at the configured address of the keys.
     pub bearer: Option<Credential>,
+    /// How it is asked about tokens, if it is.
+    pub introspection: Option<Introspection>,
     /// What its certificates mean, if they are believed.
     pub certificates: Option<CertificateRules>,
     /// PEM: lists of revoked certificates.
@@ -65,6 +68,7 @@ impl IssuerConfig {
             rules,
             keys_from: KeysFrom::Discovery,
             bearer: None,
+            introspection: None,
             certificates: None,
             revoked: None,
             ca_file: None,

@@ -133,31 +133,24 @@ pub(crate) struct Fetched {
     pub(crate) jwks_uri: String,
 }
 
-/// An HTTP client for one issuer.
-pub(crate) struct Fetcher {
+/// An HTTP client for what is at one address, and not further in than it.
+pub(crate) struct Client {
     client: reqwest::Client,
     guard: Arc<Guard>,
+    /// The address.
     issuer: Url,
-    issuer_text: String,
-    discovery_url: String,
-    keys_from: KeysFrom,
-    bearer: Option<Credential>,
     timeout: Duration,
     limits: KeySetLimits,
 }
 
-impl Fetcher {
-    pub(crate) fn new(config: &IssuerConfig) -> Result<Self, BadIssuer> {
+impl Client {
+    /// Makes the client for an issuer, to be asked at an address.
+    pub(crate) fn new(config: &IssuerConfig, asked: &str) -> Result<Self, BadIssuer> {
         let rules = &config.rules;
-        // SECURITY: where the operator says the keys are is where from reach is measured: nothing else is asked then.
-        let asked = match &config.keys_from {
-            KeysFrom::Jwks(url) | KeysFrom::Bundle(url) => url,
-            KeysFrom::Discovery | KeysFrom::File(_) => &rules.issuer_url,
-        };
         let issuer = config::issuer_url(&rules.name, asked)?;
         let guard = Guard::of(&issuer).ok_or_else(|| BadIssuer::Url {
             name: rules.name.clone(),
-            url: asked.clone(),
+            url: asked.to_owned(),
             problem: "has an address at which no issuer can be",
         })?;
         let mut client = reqwest::Client::builder()
@@ -177,18 +170,88 @@ impl Fetcher {
         };
         let client =
             client.build().map_err(|source| BadIssuer::Client { name: rules.name.clone(), source })?;
+        Ok(Self { client, guard, issuer, timeout: config.fetch_timeout, limits: config.limits })
+    }
+
+    pub(crate) fn get(&self, url: &str) -> reqwest::RequestBuilder {
+        self.client.get(url)
+    }
+
+    pub(crate) fn post(&self, url: &str) -> reqwest::RequestBuilder {
+        self.client.post(url)
+    }
+
+    /// Sends a request for JSON, and returns the body of the answer, which must have status 200 and be neither long nor late.
+    pub(crate) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+    ) -> Result<Vec<u8>, FetchError> {
+        match tokio::time::timeout(self.timeout, self.send_unhurried(request, url)).await {
+            Ok(Err(FetchError::Http { source, .. })) if source.is_timeout() => Err(self.timed_out(url)),
+            Ok(result) => result,
+            Err(_elapsed) => Err(self.timed_out(url)),
+        }
+    }
+
+    fn timed_out(&self, url: &str) -> FetchError {
+        FetchError::Timeout { url: url.to_owned(), limit: self.timeout }
+    }
+
+    async fn send_unhurried(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+    ) -> Result<Vec<u8>, FetchError> {
+        let http =
+            |error: reqwest::Error| FetchError::Http { url: url.to_owned(), source: error.without_url() };
+        let too_long = || FetchError::TooLong { url: url.to_owned(), bytes_max: self.limits.bytes_max };
+        let request = request.header(http::header::ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(http)?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(FetchError::Redirect { url: url.to_owned(), status: status.as_u16() });
+        }
+        if status != http::StatusCode::OK {
+            return Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(http)? {
+            if body.len().saturating_add(chunk.len()) > self.limits.bytes_max {
+                return Err(too_long());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// Fetches one issuer's keys.
+pub(crate) struct Fetcher {
+    client: Client,
+    issuer_text: String,
+    discovery_url: String,
+    keys_from: KeysFrom,
+    bearer: Option<Credential>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: &IssuerConfig) -> Result<Self, BadIssuer> {
+        let rules = &config.rules;
+        // SECURITY: where the operator says the keys are is where from reach is measured: nothing else is asked then.
+        let asked = match &config.keys_from {
+            KeysFrom::Jwks(url) | KeysFrom::Bundle(url) => url,
+            KeysFrom::Discovery | KeysFrom::File(_) => &rules.issuer_url,
+        };
+        let client = Client::new(config, asked)?;
         // OpenID Connect Discovery 4.1: a terminating / is removed first.
         let base = rules.issuer_url.strip_suffix('/').unwrap_or(&rules.issuer_url);
         Ok(Self {
             client,
-            guard,
-            issuer,
             issuer_text: rules.issuer_url.clone(),
             discovery_url: format!("{base}/.well-known/openid-configuration"),
             keys_from: config.keys_from.clone(),
             bearer: config.bearer.clone(),
-            timeout: config.fetch_timeout,
-            limits: config.limits,
         })
     }
 
@@ -199,7 +262,7 @@ impl Fetcher {
     /// Fetches the discovery document, then the keys. Takes at most twice `fetch_timeout`.
     pub(crate) async fn fetch(&self) -> Result<Fetched, FetchError> {
         let uri = match &self.keys_from {
-            KeysFrom::Jwks(_) | KeysFrom::Bundle(_) | KeysFrom::File(_) => self.issuer.clone(),
+            KeysFrom::Jwks(_) | KeysFrom::Bundle(_) | KeysFrom::File(_) => self.client.issuer.clone(),
             KeysFrom::Discovery => {
                 let body = self.get(&self.discovery_url).await?;
                 self.read_discovery(&body)?
@@ -207,11 +270,13 @@ impl Fetcher {
         };
         let body = self.get(uri.as_str()).await?;
         let bundle = match &self.keys_from {
-            KeysFrom::Bundle(_) => TrustBundle::parse(&body, self.limits)
+            KeysFrom::Bundle(_) => TrustBundle::parse(&body, self.client.limits)
                 .map_err(|source| FetchError::Bundle { url: uri.to_string(), source }),
-            KeysFrom::Discovery | KeysFrom::Jwks(_) | KeysFrom::File(_) => KeySet::parse(&body, self.limits)
-                .map(|keys| TrustBundle { anchors: None, keys })
-                .map_err(|source| FetchError::KeySet { url: uri.to_string(), source }),
+            KeysFrom::Discovery | KeysFrom::Jwks(_) | KeysFrom::File(_) => {
+                KeySet::parse(&body, self.client.limits)
+                    .map(|keys| TrustBundle { anchors: None, keys })
+                    .map_err(|source| FetchError::KeySet { url: uri.to_string(), source })
+            }
         };
         Ok(Fetched { bundle: bundle?, jwks_uri: uri.into() })
     }
@@ -220,7 +285,7 @@ impl Fetcher {
     ///
     /// SECURITY: a discovery document can't make the gateway show it to somebody else.
     async fn bearer_for(&self, url: &str) -> Result<Option<Secret<String>>, FetchError> {
-        let own = Url::parse(url).is_ok_and(|url| url.origin() == self.issuer.origin());
+        let own = Url::parse(url).is_ok_and(|url| url.origin() == self.client.issuer.origin());
         match &self.bearer {
             Some(bearer) if own => bearer.fetch().await.map(Some).map_err(FetchError::Bearer),
             _ => Ok(None),
@@ -254,52 +319,22 @@ impl Fetcher {
         }
         match url.scheme() {
             "https" => {}
-            "http" if self.issuer.scheme() == "http" && config::is_loopback(&url) => {}
+            "http" if self.client.issuer.scheme() == "http" && config::is_loopback(&url) => {}
             "http" => return Err("is plain http, which only a plain http issuer on loopback may name"),
             _ => return Err("is not https"),
         }
-        if !self.guard.allows_url(&url) {
+        if !self.client.guard.allows_url(&url) {
             return Err("is at a private or local address, closer in than the issuer itself");
         }
         Ok(url)
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        match tokio::time::timeout(self.timeout, self.get_unhurried(url)).await {
-            Ok(Err(FetchError::Http { source, .. })) if source.is_timeout() => Err(self.timed_out(url)),
-            Ok(result) => result,
-            Err(_elapsed) => Err(self.timed_out(url)),
-        }
-    }
-
-    fn timed_out(&self, url: &str) -> FetchError {
-        FetchError::Timeout { url: url.to_owned(), limit: self.timeout }
-    }
-
-    async fn get_unhurried(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let http =
-            |error: reqwest::Error| FetchError::Http { url: url.to_owned(), source: error.without_url() };
-        let too_long = || FetchError::TooLong { url: url.to_owned(), bytes_max: self.limits.bytes_max };
-        let mut request = self.client.get(url).header(http::header::ACCEPT, "application/json");
+        let mut request = self.client.get(url);
         if let Some(bearer) = self.bearer_for(url).await? {
             request = request.bearer_auth(bearer.expose().trim());
         }
-        let mut response = request.send().await.map_err(http)?;
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(FetchError::Redirect { url: url.to_owned(), status: status.as_u16() });
-        }
-        if status != http::StatusCode::OK {
-            return Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() });
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(http)? {
-            if body.len().saturating_add(chunk.len()) > self.limits.bytes_max {
-                return Err(too_long());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        self.client.send(request, url).await
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::config::{BadIssuer, IssuerConfig, KeysFrom};
 use crate::fetch::{FetchError, Fetcher, chain};
 use crate::files::{FileError, Watched};
+use crate::introspect::{Freshness, Introspection, Introspector};
 use crate::issuers::Failure;
 
 /// Where an issuer takes the time from; a test gives its own.
@@ -31,6 +32,7 @@ pub struct Issuer {
     config: IssuerConfig,
     source: Source,
     revoked: Option<Watched<RevocationLists>>,
+    introspector: Option<Introspector>,
     clock: Clock,
     known: ArcSwapOption<Known>,
     flight: Mutex<Flight>,
@@ -90,12 +92,15 @@ impl Issuer {
                 Source::Fetched(Box::new(Fetcher::new(&config)?))
             }
         };
+        let introspector =
+            config.introspection.as_ref().map(|it| Introspector::new(&config, it)).transpose()?;
         let lists = |text: &[u8]| RevocationLists::from_pem(text).map_err(|error| chain(&error));
         let revoked = config.revoked.as_ref().map(|path| Watched::new(path, lists));
         Ok(Arc::new(Self {
             config,
             source,
             revoked,
+            introspector,
             clock,
             known: ArcSwapOption::empty(),
             flight: Mutex::new(Flight::default()),
@@ -178,7 +183,55 @@ impl Issuer {
         }
     }
 
+    /// Returns how it is asked about tokens, if it is.
+    pub fn introspection(&self) -> Option<&Introspection> {
+        self.introspector.as_ref().map(Introspector::config)
+    }
+
+    /// Checks a token that only the issuer can read.
+    pub(crate) async fn verify_opaque(
+        &self,
+        token: &str,
+        presented: Presented,
+        freshness: Freshness,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        let rejected = |why| Failure::Rejected(Rejection::Malformed(why));
+        let introspector =
+            self.introspector.as_ref().ok_or_else(|| rejected("it does not have three parts"))?;
+        if token.len() > self.config.rules.token_bytes_max {
+            let (bytes, bytes_max) = (token.len(), self.config.rules.token_bytes_max);
+            return Err(Failure::Rejected(Rejection::TooLong { bytes, bytes_max }));
+        }
+        // RFC 6750 2.1: what else is no bearer token, and no issuer is bothered with it.
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(rejected("it has characters that no bearer token has"));
+        }
+        let answer = introspector.ask(token, freshness).await;
+        let answer = answer.map_err(|error| self.unavailable(Arc::new(error)))?;
+        identity::verify_introspection(&answer, &self.config.rules, presented, now).map_err(Failure::Rejected)
+    }
+
+    /// Checks a token that says something by itself, and asks the issuer about it as well where it is to be asked.
     pub(crate) async fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        presented: Presented,
+        freshness: Freshness,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        // SECURITY: first what can be checked here: nobody is asked about tokens that others made.
+        let verified = self.verify_alone(token, presented, now).await?;
+        if let Some(introspector) = &self.introspector {
+            let answer = introspector.ask(token, freshness).await;
+            let answer = answer.map_err(|error| self.unavailable(Arc::new(error)))?;
+            identity::check_introspection(&answer, &self.config.rules, &verified, now)
+                .map_err(Failure::Rejected)?;
+        }
+        Ok(verified)
+    }
+
+    async fn verify_alone(
         self: &Arc<Self>,
         token: &str,
         presented: Presented,

@@ -5,13 +5,14 @@ use std::time::{Instant, SystemTime};
 
 use identity::{
     CertificateKind, CertificateRejection, CertificateRules, Excerpt, Presented, Rejection, Told, Unverified,
-    Verified, Withdrawal, peek, peek_certificate, peek_event, peek_logout,
+    Verified, Withdrawal, is_self_contained, peek, peek_certificate, peek_event, peek_logout,
 };
 use model::Secret;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::{BadIssuer, IssuerConfig};
 use crate::fetch::FetchError;
+use crate::introspect::Freshness;
 use crate::issuer::{Clock, Issuer};
 
 /// Why a token was not believed. For log and audit; the client gets one neutral message, whichever it is.
@@ -112,8 +113,52 @@ impl Issuers {
         presented: impl Into<Presented>,
         now: SystemTime,
     ) -> Result<Verified, Failure> {
+        self.verify_by(token, presented.into(), Freshness::Remembered, |_| true, now).await
+    }
+
+    /// As [`verify`](Self::verify), by the issuers that `accepts` says. A token that says nothing by itself is one of the first
+    /// issuers, three at most, that can be asked about it.
+    ///
+    /// # Errors
+    /// [`Failure`]: see there.
+    pub async fn verify_by(
+        &self,
+        token: &Secret<String>,
+        presented: Presented,
+        freshness: Freshness,
+        accepts: impl Fn(&str) -> bool,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
         let token = token.expose();
-        self.claimed(peek(token))?.verify(token, presented.into(), now).await
+        if !is_self_contained(token) {
+            return self.verify_opaque(token, presented, freshness, accepts, now).await;
+        }
+        let issuer = self.claimed(peek(token))?;
+        if !accepts(issuer.name()) {
+            return Err(Failure::NotAccepted(issuer.name().to_owned()));
+        }
+        issuer.verify(token, presented, freshness, now).await
+    }
+
+    async fn verify_opaque(
+        &self,
+        token: &str,
+        presented: Presented,
+        freshness: Freshness,
+        accepts: impl Fn(&str) -> bool,
+        now: SystemTime,
+    ) -> Result<Verified, Failure> {
+        let mut failure = Failure::Rejected(Rejection::Malformed("it does not have three parts"));
+        let asked = self.iter().filter(|it| it.introspection().is_some() && accepts(it.name()));
+        for issuer in asked.take(OPAQUE_ISSUERS_MAX) {
+            match issuer.verify_opaque(token, presented, freshness, now).await {
+                // The others may know it.
+                Err(why @ Failure::Rejected(Rejection::Inactive)) => failure = why,
+                // SECURITY: one that knows it, or can't be asked, has the last word.
+                result => return result,
+            }
+        }
+        Err(failure)
     }
 
     /// Checks certificates that a client showed in its TLS handshake, its own first, by the issuers that `accepts` says.
@@ -198,6 +243,9 @@ impl Issuers {
         })
     }
 }
+
+/// How many issuers are asked about a token that doesn't say whose it is: each is told somebody else's token.
+const OPAQUE_ISSUERS_MAX: usize = 3;
 
 /// SECURITY: `issuer:subject` names an identity, and `iss` chooses the rules, so both must be unique.
 fn check_distinct(configs: &[IssuerConfig]) -> Result<(), BadIssuer> {

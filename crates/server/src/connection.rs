@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use audit::Event;
 use identity::Presented;
 use model::{ClientAddr, Method, Secret, SessionId};
+use oidc::Freshness;
 use rustls::pki_types::CertificateDer;
 use session::{
     Credential, CredentialFailure, Discovery, Opening, Outbox, Session, UpstreamFailure, UpstreamReady,
@@ -196,15 +197,30 @@ impl Facts {
     /// Checks a token; runs beside the session.
     pub(crate) async fn verify(self, gateway: Arc<Gateway>, token: Secret<String>, method: Method) -> Step {
         let now = SystemTime::now();
+        let verified = self.believed(&gateway, &token, method, Freshness::Remembered).await;
+        let asked = verified.as_ref().ok().and_then(|verified| {
+            let identity = verified.identity();
+            let live = gateway.live();
+            let introspection = live.issuers.get(&identity.issuer)?.introspection()?;
+            Some((introspection.every, introspection.grace, identity.to_string()))
+        });
+        let recheck = asked.map(|(every, grace, who)| {
+            Recheck::token(self.clone(), gateway, Arc::new(token), method, who, every, grace)
+        });
+        self.credential(verified, now, recheck)
+    }
+
+    pub(crate) async fn believed(
+        &self,
+        gateway: &Gateway,
+        token: &Secret<String>,
+        method: Method,
+        freshness: Freshness,
+    ) -> Result<identity::Verified, oidc::Failure> {
         let certificate = self.certificates.first().map(identity::thumbprint);
         let presented = Presented { method, certificate };
-        let verified = match gateway.live().issuers.verify(&token, presented, now).await {
-            Ok(verified) if !self.rule.accepts_issuer(&verified.identity().issuer) => {
-                Err(oidc::Failure::NotAccepted(verified.identity().issuer.clone()))
-            }
-            verified => verified,
-        };
-        self.credential(verified, now, None)
+        let accepts = |issuer: &str| self.rule.accepts_issuer(issuer);
+        gateway.live().issuers.verify_by(token, presented, freshness, accepts, SystemTime::now()).await
     }
 
     /// Checks what the client showed in its TLS handshake; runs beside the session.

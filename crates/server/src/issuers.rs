@@ -84,6 +84,17 @@ fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
     if let Some(jwks) = &issuer.jwks {
         config.keys_from = KeysFrom::Jwks(jwks.clone());
     }
+    config.introspection = issuer.introspection.as_ref().map(|it| oidc::Introspection {
+        url: it.url.clone(),
+        asker: match &it.asker {
+            config::Asker::Client { id, secret } => {
+                oidc::Asker::Client { id: id.clone(), secret: credential(secret) }
+            }
+            config::Asker::Bearer(bearer) => oidc::Asker::Bearer(credential(bearer)),
+        },
+        every: it.every,
+        grace: it.grace,
+    });
     config.bearer = issuer.bearer.as_ref().map(credential);
     config.ca_file.clone_from(&issuer.ca);
     Ok(config)

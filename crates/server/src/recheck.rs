@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use model::{Method, Secret};
+use oidc::Freshness;
 use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::connection::Facts;
@@ -40,7 +42,31 @@ impl Recheck {
         Self::new(ask, CERTIFICATES, FILES_GRACE)
     }
 
-    pub(crate) fn new(ask: impl Fn() -> Asking + Send + 'static, every: Duration, grace: Duration) -> Self {
+    /// Asks the token's issuer about it again; the token is kept for as long as its session lives.
+    pub(crate) fn token(
+        facts: Facts,
+        gateway: Arc<Gateway>,
+        token: Arc<Secret<String>>,
+        method: Method,
+        who: String,
+        every: Duration,
+        grace: Duration,
+    ) -> Self {
+        let ask = move || {
+            let (facts, gateway, token, who) = (facts.clone(), gateway.clone(), token.clone(), who.clone());
+            Box::pin(async move {
+                let verified = facts.believed(&gateway, &token, method, Freshness::Fresh).await?;
+                if verified.identity().to_string() == who {
+                    Ok(())
+                } else {
+                    Err(oidc::Failure::Rejected(identity::Rejection::AnotherToken))
+                }
+            }) as Asking
+        };
+        Self::new(ask, every, grace)
+    }
+
+    fn new(ask: impl Fn() -> Asking + Send + 'static, every: Duration, grace: Duration) -> Self {
         let timer = Box::pin(sleep(every));
         Self { ask: Box::new(ask), every, grace, timer, asking: None, silent_since: None }
     }

@@ -6,6 +6,7 @@
 //
 // Clients (secret "secret") get tokens by client_credentials, with `groups`. The `resource` parameter chooses the token:
 //   https://gatepost.test/es256 (the default), https://gatepost.test/rs256: audience "gatepost", signed so
+//   https://gatepost.test/opaque: audience "gatepost", and only the provider can read it (POST /token/introspection)
 //   anything else: that is the audience, signed with ES256
 //   ?ttl=SECONDS after any of them: its lifetime (default 300)
 //
@@ -47,12 +48,13 @@ function resourceServer(resource) {
   const url = new URL(resource);
   const ttl = Number(url.searchParams.get('ttl') ?? 300);
   url.search = '';
+  const opaque = url.href === 'https://gatepost.test/opaque';
   const alg = { 'https://gatepost.test/es256': 'ES256', 'https://gatepost.test/rs256': 'RS256' }[url.href];
   return {
     scope: 'query',
-    audience: alg ? 'gatepost' : url.href,
+    audience: alg || opaque ? 'gatepost' : url.href,
     accessTokenTTL: ttl,
-    accessTokenFormat: 'jwt',
+    accessTokenFormat: opaque ? 'opaque' : 'jwt',
     jwt: { sign: { alg: alg ?? 'ES256' } },
   };
 }
@@ -71,6 +73,8 @@ function rotate() {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => 'https://gatepost.test/es256',

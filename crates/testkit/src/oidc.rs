@@ -87,6 +87,16 @@ impl Provider {
         answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).into()
     }
 
+    /// Revokes an opaque token of a client.
+    ///
+    /// # Panics
+    /// The provider doesn't.
+    pub fn revoke(&self, client: &str, token: &str) {
+        let body = format!("client_id={client}&client_secret=secret&token={token}");
+        let answer = self.send("POST /token/revocation", "application/x-www-form-urlencoded", &body);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     /// Replaces the provider's keys, at once.
     pub fn rotate(&self) {
         self.request("POST /admin/rotate", "text/plain", "");
@@ -103,8 +113,15 @@ impl Provider {
         self.process.kill();
     }
 
-    /// Sends an HTTP/1.0 request, whose answer is therefore not chunked, and returns its JSON.
+    /// Sends a request and returns the JSON of its answer.
     fn request(&self, line: &str, content: &str, body: &str) -> Value {
+        let answer = self.send(line, content, body);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{line}: {answer:?}"));
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{line}: {error}: {head}\n{body}"))
+    }
+
+    /// Sends an HTTP/1.0 request, whose answer is therefore not chunked.
+    fn send(&self, line: &str, content: &str, body: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the provider");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
         let (host, length) = (format!("127.0.0.1:{}", self.port), body.len());
@@ -114,7 +131,6 @@ impl Provider {
         stream.write_all(request.as_bytes()).expect("the provider");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the provider's answer");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{line}: {answer:?}"));
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{line}: {error}: {head}\n{body}"))
+        answer
     }
 }

@@ -530,3 +530,132 @@ fn only_a_protected_environments_workflow_writes() {
         ["42501", "42501"]
     );
 }
+
+/// Returns the lines of an `[[issuer]]` that is asked about tokens.
+fn introspection(url: &str) -> String {
+    format!(
+        "subject = \"client_id\"\nintrospection = {{ url = \"{url}\", client_id = \"analyst\", \
+         client_secret = \"env:ASKER_SECRET\", every = \"1s\" }}\n"
+    )
+}
+
+#[test]
+fn an_opaque_token_counts_until_it_is_revoked() {
+    let provider = testkit::oidc::Provider::start();
+    let gate = Setup {
+        issuers: vec![("corp".into(), provider.issuer())],
+        issuer_keys: introspection(&format!("{}/token/introspection", provider.issuer())),
+        environment: vec![("ASKER_SECRET".into(), "secret".into())],
+        ..Setup::default()
+    }
+    .start(Shop::new(Version::V15));
+    let token = |agent: &str| provider.token_for(agent, "https://gatepost.test/opaque?ttl=600");
+    let [one, other, unasked] = [(); 3].map(|()| token("support-agent"));
+    assert!(!one.contains('.'), "{one}");
+    let mut session = gate.connect_with(&one).user("x").open();
+    assert_eq!(session.rows("SELECT name FROM customers WHERE id = 1"), "Bo Dahl");
+    assert_eq!(session.rows("SELECT current_setting('gatepost.identity')"), "corp:support-agent");
+    let mut stays = gate.connect_with(&other).user("x").open();
+    provider.revoke("support-agent", &one);
+    let last = session.until(b'E').pop().unwrap();
+    assert_eq!(last.field(b'C'), "57P01", "{last:?}");
+    assert_eq!(refused(&gate.connect_with(&one).user("revoked")).field(b'C'), "28000");
+    assert_eq!(stays.rows("SELECT 1"), "1");
+    for text in ["swordfish", "a.b", "with space"] {
+        assert_eq!(refused(&gate.connect_with(text).user("wrong")).field(b'C'), "28000");
+    }
+    // Without an answer nobody gets in, and nobody stays: the grace is none.
+    provider.stop();
+    let last = stays.until(b'E').pop().unwrap();
+    assert_eq!(last.field(b'C'), "57P01", "{last:?}");
+    assert_eq!(refused(&gate.connect_with(&unasked).user("down")).field(b'C'), "28000");
+    let records = gate.audit(&["--event", "authentication_failed"]);
+    let said = |user: &str| {
+        let record = records.iter().find(|record| record["user"] == user).unwrap();
+        record["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(said("revoked").contains("not active"), "{}", said("revoked"));
+    assert!(said("down").contains("unavailable"), "{}", said("down"));
+    let log = gate.gateway.log();
+    for secret in [&one, &other, &unasked] {
+        assert!(!format!("{records:?}{log}").contains(secret.as_str()), "a token is kept");
+    }
+}
+
+#[test]
+fn a_server_that_answers_anyhow_lets_nobody_in() {
+    let signer = Signer::new("1");
+    let corp = issuer(&signer);
+    let url = corp.url();
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seen, iss) = (asked.clone(), url.clone());
+    let server = testkit::http::Server::start(move |request| {
+        seen.lock().unwrap().push((request.header("authorization").to_owned(), request.body.clone()));
+        let good = json!({"active": true, "sub": "ada", "client_id": "ada", "aud": "gatepost", "exp": now() + 300, "groups": ["support-agents"]});
+        let token = request.body.split(['=', '&']).nth(1).unwrap_or_default();
+        match token {
+            "good" => Answer::json(&good),
+            "inactive" => Answer::json(&json!({"active": false})),
+            "anothers" => Answer::json(&with(good, json!({"iss": "https://evil.example"}))),
+            "elsewhere" => Answer::json(&with(good, json!({"aud": "payroll"}))),
+            "huge" => Answer::json(&with(good, json!({"padding": "x".repeat(2 << 20)}))),
+            "slow" => Answer { delay: Duration::from_secs(8), ..Answer::json(&good) },
+            "moved" => Answer {
+                status: 307,
+                headers: vec![("Location".into(), format!("{iss}/jwks"))],
+                ..Answer::json(&good)
+            },
+            "broken" => Answer::status(500),
+            "text" => Answer { body: b"active".to_vec(), ..Answer::json(&good) },
+            // Tokens that say something by themselves.
+            text if text.contains('.') => {
+                Answer::json(&json!({"active": true, "client_id": "somebody-else"}))
+            }
+            _ => Answer::json(&json!({"active": false})),
+        }
+    });
+    let gate = Setup {
+        issuers: vec![("corp".into(), url.clone())],
+        issuer_keys: introspection(&format!("{}/introspect", server.url())),
+        environment: vec![("ASKER_SECRET".into(), "s3cret/with:odd".into())],
+        ..Setup::default()
+    }
+    .start(Shop::new(Version::V15));
+    let mut session = gate.connect_with("good").user("x").open();
+    assert_eq!(session.rows("SELECT current_setting('gatepost.identity')"), "corp:ada");
+    let basic = base64::engine::general_purpose::STANDARD.encode("analyst:s3cret%2Fwith%3Aodd");
+    assert_eq!(
+        asked.lock().unwrap()[0],
+        (format!("Basic {basic}"), "token=good&token_type_hint=access_token".to_owned())
+    );
+    for (token, why) in [
+        ("inactive", "not active"),
+        ("anothers", "issuer is"),
+        ("elsewhere", "audience is"),
+        ("huge", "more than"),
+        ("slow", "did not answer"),
+        ("moved", "redirects"),
+        ("broken", "status 500"),
+        ("text", "not valid JSON"),
+    ] {
+        let message = refused(&gate.connect_with(token).user(token));
+        assert_eq!(message.field(b'C'), "28000", "{token}");
+        let records = gate.audit(&["--event", "authentication_failed"]);
+        let record = records.iter().find(|record| record["user"] == token).unwrap();
+        assert!(record["reason"].as_str().unwrap().contains(why), "{token}: {}", record["reason"]);
+    }
+    // A signed token is asked about too, and the answer must be about it.
+    let signed = signer.sign(&with(plain(&url, "x"), json!({"client_id": "ada"})));
+    refused(&gate.connect_with(&signed).user("signed"));
+    let last = gate.audit(&["--event", "authentication_failed"]).pop().unwrap();
+    assert!(last["reason"].as_str().unwrap().contains("another subject"), "{last}");
+    // Somebody else's signed token is nobody's business to ask about, and a flood of one token is one question.
+    let before = asked.lock().unwrap().iter().filter(|(_, body)| !body.starts_with("token=good")).count();
+    let foreign = Signer::new("1").sign(&with(plain(&url, "x"), json!({"client_id": "ada"})));
+    refused(&gate.connect_with(&foreign).user("forged"));
+    for _ in 0..10 {
+        refused(&gate.connect_with("flood").user("flood"));
+    }
+    let after = asked.lock().unwrap().iter().filter(|(_, body)| !body.starts_with("token=good")).count();
+    assert!(after - before <= 2, "{} questions", after - before);
+}

@@ -11,6 +11,7 @@
 
 mod actor;
 mod certificate;
+mod introspection;
 mod keys;
 mod scram;
 mod token;

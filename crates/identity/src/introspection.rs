@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::origin::Origin;
 use crate::rejection::Excerpt;
 use crate::{IssuerRules, Presented, Rejection, Verified, claims, parse_json};
 
@@ -22,7 +23,8 @@ pub fn verify_introspection(
     claims::check_addressees(&claims, rules)?;
     claims::check_binding(&claims, presented)?;
     let (identity, prior_actors) = claims::identity(&claims, rules)?;
-    Ok(Verified::new(identity, presented.method, expires_at, prior_actors))
+    let origin = Origin::of(&claims)?;
+    Ok(Verified::new(identity, presented.method, expires_at, prior_actors).with_origin(origin))
 }
 
 /// Judges by the answer whether a token that was verified by itself is still good. What the answer says of it must be the same.

@@ -50,6 +50,11 @@ impl Verified {
         Self { identity, method, expires_at, prior_actors, origin: Origin::default() }
     }
 
+    /// The same, with what it says of where and when it came to be.
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
     /// Returns whose credential it was.
     pub const fn identity(&self) -> &Identity {
         &self.identity
@@ -129,7 +134,7 @@ pub fn verify(
     }
     let (identity, prior_actors) = claims::identity(&token.claims, rules)?;
     let origin = Origin::of(&token.claims)?;
-    Ok(Verified { origin, ..Verified::new(identity, presented.method, expires_at, prior_actors) })
+    Ok(Verified::new(identity, presented.method, expires_at, prior_actors).with_origin(origin))
 }
 
 pub(crate) fn check_issuer(token: &Compact<'_>, rules: &IssuerRules) -> Result<(), Rejection> {

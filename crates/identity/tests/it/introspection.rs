@@ -21,6 +21,8 @@ fn an_answer_is_judged_as_claims_are() {
     assert_eq!(verified.identity().to_string(), "corp:agent-1");
     assert!(verified.identity().groups.contains("support"));
     assert_eq!(verified.expires_at(), now() + Duration::from_secs(300));
+    let signed = try_token(&sign(&header(), &claims()), &rules(), &all_keys()).unwrap();
+    assert_eq!(verified.origin(), signed.origin(), "what was issued before a logout is found either way");
     let mut silent = answer();
     silent.as_object_mut().unwrap().remove("iss");
     try_answer(&silent).expect("iss is optional: whoever answered is the issuer");

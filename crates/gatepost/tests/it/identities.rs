@@ -257,6 +257,15 @@ fn a_certificate_is_an_identity_and_nothing_is_asked() {
     let ran = run_psql(&environment, "SELECT current_setting('gatepost.identity')");
     assert_eq!(ran.stdout.trim(), "agents:agent-7", "{ran:#?}");
 
+    // Revoked by its fingerprint, and kept out by it.
+    let ran = mesh.gate.run(&["sessions", "kill", "--token-id", &id, "--block-for", "1h"]);
+    assert_eq!(ran.status, Some(0), "{ran:#?}");
+    let last = session.until(b'E').pop().unwrap();
+    assert_eq!(last.field(b'C'), "57P01", "{last:?}");
+    assert_eq!(refused(&mesh.show(&agent).user("blocked")).field(b'C'), "28000");
+    mesh.show(&mesh.agents.client("agent-7", None, 7)).user("x").open();
+    let agent = mesh.agents.client("agent-7", None, 7);
+
     // SPIFFE.
     let web = mesh.workloads.client("web", Some(WEB), 1);
     let mut session = mesh.show(&web).user("whoever").open();

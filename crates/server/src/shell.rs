@@ -92,6 +92,8 @@ pub(crate) struct Shell {
     /// Holds the lease of the login's credential, if it has one; ready when that ends before the session.
     credential_ends: Option<Task<()>>,
     bundle: Option<Arc<policy::Bundle>>,
+    /// Ready when another bundle may be in force.
+    policy_changes: Task<()>,
     client_open: bool,
     client_written: usize,
     /// Something was written that TLS may still hold.
@@ -108,6 +110,18 @@ pub(crate) enum Order {
     End(String),
 }
 
+/// Ready when another bundle than those so far is in force.
+fn policy_changes(served: Option<&Arc<Served>>) -> Task<()> {
+    let Some(mut changes) = served.map(|served| served.changes()) else {
+        return Box::pin(std::future::pending());
+    };
+    Box::pin(async move {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
 impl Shell {
     pub(crate) fn new(
         gateway: Arc<Gateway>,
@@ -120,6 +134,8 @@ impl Shell {
     ) -> Self {
         let progress = gateway.kept();
         let orders = gateway.orders();
+        // INVARIANT: before the bundle is looked at, so that no change is missed.
+        let policy_changes = policy_changes(served.as_ref());
         let bundle = served.as_ref().map(|served| served.bundle());
         Self {
             gateway,
@@ -144,6 +160,7 @@ impl Shell {
             deadline: None,
             credential_ends: None,
             bundle,
+            policy_changes,
             client_open: true,
             client_written: 0,
             client_unflushed: false,
@@ -307,6 +324,7 @@ impl Shell {
             let mut moved = false;
             moved |= self.poll_words(cx);
             moved |= self.poll_orders(cx);
+            moved |= self.poll_policy(cx);
             moved |= self.poll_step(cx);
             moved |= self.poll_recheck(cx);
             moved |= self.poll_disk(cx);
@@ -355,6 +373,14 @@ impl Shell {
                 self.handle(Input::Revoked(reason));
             }
         }
+        true
+    }
+
+    /// What runs or waits without a byte from the client feels a changed policy too.
+    fn poll_policy(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(()) = self.policy_changes.as_mut().poll(cx) else { return false };
+        self.policy_changes = policy_changes(self.served.as_ref());
+        self.policy_now();
         true
     }
 
@@ -674,7 +700,7 @@ impl Shell {
         true
     }
 
-    /// A changed policy holds from the next byte on.
+    /// A changed policy holds from the next byte on, whether or not its word has come.
     fn policy_now(&mut self) {
         let Some(served) = &self.served else { return };
         let current = served.bundle();

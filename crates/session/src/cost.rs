@@ -272,7 +272,11 @@ impl Running {
         let costing = *costing;
         match (refusal, costing) {
             (Some(refusal), costing) => self.refuse_costed(costing, refusal, turn),
-            (None, Costing { job: Job::Run(origin), judged, .. }) => self.run_origin(&judged, &origin, turn),
+            (None, Costing { job: Job::Run(origin), judged, .. }) => {
+                // The policy may have changed in the meantime.
+                let judged = self.rejudge(&judged, turn.now);
+                self.run_origin(&judged, &origin, turn);
+            }
             (None, Costing { job: Job::Bind(binding), .. }) => self.bound_to(binding, turn),
         }
     }

@@ -150,6 +150,34 @@ impl Running {
                 None => None,
             }
         });
+        // Deferred work of the transaction may quote by now what was no secret when it was decided.
+        let settings = &self.database.settings;
+        let masking = (settings.enforce || settings.mask) && !self.bundle.tag_patterns().is_empty();
+        if masking && !self.at_rest() {
+            self.quotes = Quotes::Values;
+        }
+        if let Some(reason) = self.withdrawn(now) {
+            self.terminate(&reason, turn);
+        }
+    }
+
+    /// Why something that the server is at may not go on under the policy that is in force now, if so. What it may have changed, and
+    /// what was sent behind it, can't be told from here: only the session's end surely leaves nothing of it.
+    fn withdrawn(&self, now: Now) -> Option<String> {
+        let running = self.ops.iter().filter_map(|op| op.kind.run()).filter(|run| !run.done && !run.failed);
+        running.into_iter().find_map(|run| {
+            let judged = self.judge(&run.judged.analysis, now);
+            match judged.refusal() {
+                Some(refusal) => Some(format!("the policy has changed while a statement ran: {refusal}")),
+                None if judged.masks != run.judged.masks || judged.hides_sizes != run.judged.hides_sizes => {
+                    Some(
+                        "the policy has changed: what a running statement returns is masked otherwise now"
+                            .to_owned(),
+                    )
+                }
+                None => None,
+            }
+        })
     }
 
     /// Moves everything on that can be moved on.

@@ -23,6 +23,7 @@ mod memory;
 mod names;
 mod passthrough;
 mod policy;
+mod policy_change;
 mod proof;
 mod quotas;
 mod reference;

@@ -1,6 +1,6 @@
 //! Stopping a statement that has reached a limit while it runs, so that client and server agree that it failed.
 //!
-//! The server is asked to cancel, and what it still sends of the statement goes no further. Its error is replaced. If the
+//! The server is asked to cancel, and unless the statement is only late, what it still sends of it goes no further. Its error is replaced. If the
 //! statement was done before the server noticed, the server is made to fail there; nothing that could be kept by then may
 //! have been sent, so what follows a statement whose rows are limited waits until that is answered.
 
@@ -141,17 +141,34 @@ impl Running {
         self.stop.stopped.as_ref().is_some_and(|stopped| Some(stopped.op) == front)
     }
 
+    /// Whether what still comes of the statement that is being answered goes no further. What is only late may yet be done in
+    /// time for the server: then the client must have all of it.
+    pub(crate) fn drops_rows(&self) -> bool {
+        let may_pass = |stopped: &Stopped| stopped.reached.state() == sqlstate::QUERY_CANCELED;
+        self.is_stopped() && !self.stop.stopped.as_ref().is_some_and(may_pass)
+    }
+
     /// Counts rows on their way; `false` if the statement is stopped before them.
     pub(crate) fn take_rows(&mut self, rows: u64, bytes: usize, turn: &mut Turn<'_>) -> bool {
-        if self.is_stopped() {
+        if self.drops_rows() {
             return false;
         }
+        let stopped = self.is_stopped();
         let Some(run) = self.ops.front_mut().and_then(|op| op.kind.run_mut()) else { return true };
         let bytes = bytes as u64;
         if Quota::counts(&run.judged.analysis)
             && let Err(reached) = self.quota.take(&run.spent, rows, bytes, turn.now)
         {
-            self.stop_front(reached, turn);
+            if stopped {
+                // The server has been told already; but now it must fail.
+                let number = run.number;
+                self.record_limit(Some(number), &reached, turn);
+                if let Some(late) = &mut self.stop.stopped {
+                    late.reached = reached;
+                }
+            } else {
+                self.stop_front(reached, turn);
+            }
             return false;
         }
         run.rows_count += rows;

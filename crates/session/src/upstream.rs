@@ -293,7 +293,7 @@ impl Running {
             }
             tag::COPY_DONE => {
                 self.copy_out = None;
-                if self.is_stopped() {
+                if self.drops_rows() {
                     return Ok(Pass::Done);
                 }
                 Ok(Pass::On)

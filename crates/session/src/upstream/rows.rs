@@ -17,7 +17,7 @@ impl Running {
         match self.ops.front().map(|op| &op.kind) {
             Some(OpKind::Query(run) | OpKind::Execute(run)) => match tag {
                 // What is dropped needs no reading.
-                _ if self.is_stopped() => true,
+                _ if self.drops_rows() => true,
                 tag::COPY_DATA => self.copy_out.is_none(),
                 _ => matches!(run.rows, Rows::Plain),
             },

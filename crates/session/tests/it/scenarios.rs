@@ -318,3 +318,29 @@ fn a_session_that_does_nothing_ends_sooner_within_a_transaction() {
         assert_eq!(errors(harness), ["57P05"]);
     });
 }
+
+#[test]
+fn what_is_done_before_it_is_cancelled_for_being_late_comes_whole() {
+    limited(|harness| {
+        harness.parse("", COUNT);
+        harness.bind("", "", 0);
+        harness.execute("", 1);
+        harness.sync();
+        harness.run();
+        let rows = harness.client.rows;
+        assert!(rows > 0);
+        harness.bind("", "", 0);
+        harness.execute("", 1);
+        harness.sync();
+        harness.deliver_client(usize::MAX);
+        harness.acknowledge_written(harness.unwritten());
+        // The server is done, and its answer on its way.
+        while harness.step_server() {}
+        harness.wait(Duration::from_secs(20));
+        harness.deliver_server(usize::MAX);
+        assert!(harness.deliver_cancel(), "it was late");
+        harness.run();
+        assert_eq!(errors(harness), [""; 0]);
+        assert_eq!(harness.client.rows, 2 * rows, "either an error, or all rows");
+    });
+}

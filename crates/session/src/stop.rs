@@ -178,7 +178,8 @@ impl Running {
 
     /// Counts a message of COPY FROM STDIN; `false` if it may not be sent: the server has been told that the COPY fails.
     pub(crate) fn take_copy_in(&mut self, bytes: usize, turn: &mut Turn<'_>) -> bool {
-        let goes_on = self.take_rows(0, bytes, turn);
+        // What is late is told to fail where a message ends; until then, nothing that comes is kept anyway.
+        let goes_on = !self.is_stopped() && self.take_rows(0, bytes, turn);
         if !goes_on {
             self.fail_copy(turn);
         }

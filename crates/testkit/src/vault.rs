@@ -1,5 +1,5 @@
 //! A double of HashiCorp Vault (and OpenBao) on loopback: the part of the HTTP API that a client of KV, dynamic database credentials,
-//! leases, tokens, AppRole and JWT logins sees. No package of Debian, PyPI, npm or crates.io has the real one.
+//! leases, tokens, AppRole and JWT logins sees. No package with the real one was found.
 //!
 //! Paths, members, statuses and texts of errors are those of Vault's API documentation ("KV secrets engine" 1 and 2, "Database secrets
 //! engine", "/sys/leases", "Token", "AppRole", "Kubernetes", "JWT/OIDC"). Dynamic credentials are real: SQL runs on a real

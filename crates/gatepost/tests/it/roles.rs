@@ -474,3 +474,34 @@ fn a_storm_with_a_crash_in_the_middle_leaves_no_role_and_mixes_nobody_up() {
     }
     println!("{} sessions in {seconds} s, {} roles on record", seen.len(), whose.len());
 }
+
+#[test]
+fn whatever_ends_a_busy_session_ends_its_role_and_undoes_what_was_open() {
+    let gate = Estate::new(Version::V15).gate("");
+    let check = |case: &str, token: &str, end: &dyn Fn()| {
+        let mut raw = gate.connect_with(token).user("admin").open();
+        raw.rows("BEGIN; CREATE TABLE unfinished (a int); UPDATE tickets SET status = 'waiting'");
+        let mut message = Vec::new();
+        wire::frontend::encode::query(&mut message, b"SELECT pg_sleep(600)").unwrap();
+        raw.send(&message);
+        let asleep = || (gate.shop.sql(ASLEEP) == "1").then_some(());
+        poll(SOON, asleep).expect("it runs");
+        end();
+        let told = raw.receive().expect("the reason");
+        assert_eq!(told.field(b'C'), "57P01", "{case}: {told:?}");
+        no_role_is_left(&gate.shop);
+        assert_eq!(gate.shop.sql(ASLEEP), "0", "{case}");
+        let left = "SELECT count(*) FROM tickets WHERE status <> 'waiting'";
+        assert_ne!(gate.shop.sql(left), "0", "{case}: rolled back");
+        assert_eq!(gate.shop.sql("SELECT to_regclass('public.unfinished') IS NULL"), "t", "{case}");
+    };
+    check("killed", &crate::stage::token("admin"), &|| {
+        let ran = gate.run(&["sessions", "kill", "--group", "dba", "--reason", "enough"]);
+        assert_eq!(ran.status, Some(0), "{ran:#?}");
+    });
+    let short = crate::stage::provider().token_for("admin", "https://gatepost.test/es256?ttl=6");
+    check("expired", &short, &|| {});
+}
+
+const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                      AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()";

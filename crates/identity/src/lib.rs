@@ -1,6 +1,7 @@
-//! Verifies a bearer token (JWT, RFC 7519) against an issuer's keys and yields an identity; no I/O, no clock.
+//! Judges what somebody shows, and yields whose it is: a token (JWT, RFC 7519) or what its issuer says of it (RFC 7662), a client
+//! certificate, a SCRAM proof. No I/O, no clock.
 //!
-//! Knows tokens, keys and claims. Must not know where keys come from (`oidc`), how a token travelled (`wire`), or
+//! Knows tokens, certificates, keys and claims. Must not know where keys come from (`oidc`), how a token travelled (`wire`), or
 //! what an identity may do (`policy`). Time is an argument.
 //!
 //! The order in which a token meets the files: [`peek`] and the compact form, the key set, the rules, the claims,

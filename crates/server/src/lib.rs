@@ -1,8 +1,8 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
 //!
-//! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `upstream`
-//! and `login` log in, `catalog` reads names, `grants` what can be granted, `memory` keeps secrets in, `cancel` passes on CancelRequests, `reload` puts changed policies in force, `probe` answers
-//! the command line.
+//! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
+//! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `trust` knows
+//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line.
 
 pub mod accept;
 pub mod cancel;

@@ -49,6 +49,10 @@ pub enum Effect {
         /// The record.
         event: Encoded,
     },
+    /// Put this before approvers, and answer with `Input::Approval`, perhaps twice: first that it waits, then what came of it.
+    AskApproval(Box<approval::Ask>),
+    /// Nobody waits any more for what was asked last: close the request, for this reason.
+    WithdrawApproval(approval::Ended),
     /// Ask the server to cancel what the upstream connection runs, and answer with `Input::CancelSent` when it has been told.
     CancelUpstream,
     /// The session ends in the middle of something: have the server stop that, and send it nothing more.

@@ -52,6 +52,10 @@ pub enum Input<'a> {
     Deadline,
     /// The answer to [`Effect::CancelUpstream`](crate::Effect::CancelUpstream): the server has taken the request, or never will.
     CancelSent,
+    /// An answer to [`Effect::AskApproval`](crate::Effect::AskApproval).
+    Approval(Box<approval::Answer>),
+    /// The client has sent a CancelRequest with the session's key.
+    CancelRequested,
     /// The gateway is going down; end when idle.
     Drain,
 }

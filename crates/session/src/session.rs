@@ -262,6 +262,8 @@ impl Session {
             | Input::UpstreamReady(_)
             | Input::UpstreamFailed(_)
             | Input::CancelSent
+            | Input::Approval(_)
+            | Input::CancelRequested
             | Input::Deadline => {}
         }
     }
@@ -376,6 +378,8 @@ impl Session {
             Input::UpstreamBytes(_)
             | Input::UpstreamClosed
             | Input::CancelSent
+            | Input::Approval(_)
+            | Input::CancelRequested
             | Input::CredentialVerified(_)
             | Input::VerifierFound(_) => {}
         }
@@ -639,6 +643,8 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::CancelSent => running.cancel_sent(),
         Input::Drain => running.draining = true,
         Input::Deadline
+        | Input::Approval(_)
+        | Input::CancelRequested
         | Input::CredentialVerified(_)
         | Input::VerifierFound(_)
         | Input::Blocked(_)

@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 9] =
-    ["model", "wire", "querytree", "sql", "policy", "mask", "audit", "identity", "session"];
+const PURE: [&str; 10] =
+    ["model", "wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval", "session"];
 
 /// Pure crates that know each other not, only `model`; `session` introduces them.
-const STRANGERS: [&str; 7] = ["wire", "querytree", "sql", "policy", "mask", "audit", "identity"];
+const STRANGERS: [&str; 8] = ["wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval"];
 
 /// What a pure crate's own code doesn't say. `std::net` itself has addresses, which are only values.
 const FORBIDDEN: [&str; 17] = [

@@ -61,6 +61,29 @@ pub fn mint(
     grant: &Grant,
     now: SystemTime,
 ) -> Result<Secret<String>, MintError> {
+    sign(key, "at+jwt", issuer_url, grant, now)
+}
+
+/// Signs an ID token (OpenID Connect Core 1.0, section 2).
+///
+/// # Errors
+/// [`MintError`]: see there.
+pub(super) fn mint_id_token(
+    key: &DevKey,
+    issuer_url: &str,
+    grant: &Grant,
+    now: SystemTime,
+) -> Result<Secret<String>, MintError> {
+    sign(key, "JWT", issuer_url, grant, now)
+}
+
+fn sign(
+    key: &DevKey,
+    kind: &str,
+    issuer_url: &str,
+    grant: &Grant,
+    now: SystemTime,
+) -> Result<Secret<String>, MintError> {
     let seconds = |time: SystemTime| {
         time.duration_since(SystemTime::UNIX_EPOCH).map(|it| it.as_secs()).map_err(|_| MintError::Times)
     };
@@ -82,14 +105,14 @@ pub fn mint(
         claims.insert("name".to_owned(), json!(name));
     }
     let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some("at+jwt".to_owned());
+    header.typ = Some(kind.to_owned());
     header.kid = Some(key.id().to_owned());
     jsonwebtoken::encode(&header, &claims, key.encoding()).map(Secret::new).map_err(MintError::Sign)
 }
 
 /// Returns an id that no other token has; it need not be secret. (`RandomState` is seeded by the system, and differs
 /// for every instance.)
-fn token_id() -> String {
+pub(super) fn token_id() -> String {
     let part = || RandomState::new().build_hasher().finish();
     format!("dev-{:016x}{:016x}", part(), part())
 }

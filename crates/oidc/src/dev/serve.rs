@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::form_urlencoded;
 
+use super::browser::{self, Codes};
 use super::{DevKey, Grant, mint};
 use crate::config::is_localhost;
 use crate::fetch::chain;
@@ -63,10 +64,11 @@ pub struct DevIssuer {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    key: DevKey,
-    settings: DevSettings,
-    url: String,
+pub(super) struct Shared {
+    pub(super) key: DevKey,
+    pub(super) settings: DevSettings,
+    pub(super) url: String,
+    pub(super) codes: Codes,
 }
 
 impl DevIssuer {
@@ -85,7 +87,7 @@ impl DevIssuer {
         let listen = |source| DevIssuerError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let url = Self::url_at(listener.local_addr().map_err(listen)?);
-        Ok(Self { listener, shared: Arc::new(Shared { key, settings, url }) })
+        Ok(Self { listener, shared: Arc::new(Shared { key, settings, url, codes: Codes::default() }) })
     }
 
     /// Returns the issuer URL of a development issuer at an address, which `dev-token` needs without one running.
@@ -120,6 +122,7 @@ impl DevIssuer {
             .route("/dev/token", post(token))
             .route("/dev/device", post(device).get(device_page))
             .layer(middleware::from_fn(refuse_browsers))
+            .route("/dev/authorize", get(browser::page).post(browser::authorize))
             .with_state(self.shared);
         axum::serve(self.listener, router).with_graceful_shutdown(shutdown).await
     }
@@ -146,7 +149,7 @@ async fn refuse_browsers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn is_loopback_authority(authority: &str) -> bool {
+pub(super) fn is_loopback_authority(authority: &str) -> bool {
     let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
@@ -162,10 +165,14 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "issuer": url,
         "jwks_uri": format!("{url}/jwks"),
         "token_endpoint": format!("{url}/token"),
+        "authorization_endpoint": format!("{url}/authorize"),
+        "authorization_response_iss_parameter_supported": true,
+        "code_challenge_methods_supported": ["S256"],
         "device_authorization_endpoint": format!("{url}/device"),
-        "grant_types_supported": ["client_credentials", DEVICE_GRANT],
+        "grant_types_supported": ["authorization_code", "client_credentials", DEVICE_GRANT],
+        "scopes_supported": ["openid", "profile"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-        "response_types_supported": [],
+        "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     }))
@@ -201,6 +208,7 @@ async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Stri
     let subject = match form.one("grant_type") {
         Some("client_credentials") => form.one("sub").map(str::to_owned).or_else(|| form.client(&headers)),
         Some(DEVICE_GRANT) => form.one("device_code").map(str::to_owned),
+        Some("authorization_code") => return browser::exchange(&shared, &headers, &form),
         _ => return refusal("unsupported_grant_type", "use client_credentials"),
     };
     let Some(subject) = subject.filter(|it| !it.is_empty()) else {
@@ -237,20 +245,20 @@ async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Stri
 }
 
 /// RFC 6749 5.2.
-fn refusal(error: &str, description: &str) -> Response {
+pub(super) fn refusal(error: &str, description: &str) -> Response {
     let body = json!({ "error": error, "error_description": description });
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
 /// The fields of a form, in order.
-struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn read(body: &str) -> Self {
+    pub(super) fn read(body: &str) -> Self {
         Self(form_urlencoded::parse(body.as_bytes()).into_owned().collect())
     }
 
-    fn one(&self, name: &str) -> Option<&str> {
+    pub(super) fn one(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
@@ -259,14 +267,14 @@ impl Form {
     }
 
     /// Returns a field that may be repeated, or hold several values separated by commas.
-    fn words(&self, name: &str) -> Vec<String> {
+    pub(super) fn words(&self, name: &str) -> Vec<String> {
         let all = self.all(name);
         let words = all.iter().flat_map(|value| value.split(',')).map(str::trim).filter(|it| !it.is_empty());
         words.map(str::to_owned).collect()
     }
 
     /// Returns who asks: `client_id`, or the user of HTTP basic authentication (RFC 6749 2.3.1). Its secret is ignored.
-    fn client(&self, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<String> {
         if let Some(client) = self.one("client_id") {
             return Some(client.to_owned());
         }

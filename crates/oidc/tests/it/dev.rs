@@ -190,3 +190,136 @@ fn openers_at_once_get_one_key() {
     let ids: Vec<_> = threads.into_iter().map(|it| it.join().unwrap().unwrap()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
+
+/// What a browser goes through, with what was typed; returns where it is sent.
+async fn log_in(url: &str, request: &[(&str, &str)], typed: &[(&str, &str)]) -> (StatusCode, String) {
+    let browser = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = browser
+        .get(url::Url::parse_with_params(&format!("{url}/authorize"), request).unwrap())
+        .send()
+        .await
+        .unwrap();
+    if page.status() != StatusCode::OK {
+        return (page.status(), page.text().await.unwrap());
+    }
+    assert_eq!(page.headers()["x-frame-options"], "DENY");
+    let page = page.text().await.unwrap();
+    assert!(page.contains("name=\"sub\"") && !page.contains("<script"), "{page}");
+    let form: Vec<_> = request.iter().chain(typed).collect();
+    let sent = browser.post(format!("{url}/authorize")).form(&form).send().await.unwrap();
+    let to = sent.headers().get("location").map(|it| it.to_str().unwrap().to_owned());
+    (sent.status(), to.unwrap_or_default())
+}
+
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const BACK: &str = "http://127.0.0.1:8432/login/callback";
+
+fn request<'a>() -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("response_type", "code"),
+        ("client_id", "gatepost-console"),
+        ("redirect_uri", BACK),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("state", "x&y"),
+        ("nonce", "n-1"),
+    ]
+}
+
+#[tokio::test]
+async fn a_person_logs_in_by_its_page_and_a_code_counts_once() {
+    let (url, _stop) = start(DevKey::generate().unwrap()).await;
+    let (status, to) = log_in(&url, &request(), &[("sub", "grace"), ("groups", "support-leads")]).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let to = url::Url::parse(&to).unwrap();
+    assert!(to.as_str().starts_with(BACK));
+    let query: BTreeMap<_, _> = to.query_pairs().into_owned().collect();
+    assert_eq!((&*query["state"], &*query["iss"]), ("x&y", &*url));
+    let exchange = |verifier: &'static str, client_id: &'static str| {
+        let code = query["code"].clone();
+        let token = format!("{url}/token");
+        async move {
+            let form = [
+                ("grant_type", "authorization_code"),
+                ("code", &*code),
+                ("redirect_uri", BACK),
+                ("client_id", client_id),
+                ("code_verifier", verifier),
+            ];
+            ask(client().post(token), &form).await
+        }
+    };
+    let (status, answer) = exchange(VERIFIER, "gatepost-console").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let issuers = Issuers::new(vec![config("dev", &url)]).unwrap();
+    let verified = verify(&issuers, answer["access_token"].as_str().unwrap()).await.unwrap();
+    assert_eq!(verified.identity().to_string(), "dev:grace");
+    let payload = answer["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
+    let id = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).unwrap();
+    let id: Value = serde_json::from_slice(&id).unwrap();
+    assert_eq!(
+        (&id["nonce"], &id["aud"], &id["groups"], &id["sub"]),
+        (&json!("n-1"), &json!(["gatepost-console"]), &json!(["support-leads"]), &json!("grace"))
+    );
+    let (status, answer) = exchange(VERIFIER, "gatepost-console").await;
+    assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
+    for (verifier, client_id) in [("another", "gatepost-console"), (VERIFIER, "another")] {
+        let (_, to) = log_in(&url, &request(), &[("sub", "grace")]).await;
+        let code = url::Url::parse(&to)
+            .unwrap()
+            .query_pairs()
+            .find(|(name, _)| name == "code")
+            .unwrap()
+            .1
+            .into_owned();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", &*code),
+            ("redirect_uri", BACK),
+            ("client_id", client_id),
+            ("code_verifier", verifier),
+        ];
+        let (status, answer) = ask(client().post(format!("{url}/token")), &form).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
+    }
+}
+
+#[tokio::test]
+async fn no_page_elsewhere_logs_in_or_gets_a_code() {
+    let (url, _stop) = start(DevKey::generate().unwrap()).await;
+    for (name, value) in [
+        ("redirect_uri", "https://example.com/"),
+        ("redirect_uri", "http://127.0.0.1.example.com/"),
+        ("redirect_uri", "http://127.0.0.1@example.com/"),
+        ("redirect_uri", "javascript:alert(1)//127.0.0.1"),
+        ("response_type", "token"),
+        ("code_challenge", ""),
+        ("code_challenge_method", "plain"),
+    ] {
+        let request: Vec<_> =
+            request().into_iter().map(|(n, v)| if n == name { (n, value) } else { (n, v) }).collect();
+        let (status, to) = log_in(&url, &request, &[("sub", "grace")]).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{name}={value}: {to}");
+    }
+    let form: Vec<_> = request().into_iter().chain([("sub", "grace")]).collect();
+    let authorize = format!("{url}/authorize");
+    let posted = |name: &'static str, value: &'static str| {
+        client().post(&authorize).header(name, value).form(&form).send()
+    };
+    for (name, value) in [("origin", "http://127.0.0.1:1"), ("origin", "null"), ("host", "example.com")] {
+        assert_eq!(posted(name, value).await.unwrap().status(), StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+    let markup: Vec<_> =
+        request().into_iter().map(|(n, v)| if n == "state" { (n, "\"><b>") } else { (n, v) }).collect();
+    let page = client()
+        .get(url::Url::parse_with_params(&authorize, &markup).unwrap())
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(page.contains("&quot;&gt;&lt;b&gt;") && !page.contains("<b>"), "{page}");
+}

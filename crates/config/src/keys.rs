@@ -73,6 +73,12 @@ pub(crate) const ROOT: Section = Section {
         key("aws", "table", Absent("no `aws:` reference can be used"), "see [aws]"),
         key("operators", "table", Toml("{}"), "see [operators]"),
         key("state", "table", Toml("{}"), "see [state]"),
+        key(
+            "console",
+            "table",
+            Absent("nobody logs in with a browser; tokens are taken all the same"),
+            "see [console]",
+        ),
     ],
     later: &[later("store", "state shared by several gateways")],
 };
@@ -99,6 +105,12 @@ pub(crate) const LISTEN: Section = Section {
             "address or list of addresses",
             Absent("no HTTP; the local socket in `state.path` is there all the same"),
             "Where operators and issuers reach the gateway over HTTP: sessions, blocks, logout, health. An IP address and a port; one that other hosts can reach needs `tls`, and then all of them speak HTTPS.",
+        ),
+        key(
+            "public_url",
+            "URL",
+            Absent("links are left out of what approvers are sent"),
+            "Where people reach `http`, as `https://gatepost.example.com`: a scheme and a host, with a port if it is not the scheme's own; no path. `http:` on loopback only. Links to requests begin with it, and logins come back to it: `PUBLIC_URL/login/callback` must be registered with the issuer, exactly so. A proxy in front that ends TLS must pass on `Host`.",
         ),
     ],
     later: &[],
@@ -750,6 +762,41 @@ pub(crate) const OPERATORS: Section = Section {
     later: &[later("approver", "approvals")],
 };
 
+pub(crate) const CONSOLE: Section = Section {
+    name: "console",
+    header: "[console]",
+    about: "How people log in with a browser: by OpenID Connect's authorization code flow with PKCE. Needs `listen.http` and `listen.public_url`. What they may do then, `[operators]` says, by the groups of their ID token, read as the issuer's tokens are.",
+    keys: &[
+        key(
+            "issuer",
+            "string",
+            Required,
+            "The name of the `[[issuer]]` that people log in at. It must be of kind `oidc`, and its discovery document is asked for.",
+        ),
+        key(
+            "client_id",
+            "string",
+            Required,
+            "By what name the issuer knows the console. ID tokens must be for it alone.",
+        ),
+        key(
+            "client_secret",
+            "secret reference",
+            Absent("a public client: PKCE alone"),
+            "The client's secret. Sent by HTTP Basic authentication, or in the form where the issuer takes it only there.",
+        ),
+        key(
+            "scopes",
+            "string or list of strings",
+            Toml("[\"openid\", \"profile\", \"email\"]"),
+            "What is asked for. `openid` must be among them; add the one by which the issuer puts groups into ID tokens, if it needs one.",
+        ),
+        key("session", "duration", Toml("\"8h\""), "How long somebody stays logged in, at most."),
+        key("idle", "duration", Toml("\"1h\""), "How long somebody stays logged in who does nothing."),
+    ],
+    later: &[],
+};
+
 pub(crate) const STATE: Section = Section {
     name: "state",
     header: "[state]",
@@ -782,6 +829,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &AWS,
     &OPERATORS,
     &STATE,
+    &CONSOLE,
 ];
 
 impl Section {

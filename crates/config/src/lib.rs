@@ -7,6 +7,7 @@
 mod address;
 mod auth;
 mod aws;
+mod console;
 mod context;
 mod database;
 mod issuer;
@@ -37,12 +38,13 @@ use toml::de::DeTable;
 pub use address::Cidr;
 pub use auth::{AuthMethod, AuthRule};
 pub use aws::{Aws, AwsCredentials};
+pub use console::Console;
 pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
 pub use issuer::{
     Actor, Algorithm, Asker, Bundle, CertificateGroups, CertificateName, Introspection, Issuer, IssuerKind,
 };
 pub use legacy::{Date, Legacy, Passthrough};
-pub use listen::{Listen, Tls};
+pub use listen::{Listen, PublicUrl, Tls};
 pub use operators::{IssuerGroup, Operators};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
@@ -84,6 +86,8 @@ pub struct Config {
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
     pub state: PathBuf,
+    /// `[console]`: how people log in with a browser; `None`: they don't.
+    pub console: Option<Console>,
     /// What is allowed but deserves a second look; `Display` gives one line for the log.
     pub warnings: Vec<Problem>,
 }
@@ -191,6 +195,15 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         let path = table.value("path", context)?.string(context)?;
         Some(context.resolve(&path))
     });
+    let console = match root.written("console") {
+        None => Some(None),
+        Some(_) => root.table("console", context).and_then(|table| {
+            let read = console::read(&table, context)?;
+            let all = issuers.iter().map(|(_, issuer)| issuer.as_ref());
+            console::check((&table, &read), listen.as_ref(), all, context);
+            Some(Some(read))
+        }),
+    };
 
     let auth = rules.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Config {
@@ -206,6 +219,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         servers,
         operators: operators?,
         state: state?,
+        console: console?,
         warnings: Vec::new(),
     })
 }

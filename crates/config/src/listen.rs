@@ -1,7 +1,10 @@
 //! `[listen]`: where clients connect. Opens no socket.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use url::{Host, Url};
 
 use crate::context::{Context, PathKind};
 use crate::read::Table;
@@ -18,6 +21,65 @@ pub struct Listen {
     /// Addresses for HTTP; HTTPS where `tls` is there. May be empty.
     // INVARIANT: as of `postgres`.
     pub http: Vec<SocketAddr>,
+    /// Where people reach `http`.
+    pub public_url: Option<PublicUrl>,
+}
+
+/// A scheme, a host and perhaps a port, as people reach the gateway over HTTP: an origin (RFC 6454).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(Url);
+
+impl PublicUrl {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let url =
+            Url::parse(text).map_err(|_| "is no URL; write one like \"https://gatepost.example.com\"")?;
+        let loopback = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => return Err("names no host"),
+        };
+        // SECURITY: cookies and tokens travel there.
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            _ => return Err("must be https:; http: is for this host only"),
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err("must have no path, query or fragment");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must have no user name");
+        }
+        Ok(Self(url))
+    }
+
+    /// Returns `https://host` or `https://host:port`, without a slash at its end: what browsers send as `Origin`.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// Returns `host` or `host:port`: what browsers send as `Host`.
+    pub fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Returns whether it is `https`.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Returns the URL of a path, which begins with a slash.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.origin())
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin())
+    }
 }
 
 /// The certificate that clients are shown.
@@ -50,7 +112,20 @@ pub(crate) fn read(table: &Table<'_>, context: &mut Context<'_>) -> Option<Liste
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Listen { postgres, tls, http })
+    let public_url = match table.value("public_url", context) {
+        None => None,
+        Some(value) => {
+            let text = value.string(context)?;
+            match PublicUrl::parse(&text) {
+                Ok(url) => Some(url),
+                Err(problem) => {
+                    context.error(value.span(), format!("\"{text}\" {problem}"));
+                    return None;
+                }
+            }
+        }
+    };
+    Some(Listen { postgres, tls, http, public_url })
 }
 
 fn addresses(

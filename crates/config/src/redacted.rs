@@ -8,15 +8,15 @@ use std::path::Path;
 use crate::quantity::{show_bytes, show_duration};
 use crate::{Asker, Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 use crate::{
-    AuthRule, Config, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy, Limits,
-    Listen, Login, Mask, Operators,
+    AuthRule, Config, Console, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy,
+    Limits, Listen, Login, Mask, Operators,
 };
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, servers, operators, state, warnings: _, .. } = config;
+    let Config { journal, limits, mask, servers, operators, state, console, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
@@ -42,6 +42,9 @@ pub fn render_redacted(config: &Config) -> String {
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
+    if let Some(console) = console {
+        write_console(console, &mut out);
+    }
     out.0
 }
 
@@ -89,7 +92,7 @@ fn shown(path: &Path) -> impl Display {
 }
 
 fn write_listen(listen: &Listen, out: &mut Lines) {
-    let Listen { postgres, tls, http } = listen;
+    let Listen { postgres, tls, http, public_url } = listen;
     out.header("[listen]");
     out.list("postgres", postgres);
     if let Some(tls) = tls {
@@ -103,6 +106,22 @@ fn write_listen(listen: &Listen, out: &mut Lines) {
     if !http.is_empty() {
         out.list("http", http);
     }
+    if let Some(url) = public_url {
+        out.text("public_url", url);
+    }
+}
+
+fn write_console(console: &Console, out: &mut Lines) {
+    let Console { issuer, client_id, client_secret, scopes, session, idle } = console;
+    out.header("[console]");
+    out.text("issuer", issuer);
+    out.text("client_id", client_id);
+    if let Some(secret) = client_secret {
+        out.text("client_secret", secret);
+    }
+    out.list("scopes", scopes);
+    out.text("session", show_duration(*session));
+    out.text("idle", show_duration(*idle));
 }
 
 fn write_issuer(issuer: &Issuer, out: &mut Lines) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::{AuthMethod, Config, Host, Login, SecretRef, UpstreamTls, render_redacted};
 
+mod console;
 mod reach;
 mod secrets;
 

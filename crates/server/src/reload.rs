@@ -146,6 +146,7 @@ fn difference(old: &config::Config, new: &config::Config) -> (Vec<&'static str>,
         ("[[issuer]]", old.issuers != new.issuers),
         ("[[auth]]", old.auth != new.auth),
         ("[operators]", old.operators != new.operators),
+        ("[console]", old.console != new.console),
         ("timeouts of [limits]", live_limits(&old.limits) != live_limits(&new.limits)),
     ];
     let at_start = [
@@ -174,9 +175,9 @@ fn with_times_of(limits: &config::Limits, times: &config::Limits) -> config::Lim
 
 /// Returns what is in force: of a changed configuration what can change, else what the gateway was started with.
 fn merged(started: &config::Config, new: config::Config) -> config::Config {
-    let config::Config { issuers, auth, operators, limits, .. } = new;
+    let config::Config { issuers, auth, operators, console, limits, .. } = new;
     let limits = with_times_of(&started.limits, &limits);
-    config::Config { issuers, auth, operators, limits, ..started.clone() }
+    config::Config { issuers, auth, operators, console, limits, ..started.clone() }
 }
 
 /// Ends the sessions that would not be let in any more.

@@ -33,6 +33,9 @@ pub struct Ask {
     pub bundle: BundleRef,
     /// Everything that an approval is bound to. Of a request for a pattern: what all statements of that pattern have in common.
     pub binding: Binding,
+    /// The binding of the pattern that the statement is of: what was approved for that will do, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Binding>,
     /// All of these must approve.
     pub needs: Vec<Group>,
     /// How the requester waits.

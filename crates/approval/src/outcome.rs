@@ -1,10 +1,8 @@
 //! What becomes of a request, as the session that asked is told.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Binding;
+use crate::claim::Grant;
 use crate::request::Number;
 use crate::who::Stamp;
 
@@ -77,36 +75,5 @@ impl Ended {
             Self::Withdrawn => "withdrawn",
             Self::Lost => "lost",
         }
-    }
-}
-
-/// Proof that approvers have agreed to what the binding names, to be spent by value.
-#[derive(Debug)]
-pub struct Grant {
-    pub(crate) number: Number,
-    pub(crate) binding: Binding,
-    pub(crate) approved_by: BTreeSet<String>,
-    pub(crate) persons: Vec<String>,
-}
-
-impl Grant {
-    /// The request.
-    pub const fn number(&self) -> Number {
-        self.number
-    }
-
-    /// What was approved.
-    pub const fn binding(&self) -> Binding {
-        self.binding
-    }
-
-    /// Names in `[approvers]`, for `context.approved_by`.
-    pub const fn approved_by(&self) -> &BTreeSet<String> {
-        &self.approved_by
-    }
-
-    /// Who, as `issuer:subject`.
-    pub fn persons(&self) -> &[String] {
-        &self.persons
     }
 }

@@ -38,6 +38,49 @@ pub struct Request {
     pub votes: Vec<Vote>,
     /// How often it has been used.
     pub used: u32,
+    /// Whether somebody has yet to look at a break-glass.
+    #[serde(default)]
+    pub review: Review,
+    /// When it became what it is.
+    #[serde(default)]
+    pub changed: Stamp,
+}
+
+impl Request {
+    /// Opens one.
+    pub fn open(number: Number, ask: Ask, gateway: String, opened: Stamp, until: Stamp) -> Self {
+        let (state, votes, review) = (State::Open, Vec::new(), Review::None);
+        Self { number, ask, opened, until, gateway, state, votes, used: 0, review, changed: opened }
+    }
+
+    /// Names the entries of `[approvers]` that are asked.
+    pub fn asked(&self) -> Vec<String> {
+        self.ask.needs.iter().map(|need| need.name.clone()).collect()
+    }
+
+    /// Returns whether anything can still become of it.
+    pub const fn is_live(&self) -> bool {
+        matches!(self.state, State::Open | State::Approved)
+    }
+
+    /// Ends it for another reason than a vote; returns whether that changed anything.
+    pub fn end(&mut self, why: Ended, now: Stamp) -> bool {
+        let live = self.is_live();
+        if live {
+            self.close(State::Ended(why), now);
+        }
+        live
+    }
+
+    /// Ends it if its time is over; returns whether it is over by that.
+    pub fn expire(&mut self, now: Stamp) -> bool {
+        now >= self.until && self.end(Ended::Expired, now)
+    }
+
+    /// Returns who denied it, and what the requester is to be told.
+    pub fn denial(&self) -> Option<&Vote> {
+        self.votes.iter().find(|vote| vote.verdict == Verdict::Deny)
+    }
 }
 
 /// Where a request stands.
@@ -54,6 +97,32 @@ pub enum State {
     Used,
     /// Over for another reason.
     Ended(Ended),
+}
+
+impl State {
+    /// Returns the word that reports use.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Used => "used",
+            Self::Ended(why) => why.as_str(),
+        }
+    }
+}
+
+/// What is to be done after a break-glass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Review {
+    /// Nothing: nobody has broken the glass.
+    #[default]
+    None,
+    /// Somebody else has to look at it.
+    Due,
+    /// Somebody has.
+    Done,
 }
 
 /// What somebody said.
@@ -88,4 +157,16 @@ pub enum Verdict {
     BreakGlass,
     /// A break-glass has been looked at.
     Review,
+}
+
+impl Verdict {
+    /// Returns the word that reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+            Self::BreakGlass => "break_glass",
+            Self::Review => "review",
+        }
+    }
 }

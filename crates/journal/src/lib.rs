@@ -13,6 +13,7 @@ mod layout;
 pub mod query;
 pub mod reader;
 mod recover;
+pub mod search;
 mod sync;
 mod tail;
 mod verify;

@@ -1,8 +1,8 @@
 //! Finding records: who did what to which relation, and how it ended. Memory is bounded whatever the journal's size.
 
-mod filter;
+pub(crate) mod filter;
 mod join;
-mod row;
+pub(crate) mod row;
 mod taken;
 
 use std::collections::{HashSet, VecDeque};
@@ -10,12 +10,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-pub use filter::{Filter, Limit};
+pub use filter::{Decided, Filter, Limit, Masked, Touched, View, Who};
 pub use row::{Row, Summary};
 pub use taken::{Taken, taken};
 
 use crate::reader::{ReadError, Reader};
-use filter::{StatementKey, View};
+use filter::StatementKey;
 use join::Join;
 
 /// How often [`follow`] looks for new records.

@@ -72,6 +72,19 @@ pub struct Reader {
     start: usize,
 }
 
+/// Where a record begins, and what it is linked to: a reader can go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The first record of its segment.
+    pub(crate) segment: Seq,
+    /// In the segment's file, in bytes.
+    pub(crate) offset: u64,
+    /// The record's number.
+    pub(crate) seq: Seq,
+    /// The hash of the record before it.
+    pub(crate) previous: Hash,
+}
+
 struct Segment {
     name: SegmentName,
     path: PathBuf,
@@ -111,6 +124,24 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Opens a journal at a place where a record begins, or will.
+    pub(crate) fn resume(dir: &Path, place: Place) -> Result<Self, ReadError> {
+        let name = SegmentName { first: place.segment };
+        let path = name.path(dir);
+        let file = File::open(&path).map_err(during(&path))?;
+        let segment = Some(Segment { name, path, file, read_to: place.offset });
+        let (dir, from, expected, head) = (dir.to_owned(), place.seq, place.seq, place.previous);
+        Ok(Self { dir, from, expected, head, segment, buffer: Vec::new(), start: 0 })
+    }
+
+    /// Returns where the record that comes next begins, in the segment that is being read.
+    fn place(&self) -> Place {
+        let unread = self.buffer.len().saturating_sub(self.start);
+        let (segment, read_to) = self.segment.as_ref().map_or((Seq(0), 0), |it| (it.name.first, it.read_to));
+        let offset = read_to.saturating_sub(u64::try_from(unread).unwrap_or(u64::MAX));
+        Place { segment, offset, seq: self.expected, previous: self.head }
+    }
+
     /// Returns the number of the record that comes next.
     pub fn position(&self) -> Seq {
         self.expected.max(self.from)
@@ -122,20 +153,25 @@ impl Reader {
     /// - [`ReadError::Damaged`]: somebody changed, removed or inserted records.
     /// - [`ReadError::Io`]: the disk.
     pub fn read(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        Ok(self.read_placed()?.map(|(_, record)| record))
+    }
+
+    /// As [`Self::read`], with where the record begins.
+    pub(crate) fn read_placed(&mut self) -> Result<Option<(Place, Record<'_>)>, ReadError> {
         loop {
             if self.segment.is_none() && !self.enter_first()? {
                 return Ok(None);
             }
-            let Some((found, payload)) = self.advance()? else { return Ok(None) };
+            let Some((place, found, payload)) = self.advance()? else { return Ok(None) };
             if found.seq >= self.from {
                 let Meta { seq, time, kind, code, hash } = found;
                 let payload = self.buffer.get(payload).unwrap_or_default();
-                return Ok(Some(Record { seq, time, kind, code, hash, payload }));
+                return Ok(Some((place, Record { seq, time, kind, code, hash, payload })));
             }
         }
     }
 
-    fn advance(&mut self) -> Result<Option<(Meta, Range<usize>)>, ReadError> {
+    fn advance(&mut self) -> Result<Option<(Place, Meta, Range<usize>)>, ReadError> {
         let mut reread = false;
         loop {
             let rest = self.buffer.get(self.start..).unwrap_or_default();
@@ -147,11 +183,12 @@ impl Reader {
                     if let Some(problem) = problem {
                         return Err(self.finding(problem).into());
                     }
+                    let place = self.place();
                     self.start += bytes;
                     self.expected = seq.next();
                     self.head = hash;
                     let payload = self.start - payload_bytes..self.start;
-                    return Ok(Some((Meta { seq, time, kind, code, hash }, payload)));
+                    return Ok(Some((place, Meta { seq, time, kind, code, hash }, payload)));
                 }
                 Err(FrameError::Incomplete { needed }) => {
                     if !self.fill(needed)? && !self.enter_next()? {

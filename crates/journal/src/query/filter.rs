@@ -3,6 +3,7 @@
 use audit::{Kind, Record, Time};
 use model::SessionId;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What to find; a record must pass every part that is given.
 #[derive(Clone, Debug, Default)]
@@ -70,62 +71,130 @@ pub(crate) struct StatementKey {
     statement: u64,
 }
 
-/// The fields of a record that filters and tables look at.
+/// The fields of a record that filters, tables and counts look at; each is absent where the event has none.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct View {
-    pub(crate) event: Option<String>,
+pub struct View {
+    /// The event's name: [`audit::Event::name`].
+    pub event: Option<String>,
     pub(crate) session: Option<String>,
-    pub(crate) statement: Option<u64>,
-    pub(crate) identity: Option<Who>,
+    /// The statement's number in its session.
+    pub statement: Option<u64>,
+    /// Whose, proven.
+    pub identity: Option<Who>,
     issuer: Option<String>,
     subject: Option<String>,
-    pub(crate) database: Option<String>,
-    pub(crate) verdict: Option<String>,
-    pub(crate) decision: Option<Decided>,
-    pub(crate) text: Option<String>,
-    pub(crate) sqlstate: Option<String>,
-    pub(crate) reason: Option<String>,
+    /// The database as clients name it.
+    pub database: Option<String>,
+    /// The verdict's word: [`audit::Verdict::as_str`].
+    pub verdict: Option<String>,
+    /// What a statement touches, and why it is allowed or not.
+    pub decision: Option<Decided>,
+    /// The statement's text.
+    pub text: Option<String>,
+    /// What a client was told, or the server said.
+    pub sqlstate: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
     pub(crate) detail: Option<String>,
     pub(crate) tag: Option<String>,
     pub(crate) lost: Option<String>,
+    /// A stable word for what happened, of an incident.
+    pub kind: Option<String>,
+    /// Rows that a statement returned or copied.
+    pub rows: Option<u64>,
+    /// Bytes of those rows.
+    pub bytes: Option<u64>,
+    /// The bundle's name.
+    pub bundle: Option<String>,
+    /// The bundle's own version, or the gateway's.
+    pub version: Option<String>,
+    /// SHA-256 of the bundle, hex.
+    pub hash: Option<String>,
+    /// The limit that was reached, as `bundle.toml` calls it.
+    pub limit: Option<String>,
+    // Of whatever type: a record of a newer gateway must not lose its other fields over it.
+    approval: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Who {
-    issuer: String,
-    subject: String,
-    on_behalf_of: Option<Box<Who>>,
+/// Whose a record is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Who {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// Who, as the issuer says.
+    pub subject: String,
+    /// What people call it; in the record of a session's start only.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// For whom it acts.
+    pub on_behalf_of: Option<Box<Who>>,
 }
 
 impl Who {
     fn is(&self, want: &str) -> bool {
-        self.subject == want || format!("{}:{}", self.issuer, self.subject) == want
+        self.subject == want || self.to_string() == want
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Decided {
-    pub(crate) touches: Vec<Touched>,
+impl std::fmt::Display for Who {
+    /// Writes `issuer:subject`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.issuer, self.subject)
+    }
 }
 
+/// What was decided about a statement.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Touched {
-    pub(crate) action: String,
-    pub(crate) name: String,
+pub struct Decided {
+    /// What kind of statement: `select`, `insert`, ...
+    pub kind: String,
+    /// Everything that it touches.
+    pub touches: Vec<Touched>,
+    /// The rules that determined the verdict, by id.
+    pub rules: Vec<String>,
+    /// The masks on its result.
+    pub masks: Vec<Masked>,
+}
+
+/// How a statement touches one object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Touched {
+    /// The action's name.
+    pub action: String,
+    /// `relation`, `function`, ...
+    pub kind: String,
+    /// `schema.name`, where there is a schema.
+    pub name: String,
+    /// The columns, where the action is about columns.
+    pub columns: Vec<String>,
+}
+
+/// A mask on a statement's result.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Masked {
+    /// `schema.relation.column`.
+    pub column: String,
+    /// The mask's name.
+    pub mask: String,
 }
 
 impl View {
     /// Reads a record; one that is not an event of a known shape has no fields.
-    pub(crate) fn of(record: &Record<'_>) -> Self {
+    pub fn of(record: &Record<'_>) -> Self {
         match record.kind {
             Kind::Event => serde_json::from_slice(record.payload).unwrap_or_default(),
             Kind::Checkpoint | Kind::Other(_) => Self::default(),
         }
     }
 
-    pub(crate) fn is(&self, event: &str) -> bool {
+    /// Whether it is this event.
+    pub fn is(&self, event: &str) -> bool {
         self.event.as_deref() == Some(event)
     }
 
@@ -134,11 +203,12 @@ impl View {
     }
 
     /// Whether an outcome follows: the statement was forwarded.
-    pub(crate) fn awaits_outcome(&self) -> bool {
+    pub fn awaits_outcome(&self) -> bool {
         self.is("statement") && self.sqlstate.is_none()
     }
 
-    pub(crate) fn session(&self) -> Option<SessionId> {
+    /// Returns the connection's id.
+    pub fn session(&self) -> Option<SessionId> {
         u128::from_str_radix(self.session.as_deref()?, 16).ok().map(SessionId)
     }
 
@@ -148,30 +218,59 @@ impl View {
     }
 
     /// Who: proven, or else as claimed.
-    pub(crate) fn who(&self) -> Option<String> {
+    pub fn who(&self) -> Option<String> {
         match (&self.identity, &self.issuer, &self.subject) {
-            (Some(Who { issuer, subject, .. }), _, _) | (None, Some(issuer), Some(subject)) => {
-                Some(format!("{issuer}:{subject}"))
-            }
+            (Some(who), _, _) => Some(who.to_string()),
+            (None, Some(issuer), Some(subject)) => Some(format!("{issuer}:{subject}")),
             (None, _, subject) => subject.clone(),
         }
     }
 
-    fn is_by(&self, want: &str) -> bool {
+    /// The subject: proven, or else as claimed.
+    pub(crate) fn subject(&self) -> Option<&str> {
         let subject = self.identity.as_ref().map(|who| &who.subject).or(self.subject.as_ref());
-        subject.is_some_and(|subject| subject == want) || self.who().is_some_and(|who| who == want)
+        subject.map(String::as_str)
+    }
+
+    /// For whom it was done.
+    pub(crate) fn behalf(&self) -> Option<&Who> {
+        self.identity.as_ref().and_then(|who| who.on_behalf_of.as_deref())
+    }
+
+    fn is_by(&self, want: &str) -> bool {
+        self.subject().is_some_and(|subject| subject == want) || self.who().is_some_and(|who| who == want)
     }
 
     fn is_on_behalf_of(&self, want: &str) -> bool {
-        let behalf = self.identity.as_ref().and_then(|who| who.on_behalf_of.as_ref());
-        behalf.is_some_and(|party| party.is(want))
+        self.behalf().is_some_and(|party| party.is(want))
+    }
+
+    /// The rules that determined the verdict, by id.
+    pub(crate) fn rules(&self) -> &[String] {
+        self.decision.as_ref().map_or(&[][..], |decision| &decision.rules)
+    }
+
+    pub(crate) fn touches_column(&self, want: &str) -> bool {
+        let Some((relation, column)) = want.rsplit_once('.') else { return false };
+        let is = |name: &str| {
+            name == relation || name.strip_suffix(relation).is_some_and(|schema| schema.ends_with('.'))
+        };
+        self.touched().iter().any(|it| is(&it.name) && it.columns.iter().any(|name| name == column))
     }
 
     fn touches(&self, want: &str) -> bool {
-        let touches = self.decision.as_ref().map_or(&[][..], |decision| &decision.touches);
-        touches.iter().any(|Touched { action: _, name }| {
+        self.touched().iter().any(|Touched { name, .. }| {
             name == want || name.strip_suffix(want).is_some_and(|schema| schema.ends_with('.'))
         })
+    }
+
+    pub(crate) fn touched(&self) -> &[Touched] {
+        self.decision.as_ref().map_or(&[][..], |decision| &decision.touches)
+    }
+
+    /// Returns the number of the approval request that the record is about.
+    pub fn approval(&self) -> Option<u64> {
+        self.approval.as_ref().and_then(Value::as_u64)
     }
 
     fn says(&self, want: &str) -> bool {

@@ -89,8 +89,7 @@ impl Row {
         let view = View::of(&record);
         let ended = self.outcome().map(|outcome| View::of(&outcome));
         let result = ended.as_ref().and_then(ended_as).or_else(|| ended_as(&view));
-        let touches = view.decision.as_ref().map_or(&[][..], |decision| &decision.touches);
-        let touches: Vec<_> = touches.iter().map(|t| format!("{} {}", t.action, t.name)).collect();
+        let touches: Vec<_> = view.touched().iter().map(|t| format!("{} {}", t.action, t.name)).collect();
         let cell = |text: Option<&str>| render::cell(text.unwrap_or_default());
         let text = view.text.as_deref().or(view.reason.as_deref()).or(view.detail.as_deref());
         Summary {

@@ -17,9 +17,9 @@ use serde_json::Value;
 
 use crate::bench::{at, open, options};
 
-struct Who(SessionId, Fragment);
+pub(crate) struct Who(pub(crate) SessionId, Fragment);
 
-fn who(session: u128, subject: &str) -> Who {
+pub(crate) fn who(session: u128, subject: &str) -> Who {
     let identity = Identity {
         issuer: "corp".into(),
         subject: subject.into(),
@@ -36,7 +36,7 @@ fn client() -> ClientAddr {
     ClientAddr("127.0.0.1:1".parse().unwrap())
 }
 
-fn statement(journal: &Journal, who: &Who, n: u64, relation: &str, verdict: Verdict, text: &str) {
+pub(crate) fn statement(journal: &Journal, who: &Who, n: u64, relation: &str, verdict: Verdict, text: &str) {
     let touch = Touch { action: "select", kind: "relation", name: relation, columns: vec!["id"] };
     let decision = Decision { kind: "select", touches: vec![touch], ..Decision::default() }.render();
     let refused = matches!(verdict, Verdict::Deny);
@@ -58,7 +58,7 @@ fn statement(journal: &Journal, who: &Who, n: u64, relation: &str, verdict: Verd
     journal.append(&event, at(100 + n)).unwrap();
 }
 
-fn outcome(journal: &Journal, who: &Who, n: u64, second: u64, tag: &str) {
+pub(crate) fn outcome(journal: &Journal, who: &Who, n: u64, second: u64, tag: &str) {
     let event = Event::Outcome(Outcome {
         session: who.0,
         statement: n,
@@ -70,7 +70,7 @@ fn outcome(journal: &Journal, who: &Who, n: u64, second: u64, tag: &str) {
     journal.append(&event, at(second)).unwrap();
 }
 
-fn gone(journal: &Journal, who: &Who) {
+pub(crate) fn gone(journal: &Journal, who: &Who) {
     let event = Event::Disconnected {
         session: who.0,
         client: client(),

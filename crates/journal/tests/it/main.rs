@@ -8,6 +8,8 @@ mod crash;
 mod find;
 #[cfg(test)]
 mod keep;
+#[cfg(test)]
+mod search;
 
 #[cfg(test)]
 mod bench {

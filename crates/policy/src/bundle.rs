@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use model::{Identity, QualifiedName};
 use sha2::{Digest, Sha256};
 
+use crate::approvers::ApproverGroup;
 use crate::cases::{self, SqlTest};
 use crate::engine::{self, Engine, Inquiry, Supposition};
 use crate::limits::Limits;
 use crate::lint::Vocabulary;
-use crate::manifest::{ApproverGroup, Manifest, Recording};
+use crate::manifest::{Manifest, Recording};
 use crate::problem::{Problem, Source};
 use crate::request::Request;
 use crate::schema;

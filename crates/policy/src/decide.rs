@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::action::{Action, ActionGroup};
+use crate::approvers::Terms;
 use crate::bundle::Bundle;
 use crate::decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 use crate::engine::{Answer, Inquiry, Promise};
@@ -106,10 +107,19 @@ fn verdict(bundle: &Bundle, parts: &[Part]) -> Verdict {
         .approvers()
         .iter()
         .filter(|approver| needed.contains(approver.name.as_str()))
-        .cloned()
+        .map(|approver| approver.under(terms(parts, &approver.name)))
         .collect();
     // SECURITY: a group that the bundle doesn't know could never approve
     if approvers.len() == needed.len() { Verdict::Hold { approvers } } else { Verdict::Deny }
+}
+
+/// What the rules say that make it necessary for a group to approve.
+fn terms<'p>(parts: &'p [Part], group: &'p str) -> impl Iterator<Item = &'p Terms> {
+    let held = parts.iter().filter(move |part| match &part.verdict {
+        PartVerdict::Hold { approvers, .. } => approvers.iter().any(|name| name == group),
+        PartVerdict::Allow | PartVerdict::Mask(_) | PartVerdict::Deny => false,
+    });
+    held.flat_map(|part| &part.rules).filter_map(|rule| rule.terms.as_ref())
 }
 
 struct Search<'a> {

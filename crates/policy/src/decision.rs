@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::action::Action;
-use crate::manifest::ApproverGroup;
+use crate::approvers::{ApproverGroup, Terms};
 use model::Mask;
 
 /// What policy says to a statement.
@@ -27,7 +27,7 @@ pub enum Verdict {
     Allow,
     /// It may run once every one of these groups has approved, with the masks of its parts.
     Hold {
-        /// In the order of the bundle.
+        /// In the order of the bundle, on the terms of the rules that ask: their times are this statement's.
         approvers: Vec<ApproverGroup>,
     },
     /// It may not run.
@@ -105,6 +105,14 @@ pub struct RuleRef {
     pub line: u32,
     /// Whether it forbids.
     pub forbid: bool,
+    /// What it says of the approval that it asks for, if it asks for one.
+    #[serde(skip_serializing_if = "says_nothing")]
+    pub terms: Option<Terms>,
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn says_nothing(terms: &Option<Terms>) -> bool {
+    terms.as_ref().is_none_or(Terms::is_empty)
 }
 
 impl fmt::Display for RuleRef {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::action::Action;
+use crate::approvers::ApproverGroup;
 use crate::bundle::Bundle;
 use crate::decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
-use crate::manifest::ApproverGroup;
 use crate::request::{Request, Touch};
 use crate::resource::ResourceType;
 use model::Mask;
@@ -131,9 +131,13 @@ impl std::fmt::Display for Report {
         }
         write!(f, "verdict: {}", self.verdict)?;
         for approver in &self.approvers {
-            write!(f, ", needs {} of {} ({})", approver.quorum, approver.group, approver.name)?;
+            write!(f, ", needs {approver}")?;
         }
-        writeln!(f, "\n")?;
+        writeln!(f)?;
+        for approver in &self.approvers {
+            writeln!(f, "  {}: {}", approver.name, approver.terms())?;
+        }
+        writeln!(f)?;
         write!(f, "{}", Parts(&self.parts))
     }
 }
@@ -169,7 +173,11 @@ impl std::fmt::Display for Parts<'_> {
         }
         for rule in rules {
             let effect = if rule.forbid { "forbid" } else { "permit" };
-            writeln!(f, "{}: {effect}, {}:{}", rule.id, rule.file, rule.line)?;
+            write!(f, "{}: {effect}, {}:{}", rule.id, rule.file, rule.line)?;
+            if let Some(terms) = &rule.terms {
+                write!(f, "{terms}")?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }

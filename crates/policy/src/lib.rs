@@ -6,6 +6,7 @@
 //! Knows names, tags, rules and approver groups. Must not know SQL, OIDs' meaning, protocol, values, or the clock.
 
 mod action;
+mod approvers;
 mod bundle;
 mod cases;
 pub mod catalog;
@@ -28,6 +29,7 @@ mod schema;
 mod tags;
 
 pub use action::{Action, ActionGroup};
+pub use approvers::{ApproverGroup, InTransaction, Members, Terms};
 pub use bundle::Bundle;
 pub use cases::{Analysis, Failure, SqlTest, run_sql_tests};
 pub use decide::decide;
@@ -35,7 +37,7 @@ pub use decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 pub use functions::{Declared, FunctionClass, Language};
 pub use limits::{CostLimit, Limit, LimitKind, Limits};
 pub use load::load;
-pub use manifest::{ApproverGroup, Recording};
+pub use manifest::Recording;
 pub use problem::{LoadError, Problem};
 pub use request::{Context, Request, SessionFacts, StatementFacts, Touch};
 pub use resource::{

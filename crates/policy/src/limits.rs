@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use toml::de::DeValue;
 
-use crate::manifest::ApproverGroup;
+use crate::approvers::ApproverGroup;
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
 
@@ -308,7 +308,7 @@ impl LimitTables {
         for group in self.groups.keys() {
             let in_rules = format!("Group::{:?}", &**group);
             let known = rules.iter().any(|rule| rule.text.contains(&in_rules))
-                || approvers.iter().any(|approver| approver.group == **group);
+                || approvers.iter().any(|approver| approver.members.groups().iter().any(|of| *of == **group));
             if !known {
                 let range = place_of(&manifest.text, group);
                 let message = format!("no rule names the group {:?} that these limits are for", &**group);

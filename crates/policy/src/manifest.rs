@@ -5,41 +5,19 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::time::Duration;
 
 use model::Mask;
 use serde::Serialize;
 use toml::de::DeTable;
 
+use crate::approvers::{self, ApproverGroup};
 use crate::limits::LimitTables;
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
 use crate::tags::{Tag, TagPattern};
 
-/// The most approver groups a bundle may have: each is a question asked when a statement is refused.
-const APPROVERS_MAX: usize = 16;
-/// The longest that a statement may be held.
-const HOLD_MAX: Duration = Duration::from_secs(7 * 86400);
 /// The longest word that names something in a bundle, in bytes.
 const WORD_BYTES_MAX: usize = 128;
-
-/// Who may approve what a rule asks approval for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ApproverGroup {
-    /// The name that rules put into `context.approved_by`.
-    pub name: String,
-    /// The identities' group whose members may approve.
-    pub group: String,
-    /// How many of them must.
-    pub quorum: u32,
-    /// How long the statement waits for them.
-    #[serde(rename = "hold_seconds", serialize_with = "seconds")]
-    pub hold: Duration,
-}
-
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(duration.as_secs())
-}
 
 /// How much of a session is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -83,7 +61,7 @@ impl Manifest {
                 "claims" => manifest.claims = claims(&mut reader, &entry),
                 "tags" => manifest.tags = tags(&mut reader, &entry),
                 "masks" => manifest.masks = masks(&mut reader, &entry),
-                "approvers" => manifest.approvers = approvers(&mut reader, &entry),
+                "approvers" => manifest.approvers = approvers::approvers(&mut reader, &entry),
                 "limits" => manifest.limits = LimitTables::read(&mut reader, &entry),
                 _ => manifest.recording = recording(&mut reader, &entry).unwrap_or_default(),
             }
@@ -130,7 +108,7 @@ impl Manifest {
 
 impl Reader<'_> {
     /// Reads a string that names something: not empty, not long, nothing that doesn't print.
-    fn word<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t str> {
+    pub(crate) fn word<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t str> {
         let text = self.string(entry)?;
         self.is_word(text, entry.value.span(), entry.key).then_some(text)
     }
@@ -338,60 +316,6 @@ impl Given {
             _ => return None,
         })
     }
-}
-
-fn approvers(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Vec<ApproverGroup> {
-    let mut approvers = Vec::new();
-    let entries = reader.table(entry).map(reader::entries).unwrap_or_default();
-    if entries.len() > APPROVERS_MAX {
-        reader.wrong(
-            entry.key_range.clone(),
-            format!("{} approver groups are over the limit of {APPROVERS_MAX}", entries.len()),
-        );
-    }
-    for entry in entries {
-        reader.is_word(entry.key, entry.key_range.clone(), "an approver group");
-        let Some(table) = reader.table(&entry) else { continue };
-        let mut approver = ApproverGroup {
-            name: entry.key.to_owned(),
-            group: String::new(),
-            quorum: 1,
-            hold: Duration::from_secs(600),
-        };
-        for field in reader.known(table, &["group", "quorum", "hold"]) {
-            match field.key {
-                "group" => approver.group = reader.word(&field).unwrap_or_default().to_owned(),
-                "quorum" => {
-                    let quorum = reader.integer(&field, 1, 100).and_then(|quorum| u32::try_from(quorum).ok());
-                    approver.quorum = quorum.unwrap_or(1);
-                }
-                _ => approver.hold = hold(reader, &field).unwrap_or_default(),
-            }
-        }
-        if !table.contains_key("group") {
-            let help = "add group = \"...\": the group whose members may approve";
-            reader.wrong_with_help(
-                entry.key_range,
-                format!("approver group {:?} has no group", entry.key),
-                help,
-            );
-        }
-        approvers.push(approver);
-    }
-    approvers
-}
-
-fn hold(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Duration> {
-    let hold = reader::duration(reader.string(entry)?);
-    let good = hold.filter(|hold| !hold.is_zero() && *hold <= HOLD_MAX);
-    if good.is_none() {
-        reader.wrong_with_help(
-            entry.value.span(),
-            "hold must be from 1s to 7d",
-            "write \"30s\", \"10m\", \"2h\" or \"1d\"",
-        );
-    }
-    good
 }
 
 fn recording(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Recording> {

@@ -10,6 +10,7 @@
 
 mod activity;
 mod analysis;
+pub mod approvers;
 mod authenticate;
 mod authorize;
 mod catalog;

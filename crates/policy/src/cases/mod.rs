@@ -8,10 +8,11 @@ mod parse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use model::{Identity, Method};
 
+use crate::approvers::{InTransaction, time};
 use crate::bundle::Bundle;
 use crate::decide::decide;
 use crate::decision::{Decision, PartVerdict, Verdict};
@@ -32,6 +33,10 @@ struct Expectation {
     /// The columns that come masked, all of them, for SQL tests.
     masked: Option<BTreeSet<String>>,
     approvers: Option<BTreeSet<String>>,
+    /// How long it waits at most.
+    hold: Option<Duration>,
+    /// What becomes of it in an open transaction.
+    in_transaction: Option<InTransaction>,
     /// Rules that must be among those that decide.
     rules: Vec<String>,
 }
@@ -220,7 +225,7 @@ impl Expectation {
             return Some(format!("expected masked {}, got {}", list(expected), list(masked)));
         }
         let help = decision.parts.iter().flat_map(|part| &part.help).map(ToString::to_string).collect();
-        self.compare(verdict, None, &approvers, &rules, help)
+        self.compare(verdict, None, &approvers, &rules, help).or_else(|| self.of_terms(&decision.verdict))
     }
 
     /// Compares with the decision of one touch.
@@ -234,6 +239,22 @@ impl Expectation {
         let rules = part.rules.iter().map(|rule| rule.id.clone()).collect();
         let help = part.help.iter().map(ToString::to_string).collect();
         self.compare(part.verdict.as_str(), mask, &approvers, &rules, help)
+            .or_else(|| self.of_terms(&decision.verdict))
+    }
+
+    /// Compares with the terms that it is held on: of several groups, the strictest.
+    fn of_terms(&self, verdict: &Verdict) -> Option<String> {
+        let Verdict::Hold { approvers } = verdict else { return None };
+        let hold = approvers.iter().map(|group| group.hold).min();
+        if let (Some(expected), Some(hold)) = (self.hold, hold)
+            && expected != hold
+        {
+            return Some(format!("expected hold {}, got {}", time(expected), time(hold)));
+        }
+        let refused = approvers.iter().any(|group| group.in_transaction == InTransaction::Refuse);
+        let got = if refused { InTransaction::Refuse } else { InTransaction::Hold };
+        let expected = self.in_transaction.filter(|expected| *expected != got)?;
+        Some(format!("expected in_transaction {}, got {}", expected.as_str(), got.as_str()))
     }
 
     fn compare(

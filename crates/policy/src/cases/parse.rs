@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::{Case, Expectation, Place, Setting, Subject};
 use crate::action::Action;
+use crate::approvers::{self, HOLD_MAX, InTransaction};
 use crate::functions::{Declared, Language};
 use crate::manifest::Manifest;
 use crate::path;
@@ -31,7 +32,7 @@ const KEYS: &[&str] = &[
     "action", "resource", "command", "has_where", "row_locks",
     "kind", "temporary", "tags", "builtin", "volatility", "security_definer",
     // and what must come of it
-    "expect", "mask", "masked", "approvers", "rules",
+    "expect", "mask", "masked", "approvers", "hold", "in_transaction", "rules",
 ];
 
 /// Keys that a test with `sql` has no use for: the statement says it.
@@ -304,8 +305,17 @@ impl<'s> Draft<'_, '_, 's> {
             masked = Some(columns);
         }
         let approvers = entries.contains_key("approvers").then(|| self.approvers(entries, "approvers"));
+        let hold = entries.get("hold").and_then(|entry| approvers::duration(self.reader, entry, HOLD_MAX));
+        let in_transaction =
+            self.word(entries, "in_transaction", &InTransaction::WORDS, InTransaction::from_word);
+        for key in ["hold", "in_transaction"] {
+            if let Some(entry) = entries.get(key).filter(|_| verdict != "hold") {
+                let message = format!("{key} has no meaning where nothing is held");
+                self.reader.wrong_with_help(entry.key_range.clone(), message, "expect = \"hold\"");
+            }
+        }
         let rules = self.words(entries, "rules").into_iter().map(|(rule, _)| rule.to_owned()).collect();
-        Some(Expectation { verdict, mask, masked, approvers, rules })
+        Some(Expectation { verdict, mask, masked, approvers, hold, in_transaction, rules })
     }
 
     /// Reads every pair of an action and a resource.

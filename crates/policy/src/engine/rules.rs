@@ -13,6 +13,7 @@ use miette::Diagnostic;
 
 use super::depth;
 use crate::action::{Action, ActionGroup};
+use crate::approvers::{self, Wrong};
 use crate::decision::RuleRef;
 use crate::lint::{self, Uses, Vocabulary, Written};
 use crate::problem::{Problem, Source};
@@ -45,6 +46,8 @@ pub(super) struct Rule {
     pub(super) uses: Uses,
     /// The "JSON policy format".
     pub(super) json: serde_json::Value,
+    /// What is wrong with its annotations.
+    wrong: Vec<Wrong>,
     system: bool,
     source: Source,
     range: Range<usize>,
@@ -200,6 +203,8 @@ impl Rule {
     fn new(source: &Source, policy: &Policy, range: Range<usize>) -> Result<Self, String> {
         let json = policy.to_json().map_err(|error| format!("the rule can't be analysed: {error}"))?;
         let line = source.text.get(..range.start).map_or(0, |before| before.matches('\n').count()) + 1;
+        let uses = lint::uses(&json);
+        let (terms, wrong) = approvers::terms(policy.annotations(), uses.approved_by);
         let id = match policy.annotation("id") {
             Some(id) => id.to_owned(),
             None => format!("{}:{line}", source.path),
@@ -209,12 +214,14 @@ impl Rule {
             file: source.path.to_string(),
             line: u32::try_from(line).unwrap_or(u32::MAX),
             forbid: policy.effect() == Effect::Forbid,
+            terms: uses.approved_by.then_some(terms),
         };
         Ok(Self {
             reference: Arc::new(reference),
             principal: principals(&policy.principal_constraint()),
             actions: actions(&policy.action_constraint()),
-            uses: lint::uses(&json),
+            uses,
+            wrong,
             json,
             policy: policy.clone(),
             system: &*source.path == SYSTEM_FILE,
@@ -239,11 +246,30 @@ impl Rule {
     }
 
     fn lint(&self, vocabulary: &Vocabulary<'_>, problems: &mut Vec<Problem>) {
+        for Wrong { key, message, help } in &self.wrong {
+            let range = self.annotation(key);
+            problems.push(Problem::at(&self.source, range, message.clone()).help(help.clone()));
+        }
         for finding in lint::check(&self.json, &self.actions, vocabulary) {
             let range = self.find(&finding.text, finding.written);
             let problem = Problem::at(&self.source, range, finding.message);
             problems.push(if finding.help.is_empty() { problem } else { problem.help(finding.help) });
         }
+    }
+
+    /// Finds an annotation with its value.
+    fn annotation(&self, key: &str) -> Range<usize> {
+        let text = self.source.text.get(self.range.clone()).unwrap_or_default();
+        let mut places = text.match_indices('@').filter_map(|(at, _)| {
+            let after = text.get(at + 1..)?.trim_start().strip_prefix(key)?.trim_start();
+            let end = if after.starts_with('(') {
+                text.len() - after.len() + after.find(')')? + 1
+            } else {
+                return None;
+            };
+            Some(self.range.start + at..self.range.start + end)
+        });
+        places.next().unwrap_or_else(|| self.range.clone())
     }
 
     /// Finds what is written in the rule's text; if it can't be found, the rule as a whole.

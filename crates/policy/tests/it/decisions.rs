@@ -250,6 +250,67 @@ fn two_groups_are_asked_only_if_one_is_not_enough() {
 }
 
 #[test]
+fn a_rule_shortens_how_long_what_it_asks_for_is_held_and_nothing_else() {
+    use policy::InTransaction;
+    let manifest = "[approvers]\n\
+        leads = { any = [\"leads\", \"duty\"], hold = \"20m\", in_transaction = \"hold\", hold_in_transaction = \"1m\" }\n\
+        dba = { all = [\"dba\", \"owners\"], quorum = 2, hold = \"1h\" }\n";
+    let rules = r#"
+        @id("night") @hold("5m")
+        permit (principal, action == Action::"delete", resource) when { context.approved_by.contains("leads") };
+        @id("drop")
+        permit (principal, action == Action::"drop", resource) when { context.approved_by.contains("leads") };
+        @id("locks") @in_transaction("refuse")
+        permit (principal, action == Action::"lock", resource) when { context.approved_by.contains("leads") };
+        @id("truncate") @in_transaction("hold") @hold("2h")
+        permit (principal, action == Action::"truncate", resource) when { context.approved_by.contains("dba") };
+        @id("connect") permit (principal in Group::"g", action == Action::"connect", resource);"#;
+    let bundle = bundle(manifest, rules);
+    let held = |actions: &[Action]| {
+        let touches: Vec<Touch> = actions.iter().map(|action| relation(*action, "public.t")).collect();
+        match Asking::by(&["g"]).decide(&bundle, &touches).verdict {
+            Verdict::Hold { approvers } => approvers,
+            verdict => panic!("{verdict:?}"),
+        }
+    };
+    let said = |actions: &[Action]| -> Vec<(String, u64, InTransaction, u64)> {
+        let said = held(actions).into_iter().map(|group| {
+            (group.name, group.hold.as_secs(), group.in_transaction, group.hold_in_transaction.as_secs())
+        });
+        said.collect()
+    };
+    let leads = |hold, in_transaction| ("leads".to_owned(), hold, in_transaction, 60);
+    assert_eq!(said(&[Action::Drop]), [leads(1200, InTransaction::Hold)]);
+    assert_eq!(said(&[Action::Delete]), [leads(300, InTransaction::Hold)]);
+    assert_eq!(said(&[Action::Drop, Action::Delete]), [leads(300, InTransaction::Hold)]);
+    assert_eq!(said(&[Action::Drop, Action::Lock]), [leads(1200, InTransaction::Refuse)]);
+    // a longer time than the group's doesn't count; what a group refuses a rule may allow
+    let dba = ("dba".to_owned(), 3600, InTransaction::Hold, 30);
+    assert_eq!(said(&[Action::Truncate]), [dba.clone()]);
+    assert_eq!(said(&[Action::Truncate, Action::Delete]), [leads(300, InTransaction::Hold), dba]);
+    let told: Vec<String> =
+        held(&[Action::Truncate, Action::Delete]).iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["1 of leads or duty (leads)", "2 of each of dba and owners (dba)"]);
+}
+
+#[test]
+fn a_bundle_s_tests_expect_terms() {
+    let rules = r#"
+        @hold("5m") permit (principal in Group::"g", action == Action::"drop", resource) when { context.approved_by.contains("leads") };"#;
+    let test = |expected: &str| {
+        let test = format!(
+            "[[test]]\nname = \"t\"\ngroups = [\"g\"]\naction = \"drop\"\nresource = \"public.t\"\nexpect = \"hold\"\n{expected}\n"
+        );
+        let manifest = format!("{PLAIN}{LEADS}");
+        let files = [("bundle.toml", manifest.as_str()), ("r.cedar", rules), ("tests/t.toml", &test)];
+        load(&files).err().map(|error| error.problems().iter().map(ToString::to_string).collect::<String>())
+    };
+    assert_eq!(test("hold = \"5m\"\nin_transaction = \"refuse\""), None);
+    assert!(test("hold = \"10m\"").unwrap().contains("expected hold 10m, got 5m"));
+    assert!(test("in_transaction = \"hold\"").unwrap().contains("expected in_transaction hold, got refuse"),);
+}
+
+#[test]
 fn an_approval_given_counts_and_the_rest_is_asked_for() {
     let rules = r#"@id("and") permit (principal, action == Action::"drop", resource) when { context.approved_by.containsAll(["leads", "dba"]) };"#;
     let bundle = bundle(LEADS, rules);

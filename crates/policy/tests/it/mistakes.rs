@@ -141,6 +141,12 @@ fn mistakes_in_rules() {
             "id twice",
             "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") forbid (principal, action, resource);",
         ),
+        with_rules(
+            "terms of approval",
+            &format!(
+                "@hold(\"10\") permit ({scope}, resource) when {{ context.approved_by.contains(\"leads\") }};\n@in_transaction(\"wait\")\npermit ({scope}, resource) when {{ context.approved_by.contains(\"leads\") }};\n@id(\"x\") @hold(\"5m\") permit ({scope}, resource);\n@hodl(\"5m\") @advice(\"ours\") permit ({scope}, resource);"
+            ),
+        ),
         with_rules("id of the gateway", "@id(\"gatepost:mine\") permit (principal, action, resource);"),
         with_rules(
             "several at once",
@@ -198,6 +204,10 @@ fn mistakes_in_the_manifest() {
             "approvers",
             "[approvers]\na = { quorum = 0, group = \"g\" }\nb = {}\nc = { group = \"g\", hold = \"10\" }\nd = \"g\"",
         ),
+        with_manifest(
+            "terms of approval",
+            "[approvers]\na = { group = \"g\", any = [\"h\"] }\nb = { all = [] }\nc = { any = [\"g\", \"g\", \"\"] }\nd = { group = \"g\", in_transaction = \"wait\" }\ne = { group = \"g\", hold = \"1m\", hold_in_transaction = \"1m\" }\nf = { group = \"g\", count_rows = \"2m\", reason = \"yes\" }\nh = { group = \"g\", breakglass = \"h\", use_within = \"30d\" }",
+        ),
         with_manifest("recording", "[recording]\ndefault = \"statement\""),
     ]);
     insta::assert_snapshot!(said);
@@ -249,6 +259,12 @@ fn mistakes_in_tests() {
         ),
         with_test("both kinds", &format!("{test}sql = \"SELECT 1\"\naction = \"select\"\nexpect = \"deny\"")),
         with_test("neither kind", &format!("{test}expect = \"deny\"")),
+        with_test(
+            "terms that are not held",
+            &format!(
+                "{test}action = \"connect\"\nexpect = \"deny\"\nhold = \"5m\"\nin_transaction = \"never\""
+            ),
+        ),
         with_test(
             "claim and approver unknown",
             &format!(

@@ -274,9 +274,12 @@ fn decision(out: &mut Out, told: &Told) -> Result<(), Failure> {
     out.line("")?;
     let mut verdict = format!("verdict: {}", decision.verdict);
     for approver in &decision.approvers {
-        verdict += &format!(", needs {} of {} ({})", approver.quorum, approver.group, approver.name);
+        verdict += &format!(", needs {approver}");
     }
     say(out, &verdict)?;
+    for approver in &decision.approvers {
+        say(out, &format!("  {}: {}", approver.name, approver.terms()))?;
+    }
     if let Some(refusal) = &decision.refusal {
         say(out, &format!("  {}: {}", refusal.sqlstate, refusal.message))?;
         for text in [&refusal.detail, &refusal.hint].into_iter().flatten().filter(|text| !text.is_empty()) {

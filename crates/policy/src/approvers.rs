@@ -222,7 +222,7 @@ fn maybe_seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -
 pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86400, "d"), (3600, "h"), (60, "m")];
-    match units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0) {
+    match units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit)) {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }

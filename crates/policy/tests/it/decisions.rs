@@ -286,7 +286,7 @@ fn a_rule_shortens_how_long_what_it_asks_for_is_held_and_nothing_else() {
     assert_eq!(said(&[Action::Drop, Action::Lock]), [leads(1200, InTransaction::Refuse)]);
     // a longer time than the group's doesn't count; what a group refuses a rule may allow
     let dba = ("dba".to_owned(), 3600, InTransaction::Hold, 30);
-    assert_eq!(said(&[Action::Truncate]), [dba.clone()]);
+    assert_eq!(said(&[Action::Truncate]), std::slice::from_ref(&dba));
     assert_eq!(said(&[Action::Truncate, Action::Delete]), [leads(300, InTransaction::Hold), dba]);
     let told: Vec<String> =
         held(&[Action::Truncate, Action::Delete]).iter().map(ToString::to_string).collect();

@@ -56,6 +56,9 @@ pub struct Ask {
 pub struct Statement {
     /// The text as the client sent it.
     pub text: String,
+    /// What that runs which was prepared or declared before: of EXECUTE or FETCH, that text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
     /// The command's tag: `DELETE`.
     pub command: String,
     /// The values bound to `$1`, `$2`, ...

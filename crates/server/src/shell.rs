@@ -271,11 +271,11 @@ impl Shell {
                             )));
                         }
                     }
-                    Effect::AskApproval(_) => {
-                        let answer = approval::Answer::Failed("nobody can be asked".to_owned());
-                        self.session.handle(Self::now(), Input::Approval(Box::new(answer)), &mut self.out);
+                    Effect::AskApproval { asked, .. } => {
+                        let answer = Box::new(approval::Answer::Failed("nobody can be asked".to_owned()));
+                        self.session.handle(Self::now(), Input::Approval { asked, answer }, &mut self.out);
                     }
-                    Effect::WithdrawApproval(_) => {}
+                    Effect::WithdrawApproval { .. } => {}
                     Effect::CancelUpstream => {
                         let handle = self.cancel.as_ref().map(|(handle, _)| handle.clone());
                         // Goes on when the session ends in the meantime.

@@ -50,9 +50,19 @@ pub enum Effect {
         event: Encoded,
     },
     /// Put this before approvers, and answer with `Input::Approval`, perhaps twice: first that it waits, then what came of it.
-    AskApproval(Box<approval::Ask>),
-    /// Nobody waits any more for what was asked last: close the request, for this reason.
-    WithdrawApproval(approval::Ended),
+    AskApproval {
+        /// Counts what the session has asked, from 1; names it in answers.
+        asked: u64,
+        /// What is asked.
+        ask: Box<approval::Ask>,
+    },
+    /// Nobody waits any more for what was asked: close the request, for this reason. An answer that is on its way is not taken.
+    WithdrawApproval {
+        /// Of [`Effect::AskApproval`].
+        asked: u64,
+        /// Why.
+        why: approval::Ended,
+    },
     /// Ask the server to cancel what the upstream connection runs, and answer with `Input::CancelSent` when it has been told.
     CancelUpstream,
     /// The session ends in the middle of something: have the server stop that, and send it nothing more.

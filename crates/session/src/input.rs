@@ -53,7 +53,12 @@ pub enum Input<'a> {
     /// The answer to [`Effect::CancelUpstream`](crate::Effect::CancelUpstream): the server has taken the request, or never will.
     CancelSent,
     /// An answer to [`Effect::AskApproval`](crate::Effect::AskApproval).
-    Approval(Box<approval::Answer>),
+    Approval {
+        /// What it answers.
+        asked: u64,
+        /// The answer.
+        answer: Box<approval::Answer>,
+    },
     /// The client has sent a CancelRequest with the session's key.
     CancelRequested,
     /// The gateway is going down; end when idle.

@@ -262,7 +262,7 @@ impl Session {
             | Input::UpstreamReady(_)
             | Input::UpstreamFailed(_)
             | Input::CancelSent
-            | Input::Approval(_)
+            | Input::Approval { .. }
             | Input::CancelRequested
             | Input::Deadline => {}
         }
@@ -378,7 +378,7 @@ impl Session {
             Input::UpstreamBytes(_)
             | Input::UpstreamClosed
             | Input::CancelSent
-            | Input::Approval(_)
+            | Input::Approval { .. }
             | Input::CancelRequested
             | Input::CredentialVerified(_)
             | Input::VerifierFound(_) => {}
@@ -643,7 +643,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::CancelSent => running.cancel_sent(),
         Input::Drain => running.draining = true,
         Input::Deadline
-        | Input::Approval(_)
+        | Input::Approval { .. }
         | Input::CancelRequested
         | Input::CredentialVerified(_)
         | Input::VerifierFound(_)

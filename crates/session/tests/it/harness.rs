@@ -213,8 +213,8 @@ impl Harness {
                 | Effect::ForgetVerifier
                 | Effect::Interrupt
                 | Effect::Connect { .. }
-                | Effect::AskApproval(_)
-                | Effect::WithdrawApproval(_)
+                | Effect::AskApproval { .. }
+                | Effect::WithdrawApproval { .. }
                 | Effect::AccountEnds { .. } => {}
             }
         }

@@ -200,6 +200,12 @@ impl Event<'_> {
                 .plain_or_null("client", client.as_ref())
                 .text_or_null("by", *by)
                 .text("reason", reason),
+            Self::ApprovalRequested(requested) => requested.fields(o),
+            Self::ApprovalVoted(voted) | Self::BreakGlass(voted) => voted.fields(o),
+            Self::ApprovalEnded(ended) => ended.fields(o),
+            Self::ApprovalUsed(used) => used.fields(o),
+            Self::ApprovalRefused(refused) => refused.fields(o),
+            Self::Delegation(delegation) => delegation.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }
@@ -277,7 +283,7 @@ impl Statement<'_> {
 
 impl Parameter<'_> {
     /// Writes `null`, or an object with `text` or `hex`; a cut one also has the full `bytes` and `sha256`.
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let (value, text) = match *self {
             Self::Null => return out.extend_from_slice(b"null"),
             Self::Withheld(length) => {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use model::{ClientAddr, Identity, SessionId};
 
+use crate::approval::{
+    ApprovalEnded, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted, DelegationChanged,
+};
 use crate::{Fragment, Seq, Time};
 
 /// One thing that happened. Borrowed: it is turned into bytes where it happens, see [`Event::encode`].
@@ -278,6 +281,20 @@ pub enum Event<'a> {
         /// What has changed, or what is wrong with it.
         detail: &'a str,
     },
+    /// Approvers are asked about a statement. Written before anybody can answer.
+    ApprovalRequested(ApprovalRequested<'a>),
+    /// Somebody says yes or no, or has looked at a break-glass. Written before it counts.
+    ApprovalVoted(ApprovalVoted<'a>),
+    /// A request is decided or over. Written before it is; where somebody else was faster, `approval_refused` with `overtaken` follows.
+    ApprovalEnded(ApprovalEnded<'a>),
+    /// A statement goes on by an approval. Written before it does.
+    ApprovalUsed(ApprovalUsed<'a>),
+    /// Somebody tried to decide who may not, or too late; or somebody else was faster.
+    ApprovalRefused(ApprovalRefused<'a>),
+    /// A delegation was made or ended.
+    Delegation(DelegationChanged<'a>),
+    /// Somebody has a statement run that nobody has approved. Written before it runs; to be reviewed.
+    BreakGlass(ApprovalVoted<'a>),
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -510,6 +527,13 @@ impl Event<'_> {
             Self::ControlRefused { .. } => 64,
             Self::ConfigurationReloaded { .. } => 65,
             Self::LimitExceeded { .. } => 70,
+            Self::ApprovalRequested(_) => 80,
+            Self::ApprovalVoted(_) => 81,
+            Self::ApprovalEnded(_) => 82,
+            Self::ApprovalUsed(_) => 83,
+            Self::ApprovalRefused(_) => 84,
+            Self::Delegation(_) => 85,
+            Self::BreakGlass(_) => 86,
         })
     }
 
@@ -543,6 +567,13 @@ impl Event<'_> {
             Self::ControlRefused { .. } => "control_refused",
             Self::ConfigurationReloaded { .. } => "configuration_reloaded",
             Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::ApprovalRequested(_) => "approval_requested",
+            Self::ApprovalVoted(_) => "approval_voted",
+            Self::ApprovalEnded(_) => "approval_ended",
+            Self::ApprovalUsed(_) => "approval_used",
+            Self::ApprovalRefused(_) => "approval_refused",
+            Self::Delegation(_) => "delegation",
+            Self::BreakGlass(_) => "break_glass",
         }
     }
 }

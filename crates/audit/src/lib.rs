@@ -14,6 +14,7 @@
 //! intent. `previous` is the hash of the record before the segment's first; before record 1 it is
 //! `SHA-256("gatepost journal 1" journal)`. A payload is one JSON object on one line, fields in a fixed order.
 
+mod approval;
 mod chain;
 mod decision;
 mod encode;
@@ -24,6 +25,10 @@ pub mod render;
 mod time;
 mod verify;
 
+pub use approval::{
+    ApprovalEnded, ApprovalNeed, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted,
+    DelegationChanged,
+};
 pub use chain::{Chain, TooLong};
 pub use decision::{Decision, IdentityForm, MaskUse, Touch};
 pub use encode::{Encoded, PARAMETER_BYTES_MAX};

@@ -626,6 +626,18 @@ pub(crate) const LIMITS: Section = Section {
             Toml("\"30s\""),
             "After SIGTERM, how long sessions may finish what they are doing. From 1s to 1h.",
         ),
+        key(
+            "approvals_max",
+            "number",
+            Toml("2000"),
+            "Requests for approval that are open at one time, those of other gateways with the same `[store]` included. What would need one more is refused. From 1 to 100000.",
+        ),
+        key(
+            "approvals_per_identity_max",
+            "number",
+            Toml("100"),
+            "Likewise those of one identity. From 1 to 100000.",
+        ),
     ],
     later: &[],
 };
@@ -753,13 +765,19 @@ pub(crate) const OPERATORS: Section = Section {
             "Groups that may see sessions and blocks.",
         ),
         key(
+            "approver",
+            "string or list of strings",
+            Absent("nobody"),
+            "Groups that may decide about requests for approval. Whoever decides must be in one of these, and in a group that the bundle's `[approvers]` names; see [approvals](../guide/approvals.md).",
+        ),
+        key(
             "audience",
             "string or list of strings",
             Absent("those of the issuer"),
             "What their tokens must name in `aud`. With one of its own, a token for a database can't be used here.",
         ),
     ],
-    later: &[later("approver", "approvals")],
+    later: &[],
 };
 
 pub(crate) const CONSOLE: Section = Section {

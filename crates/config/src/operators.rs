@@ -14,6 +14,8 @@ pub struct Operators {
     pub auditor: Vec<IssuerGroup>,
     /// May see sessions and blocks.
     pub viewer: Vec<IssuerGroup>,
+    /// May decide about requests for approval, where a bundle names a group of theirs for it.
+    pub approver: Vec<IssuerGroup>,
     /// What their tokens must name in `aud`; `None`: what the issuer's tokens must name anyway.
     pub audience: Option<Vec<String>>,
 }
@@ -59,13 +61,15 @@ pub(crate) fn read(
         }
     };
     let (operator, auditor, viewer) = (groups("operator"), groups("auditor"), groups("viewer"));
+    let approver = groups("approver");
     let audience = match table.value("audience", context) {
         None => Some(None),
         Some(value) => {
             value.strings(context).map(|many| Some(many.into_iter().map(|(_, text)| text).collect()))
         }
     };
-    Some(Operators { operator: operator?, auditor: auditor?, viewer: viewer?, audience: audience? })
+    let (operator, auditor, viewer, approver) = (operator?, auditor?, viewer?, approver?);
+    Some(Operators { operator, auditor, viewer, approver, audience: audience? })
 }
 
 fn group(text: &str, known: &[Option<String>]) -> Result<IssuerGroup, String> {

@@ -266,9 +266,11 @@ fn login_table(login: &Login) -> String {
 }
 
 fn write_operators(operators: &Operators, out: &mut Lines) {
-    let Operators { operator, auditor, viewer, audience } = operators;
+    let Operators { operator, auditor, viewer, approver, audience } = operators;
     out.header("[operators]");
-    for (key, groups) in [("operator", operator), ("auditor", auditor), ("viewer", viewer)] {
+    for (key, groups) in
+        [("operator", operator), ("auditor", auditor), ("viewer", viewer), ("approver", approver)]
+    {
         if !groups.is_empty() {
             out.list(key, groups);
         }
@@ -340,6 +342,8 @@ fn write_limits(limits: &Limits, out: &mut Lines) {
         authentication_timeout,
         connect_timeout,
         drain_timeout,
+        approvals_max,
+        approvals_per_identity_max,
     } = limits;
     out.header("[limits]");
     out.text("statement_bytes_max", show_bytes(u64::from(*statement_bytes_max)));
@@ -351,6 +355,8 @@ fn write_limits(limits: &Limits, out: &mut Lines) {
     out.text("authentication_timeout", show_duration(*authentication_timeout));
     out.text("connect_timeout", show_duration(*connect_timeout));
     out.text("drain_timeout", show_duration(*drain_timeout));
+    out.raw("approvals_max", approvals_max);
+    out.raw("approvals_per_identity_max", approvals_per_identity_max);
 }
 
 fn write_vault(vault: &Vault, out: &mut Lines) {

@@ -59,6 +59,10 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long sessions may go on after SIGTERM.
     pub drain_timeout: Duration,
+    /// Requests for approval that may be open at one time, of all gateways that share a store.
+    pub approvals_max: u32,
+    /// Likewise those of one identity.
+    pub approvals_per_identity_max: u32,
 }
 
 /// What mask functions need.
@@ -109,6 +113,8 @@ pub(crate) fn limits(table: &Table<'_>, context: &mut Context<'_>) -> Option<Lim
     let statements = number("statements_max", 1_000_000);
     let prepared = number("prepared_statements_max", 100_000);
     let connections = number("connections_max", 1_000_000);
+    let approvals = number("approvals_max", 100_000);
+    let approvals_each = number("approvals_per_identity_max", 100_000);
     let mut time = |key: &str, most: u64| {
         let allowed = Duration::from_secs(1)..=Duration::from_secs(most);
         table.value(key, context).and_then(|value| value.duration(allowed, context))
@@ -133,6 +139,8 @@ pub(crate) fn limits(table: &Table<'_>, context: &mut Context<'_>) -> Option<Lim
         authentication_timeout: authentication?,
         connect_timeout: connect?,
         drain_timeout: drain?,
+        approvals_max: approvals?,
+        approvals_per_identity_max: approvals_each?,
     })
 }
 

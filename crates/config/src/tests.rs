@@ -77,10 +77,7 @@ gatepost.toml:4:44: error: unknown key "pasword" in database.login; the nearest 
 
 #[test]
 fn what_later_versions_bring_is_refused_by_name() {
-    let later = [
-        ("[operators]\napprover = \"corp:leads\"", "2:1: error: \"approver\" (approvals)"),
-        ("[store]\nurl = \"sqlite:x\"", "1:2: error: \"store\" (state shared by several gateways)"),
-    ];
+    let later = [("[store]\nurl = \"sqlite:x\"", "1:2: error: \"store\" (state shared by several gateways)")];
     for (text, start) in later {
         check_line(
             &whole(text),

@@ -387,7 +387,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 27] = [
+const EVENTS: [&str; 34] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -415,6 +415,13 @@ const EVENTS: [&str; 27] = [
     "control_refused",
     "configuration_reloaded",
     "limit_exceeded",
+    "approval_requested",
+    "approval_voted",
+    "approval_ended",
+    "approval_used",
+    "approval_refused",
+    "delegation",
+    "break_glass",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

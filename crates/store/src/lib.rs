@@ -21,7 +21,6 @@ mod retention;
 mod sqlite;
 
 pub use change::Change;
-pub use delegations::{Delegation, NewDelegation};
 pub use error::StoreError;
 pub use instances::Beat;
 pub use location::{Location, Password, Postgres, Tls};

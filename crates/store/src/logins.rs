@@ -12,6 +12,8 @@ pub struct BrowserSession {
     pub digest: String,
     /// `issuer:subject` of whose it is.
     pub person: String,
+    /// `issuer:sid` of its log-in at the issuer, where that said one, by which the issuer ends it.
+    pub sid: Option<String>,
     /// Until when it counts.
     pub expires: Stamp,
     /// Whatever belongs to it.
@@ -32,11 +34,12 @@ impl Store {
         let made = put!(
             self,
             sqlx::query_scalar::<_, String>(
-                "INSERT INTO browser_sessions (digest, person, expires, body) SELECT $1, $2, $3, $4
-             WHERE (SELECT count(*) FROM browser_sessions WHERE expires > $5) < $6 RETURNING digest",
+                "INSERT INTO browser_sessions (digest, person, sid, expires, body) SELECT $1, $2, $3, $4, $5
+             WHERE (SELECT count(*) FROM browser_sessions WHERE expires > $6) < $7 RETURNING digest",
             )
             .bind(&session.digest)
             .bind(&session.person)
+            .bind(&session.sid)
             .bind(signed(session.expires.0))
             .bind(&session.document)
             .bind(signed(now.0))
@@ -56,18 +59,18 @@ impl Store {
         digest: &str,
         now: Stamp,
     ) -> Result<Option<BrowserSession>, StoreError> {
-        let row: Option<(String, i64, String)> = ask!(
+        let row: Option<(String, Option<String>, i64, String)> = ask!(
             self,
             sqlx::query_as(
-                "SELECT person, expires, body FROM browser_sessions WHERE digest = $1 AND expires > $2"
+                "SELECT person, sid, expires, body FROM browser_sessions WHERE digest = $1 AND expires > $2"
             )
             .bind(digest)
             .bind(signed(now.0))
         )
         .map(first)?;
-        Ok(row.map(|(person, expires, document)| {
+        Ok(row.map(|(person, sid, expires, document)| {
             let (digest, expires) = (digest.to_owned(), Stamp(unsigned(expires)));
-            BrowserSession { digest, person, expires, document }
+            BrowserSession { digest, person, sid, expires, document }
         }))
     }
 
@@ -105,6 +108,14 @@ impl Store {
                 .bind(person)
         )?;
         Ok(removed.len() as u64)
+    }
+
+    /// Ends all sessions of a log-in at an issuer (`issuer:sid`), and returns how many there were.
+    ///
+    /// # Errors
+    /// What [`StoreError`] says.
+    pub async fn remove_browser_sessions_of_sid(&self, sid: &str) -> Result<u64, StoreError> {
+        run!(self, sqlx::query("DELETE FROM browser_sessions WHERE sid = $1").bind(sid))
     }
 
     /// Keeps what a log-in needs when the browser comes back.

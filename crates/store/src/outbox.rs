@@ -32,6 +32,8 @@ pub struct Message {
     pub attempts: u64,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// What the channel calls it, by which it can be changed later.
+    pub receipt: Option<String>,
     /// Whatever is to be sent.
     pub body: String,
 }
@@ -50,10 +52,10 @@ pub enum Delivery {
 /// Messages that may wait at one time.
 const WAITING_MAX: i64 = 10_000;
 
-type Row = (i64, String, String, i64, i64, String, i64, i64, Option<String>, String);
+type Row = (i64, String, String, i64, i64, String, i64, i64, Option<String>, Option<String>, String);
 
 impl Store {
-    /// Keeps a message to be sent from `now` on.
+    /// Keeps a message to be sent from `now` on; of one kind about one request, a channel gets one. `None`: it is there already.
     ///
     /// # Errors
     /// What [`StoreError`] says; [`StoreError::Full`] where too many wait.
@@ -64,13 +66,14 @@ impl Store {
         number: Number,
         body: &str,
         now: Stamp,
-    ) -> Result<MessageId, StoreError> {
+    ) -> Result<Option<MessageId>, StoreError> {
         let id: Option<i64> = put!(
             self,
             sqlx::query_scalar(
                 "INSERT INTO outbox (channel, kind, number, made, state, next, attempts, body)
              SELECT $1, $2, $3, $4, 'waiting', $4, 0, $5
-             WHERE (SELECT count(*) FROM outbox WHERE state = 'waiting') < $6 RETURNING id",
+             WHERE (SELECT count(*) FROM outbox WHERE state = 'waiting') < $6
+             ON CONFLICT (channel, kind, number) DO NOTHING RETURNING id",
             )
             .bind(channel)
             .bind(kind)
@@ -80,8 +83,22 @@ impl Store {
             .bind(WAITING_MAX)
         )
         .map(first)?;
-        id.map(|id| MessageId(unsigned(id)))
-            .ok_or(StoreError::Full { what: "messages that wait to be sent", most: unsigned(WAITING_MAX) })
+        if let Some(id) = id {
+            return Ok(Some(MessageId(unsigned(id))));
+        }
+        let there: Vec<i64> = ask!(
+            self,
+            sqlx::query_scalar("SELECT id FROM outbox WHERE channel = $1 AND kind = $2 AND number = $3")
+                .bind(channel)
+                .bind(kind)
+                .bind(signed(number.0))
+        )?;
+        match there.is_empty() {
+            false => Ok(None),
+            true => {
+                Err(StoreError::Full { what: "messages that wait to be sent", most: unsigned(WAITING_MAX) })
+            }
+        }
     }
 
     /// Lends messages that are due to the caller for `lease`; nobody else gets them until then.
@@ -93,7 +110,7 @@ impl Store {
         let rows: Vec<Row> = put!(self, sqlx::query_as(
             "UPDATE outbox SET next = $1, attempts = attempts + 1 WHERE state = 'waiting' AND next <= $2 AND id IN
              (SELECT id FROM outbox WHERE state = 'waiting' AND next <= $2 ORDER BY next, id LIMIT $3)
-             RETURNING id, channel, kind, number, made, state, next, attempts, error, body",
+             RETURNING id, channel, kind, number, made, state, next, attempts, error, receipt, body",
         )
         .bind(signed(now.after(lease).0))
         .bind(signed(now.0))
@@ -107,8 +124,8 @@ impl Store {
     ///
     /// # Errors
     /// What [`StoreError`] says.
-    pub async fn delivered(&self, message: &Message) -> Result<bool, StoreError> {
-        self.settle_message(message, "delivered", Stamp(0), None).await
+    pub async fn delivered(&self, message: &Message, receipt: Option<&str>) -> Result<bool, StoreError> {
+        self.settle_message(message, "delivered", Stamp(0), (None, receipt)).await
     }
 
     /// Notes that a message did not arrive, to be tried again at `next`, or to be given up. `false`: the lease had run out, and
@@ -123,7 +140,7 @@ impl Store {
         error: &str,
     ) -> Result<bool, StoreError> {
         let state = if next.is_some() { "waiting" } else { "given_up" };
-        self.settle_message(message, state, next.unwrap_or_default(), Some(error)).await
+        self.settle_message(message, state, next.unwrap_or_default(), (Some(error), None)).await
     }
 
     async fn settle_message(
@@ -131,17 +148,18 @@ impl Store {
         message: &Message,
         state: &'static str,
         next: Stamp,
-        error: Option<&str>,
+        (error, receipt): (Option<&str>, Option<&str>),
     ) -> Result<bool, StoreError> {
         let written: Option<i64> = put!(
             self,
             sqlx::query_scalar(
-                "UPDATE outbox SET state = $1, next = $2, error = $3
-             WHERE id = $4 AND attempts = $5 AND state = 'waiting' RETURNING id",
+                "UPDATE outbox SET state = $1, next = $2, error = $3, receipt = $4
+             WHERE id = $5 AND attempts = $6 AND state = 'waiting' RETURNING id",
             )
             .bind(state)
             .bind(signed(next.0))
             .bind(error)
+            .bind(receipt)
             .bind(signed(message.id.0))
             .bind(signed(message.attempts))
         )
@@ -157,7 +175,7 @@ impl Store {
         let rows: Vec<Row> = ask!(
             self,
             sqlx::query_as(
-                "SELECT id, channel, kind, number, made, state, next, attempts, error, body FROM outbox
+                "SELECT id, channel, kind, number, made, state, next, attempts, error, receipt, body FROM outbox
              WHERE number = $1 ORDER BY id LIMIT 1000",
             )
             .bind(signed(number.0))
@@ -177,7 +195,7 @@ impl Store {
 }
 
 fn read(row: Row) -> Message {
-    let (id, channel, kind, number, made, state, next, attempts, error, body) = row;
+    let (id, channel, kind, number, made, state, next, attempts, error, receipt, body) = row;
     let delivery = match state.as_str() {
         "waiting" => Delivery::Waiting(Stamp(unsigned(next))),
         "delivered" => Delivery::Delivered,
@@ -192,6 +210,7 @@ fn read(row: Row) -> Message {
         delivery,
         attempts: unsigned(attempts),
         error,
+        receipt,
         body,
     }
 }

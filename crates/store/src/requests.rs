@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use approval::{Ask, Binding, Number, Request, Stamp, State, Verdict};
+use approval::{Ask, Binding, Number, Request, Review, Stamp, State};
 use sqlx::QueryBuilder;
 
 use crate::error::StoreError;
@@ -75,7 +75,7 @@ pub struct RequestFilter {
     /// Those with a lower number.
     pub before: Option<Number>,
     /// Break-glasses that nobody has reviewed, and no others.
-    pub to_review: bool,
+    pub review_due: bool,
     /// How many at most, the newest first; `None`: as many as there may be at once, 1000.
     pub limit: Option<u32>,
 }
@@ -86,25 +86,54 @@ struct Columns {
     requester: String,
     binding: String,
     until: i64,
-    to_review: i64,
+    changed: i64,
+    review_due: i64,
     body: String,
 }
 
 impl Columns {
     fn of(store: &Store, request: &Request) -> Result<Self, StoreError> {
-        let said = |verdict| request.votes.iter().any(|vote| vote.verdict == verdict);
         Ok(Self {
             state: Standing::of(&request.state).as_str(),
             requester: request.ask.requester.to_string(),
             binding: request.ask.binding.to_string(),
             until: signed(request.until.0),
-            to_review: i64::from(said(Verdict::BreakGlass) && !said(Verdict::Review)),
+            changed: signed(request.changed.0),
+            review_due: i64::from(request.review == Review::Due),
             body: serde_json::to_string(request).map_err(|error| store.damaged("a request", &error))?,
         })
     }
 }
 
 type Row = (i64, i64, String);
+
+/// Appends the conditions of a filter to a query that ends in `number <`.
+macro_rules! narrowed {
+    ($query:ident, $filter:ident) => {
+        $query.push_bind($filter.before.map_or(i64::MAX, |before| signed(before.0)));
+        if !$filter.states.is_empty() {
+            $query.push(" AND state IN (");
+            let mut words = $query.separated(", ");
+            for state in &$filter.states {
+                words.push_bind(state.as_str());
+            }
+            $query.push(")");
+        }
+        for (column, wanted) in [
+            (" AND requester = ", &$filter.requester),
+            (" AND binding = ", &$filter.binding.map(|binding| binding.to_string())),
+            (" AND database = ", &$filter.database),
+            (" AND gateway = ", &$filter.gateway),
+        ] {
+            if let Some(wanted) = wanted {
+                $query.push(column).push_bind(wanted.clone());
+            }
+        }
+        if $filter.review_due {
+            $query.push(" AND review_due = 1");
+        }
+    };
+}
 
 impl Store {
     /// Opens a request, and gives it its number.
@@ -118,21 +147,12 @@ impl Store {
         opened: Stamp,
         until: Stamp,
     ) -> Result<Request, StoreError> {
-        let mut request = Request {
-            // The column's counts; this one is replaced wherever a request is read.
-            number: Number(0),
-            ask: ask.clone(),
-            opened,
-            until,
-            gateway: gateway.to_owned(),
-            state: State::Open,
-            votes: Vec::new(),
-            used: 0,
-        };
+        // The column's number counts; this one is replaced wherever a request is read.
+        let mut request = Request::open(Number(0), ask.clone(), gateway.to_owned(), opened, until);
         let columns = Columns::of(self, &request)?;
         let number: Option<i64> = put!(self, sqlx::query_scalar(
-            "INSERT INTO requests (version, state, requester, binding, database, gateway, until, to_review, body)
-             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8) RETURNING number",
+            "INSERT INTO requests (version, state, requester, binding, database, gateway, until, changed, review_due, body)
+             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING number",
         )
         .bind(columns.state)
         .bind(&columns.requester)
@@ -140,7 +160,8 @@ impl Store {
         .bind(&ask.database)
         .bind(gateway)
         .bind(columns.until)
-        .bind(columns.to_review)
+        .bind(columns.changed)
+        .bind(columns.review_due)
         .bind(&columns.body)).map(first)?;
         let number =
             number.ok_or_else(|| self.damaged("no number for a request", &sqlx::Error::RowNotFound))?;
@@ -169,13 +190,14 @@ impl Store {
     pub async fn replace(&self, request: &Request, version: u64) -> Result<bool, StoreError> {
         let columns = Columns::of(self, request)?;
         let written: Option<i64> = put!(self, sqlx::query_scalar(
-            "UPDATE requests SET version = version + 1, state = $1, gateway = $2, until = $3, to_review = $4, body = $5
-             WHERE number = $6 AND version = $7 RETURNING version",
+            "UPDATE requests SET version = version + 1, state = $1, gateway = $2, until = $3, changed = $4, review_due = $5, body = $6
+             WHERE number = $7 AND version = $8 RETURNING version",
         )
         .bind(columns.state)
         .bind(&request.gateway)
         .bind(columns.until)
-        .bind(columns.to_review)
+        .bind(columns.changed)
+        .bind(columns.review_due)
         .bind(&columns.body)
         .bind(signed(request.number.0))
         .bind(signed(version))).map(first)?;
@@ -187,47 +209,44 @@ impl Store {
     /// # Errors
     /// What [`StoreError`] says.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Vec<Kept>, StoreError> {
+        let limit = filter.limit.unwrap_or(REQUESTS_MAX).min(REQUESTS_MAX);
         let rows: Vec<Row> = on!(self, reader, |pool| async {
             let mut query = QueryBuilder::new("SELECT number, version, body FROM requests WHERE number < ");
-            query.push_bind(filter.before.map_or(i64::MAX, |before| signed(before.0)));
-            if !filter.states.is_empty() {
-                query.push(" AND state IN (");
-                let mut words = query.separated(", ");
-                for state in &filter.states {
-                    words.push_bind(state.as_str());
-                }
-                query.push(")");
-            }
-            for (column, wanted) in [
-                (" AND requester = ", &filter.requester),
-                (" AND binding = ", &filter.binding.map(|binding| binding.to_string())),
-                (" AND database = ", &filter.database),
-                (" AND gateway = ", &filter.gateway),
-            ] {
-                if let Some(wanted) = wanted {
-                    query.push(column).push_bind(wanted.clone());
-                }
-            }
-            if filter.to_review {
-                query.push(" AND to_review = 1");
-            }
-            let limit = filter.limit.unwrap_or(REQUESTS_MAX).min(REQUESTS_MAX);
+            narrowed!(query, filter);
             query.push(" ORDER BY number DESC LIMIT ").push_bind(i64::from(limit));
             query.build_query_as().fetch_all(pool).await
         })?;
         rows.into_iter().map(|row| self.kept(row)).collect()
     }
 
-    /// Returns how many requests stand so.
+    /// Returns how many requests there are, whatever [`RequestFilter::limit`] is.
     ///
     /// # Errors
     /// What [`StoreError`] says.
-    pub async fn count_requests(&self, standing: Standing) -> Result<u64, StoreError> {
-        let counts: Vec<i64> = ask!(
-            self,
-            sqlx::query_scalar("SELECT count(*) FROM requests WHERE state = $1").bind(standing.as_str())
-        )?;
+    pub async fn count_requests(&self, filter: &RequestFilter) -> Result<u64, StoreError> {
+        let counts: Vec<i64> = on!(self, reader, |pool| async {
+            let mut query = QueryBuilder::new("SELECT count(*) FROM requests WHERE number < ");
+            narrowed!(query, filter);
+            query.build_query_scalar().fetch_all(pool).await
+        })?;
         Ok(unsigned(counts.iter().sum()))
+    }
+
+    /// Returns requests that are open or approved and whose time is up at `now`, the most overdue first.
+    ///
+    /// # Errors
+    /// What [`StoreError`] says.
+    pub async fn overdue(&self, now: Stamp, limit: u32) -> Result<Vec<Kept>, StoreError> {
+        let rows: Vec<Row> = ask!(
+            self,
+            sqlx::query_as(
+                "SELECT number, version, body FROM requests WHERE state IN ('open', 'approved') AND until <= $1
+                 ORDER BY until, number LIMIT $2"
+            )
+            .bind(signed(now.0))
+            .bind(i64::from(limit.min(REQUESTS_MAX)))
+        )?;
+        rows.into_iter().map(|row| self.kept(row)).collect()
     }
 
     fn kept(&self, (number, version, body): Row) -> Result<Kept, StoreError> {

@@ -35,13 +35,13 @@ impl Store {
         // Messages first: none is left without its request.
         let of_requests =
             "DELETE FROM outbox WHERE state <> 'waiting' AND number IN (SELECT number FROM requests
-             WHERE state IN ('denied', 'used', 'ended') AND until < $1 AND to_review = 0)";
-        let requests = "DELETE FROM requests WHERE state IN ('denied', 'used', 'ended') AND until < $1 AND to_review = 0";
+             WHERE state IN ('denied', 'used', 'ended') AND changed < $1 AND review_due = 0)";
+        let requests = "DELETE FROM requests WHERE state IN ('denied', 'used', 'ended') AND changed < $1 AND review_due = 0";
         let mut swept = Swept { others: self.delete(of_requests, old).await?, ..Swept::default() };
         swept.requests = self.delete(requests, old).await?;
         for (text, before) in [
             ("DELETE FROM outbox WHERE state <> 'waiting' AND made < $1", old),
-            ("DELETE FROM delegations WHERE until < $1", old),
+            ("DELETE FROM delegations WHERE until < $1 OR ended < $1", old),
             ("DELETE FROM browser_sessions WHERE expires <= $1", now),
             ("DELETE FROM login_attempts WHERE expires <= $1", now),
             ("DELETE FROM replays WHERE until <= $1", now),

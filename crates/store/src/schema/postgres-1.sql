@@ -9,16 +9,20 @@ CREATE TABLE gatepost.requests (
     database    TEXT NOT NULL,
     gateway     TEXT NOT NULL,
     until       BIGINT NOT NULL,
-    to_review   BIGINT NOT NULL,
+    changed     BIGINT NOT NULL,
+    review_due  BIGINT NOT NULL,
     body        TEXT NOT NULL
 );
 CREATE INDEX requests_by_state ON gatepost.requests (state, number);
 CREATE INDEX requests_by_binding ON gatepost.requests (binding, state);
+CREATE INDEX requests_by_until ON gatepost.requests (state, until);
 CREATE INDEX requests_by_requester ON gatepost.requests (requester, number);
 
 CREATE TABLE gatepost.delegations (
-    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id          TEXT PRIMARY KEY,
+    made        BIGINT NOT NULL,
     until       BIGINT NOT NULL,
+    ended       BIGINT,
     body        TEXT NOT NULL
 );
 
@@ -35,9 +39,11 @@ CREATE TABLE gatepost.people (
 CREATE TABLE gatepost.browser_sessions (
     digest      TEXT PRIMARY KEY,
     person      TEXT NOT NULL,
+    sid         TEXT,
     expires     BIGINT NOT NULL,
     body        TEXT NOT NULL
 );
+CREATE INDEX browser_sessions_by_sid ON gatepost.browser_sessions (sid);
 CREATE INDEX browser_sessions_by_person ON gatepost.browser_sessions (person);
 
 CREATE TABLE gatepost.login_attempts (
@@ -56,7 +62,9 @@ CREATE TABLE gatepost.outbox (
     next        BIGINT NOT NULL,
     attempts    BIGINT NOT NULL,
     error       TEXT,
-    body        TEXT NOT NULL
+    receipt     TEXT,
+    body        TEXT NOT NULL,
+    UNIQUE (channel, kind, number)
 );
 CREATE INDEX outbox_by_state ON gatepost.outbox (state, next);
 CREATE INDEX outbox_by_number ON gatepost.outbox (number);
@@ -77,7 +85,7 @@ CREATE TABLE gatepost.instances (
 CREATE FUNCTION gatepost.tell() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_TABLE_NAME = 'requests' THEN
-        PERFORM pg_notify('gatepost', 'request ' || NEW.number);
+        PERFORM pg_notify('gatepost', 'request ' || NEW.number || ' ' || NEW.version);
     ELSE
         PERFORM pg_notify('gatepost', TG_TABLE_NAME);
     END IF;

@@ -9,16 +9,20 @@ CREATE TABLE requests (
     database    TEXT NOT NULL,
     gateway     TEXT NOT NULL,
     until       INTEGER NOT NULL,
-    to_review   INTEGER NOT NULL,
+    changed     INTEGER NOT NULL,
+    review_due  INTEGER NOT NULL,
     body        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX requests_by_state ON requests (state, number);
 CREATE INDEX requests_by_binding ON requests (binding, state);
+CREATE INDEX requests_by_until ON requests (state, until);
 CREATE INDEX requests_by_requester ON requests (requester, number);
 
 CREATE TABLE delegations (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT PRIMARY KEY,
+    made        INTEGER NOT NULL,
     until       INTEGER NOT NULL,
+    ended       INTEGER,
     body        TEXT NOT NULL
 ) STRICT;
 
@@ -35,9 +39,11 @@ CREATE TABLE people (
 CREATE TABLE browser_sessions (
     digest      TEXT PRIMARY KEY,
     person      TEXT NOT NULL,
+    sid         TEXT,
     expires     INTEGER NOT NULL,
     body        TEXT NOT NULL
 ) STRICT;
+CREATE INDEX browser_sessions_by_sid ON browser_sessions (sid);
 CREATE INDEX browser_sessions_by_person ON browser_sessions (person);
 
 CREATE TABLE login_attempts (
@@ -56,7 +62,9 @@ CREATE TABLE outbox (
     next        INTEGER NOT NULL,
     attempts    INTEGER NOT NULL,
     error       TEXT,
-    body        TEXT NOT NULL
+    receipt     TEXT,
+    body        TEXT NOT NULL,
+    UNIQUE (channel, kind, number)
 ) STRICT;
 CREATE INDEX outbox_by_state ON outbox (state, next);
 CREATE INDEX outbox_by_number ON outbox (number);
@@ -82,10 +90,10 @@ CREATE TRIGGER changes_are_bounded AFTER INSERT ON changes BEGIN
     DELETE FROM changes WHERE seq <= NEW.seq - 4096;
 END;
 CREATE TRIGGER request_opened AFTER INSERT ON requests BEGIN
-    INSERT INTO changes (what) VALUES ('request ' || NEW.number);
+    INSERT INTO changes (what) VALUES ('request ' || NEW.number || ' ' || NEW.version);
 END;
 CREATE TRIGGER request_changed AFTER UPDATE ON requests BEGIN
-    INSERT INTO changes (what) VALUES ('request ' || NEW.number);
+    INSERT INTO changes (what) VALUES ('request ' || NEW.number || ' ' || NEW.version);
 END;
 CREATE TRIGGER delegation_made AFTER INSERT ON delegations BEGIN
     INSERT INTO changes (what) VALUES ('delegations');

@@ -31,6 +31,7 @@ fn who(subject: &str) -> Who {
         groups: BTreeSet::from(["support".to_owned()]),
         owner: None,
         on_behalf_of: None,
+        email: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn ask(text: &str) -> Ask {
         application_name: None,
         statement: Statement {
             text: text.to_owned(),
+            runs: None,
             command: "DELETE".to_owned(),
             parameters: Vec::new(),
             pattern: false,
@@ -52,6 +54,7 @@ fn ask(text: &str) -> Ask {
         why: "deletes from a guarded table".to_owned(),
         bundle: BundleRef { name: "shop".to_owned(), version: "1".to_owned(), hash: "00".to_owned() },
         binding: Binding::of(&[text.as_bytes()]),
+        pattern: None,
         needs: vec![Group {
             name: "dba".to_owned(),
             members: Members::Any(vec!["dba".to_owned()]),

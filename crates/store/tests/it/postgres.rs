@@ -105,7 +105,7 @@ async fn a_listener_that_is_ended_comes_back() {
     told(&mut changes, Change::Everything).await;
     becomes(&other, true).await;
     let number = request(&other, "SELECT 1", State::Open).await;
-    told(&mut changes, Change::Request(number)).await;
+    told(&mut changes, Change::Request { number, version: 1 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

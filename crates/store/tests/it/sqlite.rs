@@ -97,12 +97,13 @@ async fn what_waits_is_bounded() {
     let store = Store::open(at(&path)).await.unwrap();
     let fill = "INSERT INTO outbox (channel, kind, number, made, state, next, attempts, body)
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
-        SELECT 'hook', 'x', 1, 1, 'waiting', 1, 0, '{}' FROM n;
+        SELECT 'hook', 'x' || i, 1, 1, 'waiting', 1, 0, '{}' FROM n;
         INSERT INTO login_attempts (digest, expires, body)
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) SELECT i, 100, '' FROM n";
     sqlite3(&path, fill).await;
     store.enqueue("hook", "x", Number(1), "{}", Stamp(1)).await.unwrap();
-    let full = store.enqueue("hook", "x", Number(1), "{}", Stamp(1)).await.unwrap_err();
+    assert_eq!(store.enqueue("hook", "x", Number(1), "{}", Stamp(1)).await.unwrap(), None);
+    let full = store.enqueue("hook", "y", Number(1), "{}", Stamp(1)).await.unwrap_err();
     assert!(matches!(full, StoreError::Full { most: 10_000, .. }), "{full}");
     store.begin_login("a", "", Stamp(100), Stamp(1)).await.unwrap();
     let full = store.begin_login("b", "", Stamp(100), Stamp(1)).await.unwrap_err();

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use approval::{Ended, Number, Request, Stamp, State, Verdict};
-use store::{
-    BrowserSession, Change, Delivery, Keep, Location, NewDelegation, RequestFilter, Standing, Store,
-};
+use approval::{Delegation, Ended, Number, Request, Review, Stamp, State, Verdict};
+use store::{BrowserSession, Change, Delivery, Keep, Location, RequestFilter, Standing, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 
@@ -30,8 +28,8 @@ pub(crate) async fn holds(location: Location) {
     what_came_before_is_known(&first, &second).await;
     silent_gateways_are_found(&first).await;
     the_old_is_forgotten_and_nothing_else(&first).await;
-    // The digest of a browser session that was there already.
-    assert_eq!(first.health().errors, 1, "{:?}", first.health());
+    // A delegation and a browser session that were there already.
+    assert_eq!(first.health().errors, 2, "{:?}", first.health());
     assert_eq!(first.health().trouble, None);
 }
 
@@ -133,16 +131,23 @@ async fn filters_mean_what_they_say(store: &Store) {
         (RequestFilter { database: Some("crm".to_owned()), ..filter.clone() }, vec![theirs]),
         (RequestFilter { gateway: Some("gw-9".to_owned()), ..RequestFilter::default() }, vec![theirs]),
         (RequestFilter { gateway: Some("' OR 1 = 1 --".to_owned()), ..filter.clone() }, vec![]),
-        (RequestFilter { to_review: true, ..filter.clone() }, vec![]),
+        (RequestFilter { review_due: true, ..filter.clone() }, vec![]),
     ] {
         assert_eq!(numbers(store.requests(&filter).await.unwrap()), expected, "{filter:?}");
     }
+    let overdue = store.overdue(Stamp(2), 1000).await.unwrap();
+    assert_eq!(overdue[0].request.until.0.min(2), 2);
+    let overdue = numbers(overdue);
+    assert!(
+        overdue.contains(&theirs) && !overdue.contains(&open) && !overdue.contains(&denied),
+        "{overdue:?}"
+    );
     let mut kept = store.request(open).await.unwrap().unwrap();
-    kept.request.votes.push(vote("night-shift", Verdict::BreakGlass));
+    kept.request.review = Review::Due;
     assert!(store.replace(&kept.request, kept.version).await.unwrap());
-    let to_review = RequestFilter { to_review: true, ..RequestFilter::default() };
-    assert_eq!(numbers(store.requests(&to_review).await.unwrap()), [open]);
-    assert_eq!(store.count_requests(Standing::Denied).await.unwrap(), 1);
+    let review_due = RequestFilter { review_due: true, ..RequestFilter::default() };
+    assert_eq!(numbers(store.requests(&review_due).await.unwrap()), [open]);
+    assert_eq!(store.count_requests(&of(&[Standing::Denied, Standing::Open])).await.unwrap(), 3);
 }
 
 /// Waits for a notice; others may come before it.
@@ -155,35 +160,39 @@ pub(crate) async fn told(changes: &mut Receiver<Change>, awaited: Change) {
 async fn each_tells_the_other_of_changes(first: &Store, second: &Store) {
     let (mut here, mut there) = (first.changes(), second.changes());
     let number = request(first, "SELECT 3", State::Open).await;
-    told(&mut here, Change::Request(number)).await;
-    told(&mut there, Change::Request(number)).await;
+    told(&mut here, Change::Request { number, version: 1 }).await;
+    told(&mut there, Change::Request { number, version: 1 }).await;
     let kept = second.request(number).await.unwrap().unwrap();
     assert!(second.replace(&kept.request, kept.version).await.unwrap());
-    told(&mut here, Change::Request(number)).await;
-    told(&mut there, Change::Request(number)).await;
+    told(&mut here, Change::Request { number, version: 2 }).await;
+    told(&mut there, Change::Request { number, version: 2 }).await;
 }
 
 async fn delegations_end(first: &Store, second: &Store) {
     let mut changes = second.changes();
-    let what = NewDelegation {
+    let made = Delegation {
+        id: "d-1".to_owned(),
         from: who("ana"),
         to: "corp:ben".to_owned(),
         groups: BTreeSet::from(["dba".to_owned()]),
         until: Stamp(100),
-        reason: Some("holidays".to_owned()),
+        reason: "holidays".to_owned(),
         made: Stamp(10),
+        ended: None,
     };
-    let made = first.add_delegation(&what).await.unwrap();
+    first.add_delegation(&made).await.unwrap();
     told(&mut changes, Change::Delegations).await;
-    let later = NewDelegation { until: Stamp(200), ..what.clone() };
-    let later = first.add_delegation(&later).await.unwrap();
+    let later = Delegation { id: "d-2".to_owned(), until: Stamp(200), ..made.clone() };
+    first.add_delegation(&later).await.unwrap();
+    assert!(first.add_delegation(&later).await.is_err());
     assert_eq!(second.delegations(Stamp(99)).await.unwrap(), [made.clone(), later.clone()]);
     assert_eq!(second.delegations(Stamp(100)).await.unwrap(), std::slice::from_ref(&later));
-    let ended = second.end_delegation(later.id, Stamp(50)).await.unwrap().unwrap();
-    assert_eq!(ended.what.until, Stamp(50));
+    let ended = second.end_delegation("d-2", Stamp(50)).await.unwrap().unwrap();
+    assert_eq!(ended, Delegation { ended: Some(Stamp(50)), ..later });
     told(&mut changes, Change::Delegations).await;
     assert_eq!(first.delegations(Stamp(60)).await.unwrap(), [made]);
-    assert_eq!(first.end_delegation(later.id, Stamp(55)).await.unwrap(), None);
+    assert_eq!(first.end_delegation("d-2", Stamp(55)).await.unwrap(), None);
+    assert_eq!(first.delegation("d-2").await.unwrap(), Some(ended));
 }
 
 async fn people_are_as_they_were_last(store: &Store) {
@@ -205,10 +214,11 @@ async fn browser_sessions_end(first: &Store, second: &Store) {
     let session = |digest: &str, person: &str| BrowserSession {
         digest: digest.to_owned(),
         person: person.to_owned(),
+        sid: Some(format!("corp:sid-of-{digest}")),
         expires: Stamp(100),
         document: "{}".to_owned(),
     };
-    for (digest, person) in [("d1", "corp:ana"), ("d2", "corp:ana"), ("d3", "corp:ben")] {
+    for (digest, person) in [("d1", "corp:ana"), ("d2", "corp:ana"), ("d3", "corp:ben"), ("d4", "corp:ben")] {
         first.put_browser_session(&session(digest, person), Stamp(1)).await.unwrap();
     }
     assert!(first.put_browser_session(&session("d3", "corp:mallory"), Stamp(1)).await.is_err());
@@ -219,6 +229,8 @@ async fn browser_sessions_end(first: &Store, second: &Store) {
     assert_eq!(first.browser_session("d3", Stamp(150)).await.unwrap(), Some(moved.clone()));
     assert_eq!(second.remove_browser_sessions_of("corp:ana").await.unwrap(), 2);
     assert_eq!(first.browser_session("d1", Stamp(2)).await.unwrap(), None);
+    assert_eq!(second.remove_browser_sessions_of_sid("corp:sid-of-d4").await.unwrap(), 1);
+    assert_eq!(first.browser_session("d4", Stamp(2)).await.unwrap(), None);
     first.remove_browser_session("d3").await.unwrap();
     assert_eq!(second.browser_session("d3", Stamp(2)).await.unwrap(), None);
     assert!(!second.replace_browser_session(&moved).await.unwrap());
@@ -241,6 +253,7 @@ async fn messages_are_lent_to_one_sender(first: &Store, second: &Store) {
         first.enqueue(channel, "opened", about, "{}", Stamp(10)).await.unwrap();
     }
     told(&mut changes, Change::Outbox).await;
+    assert_eq!(second.enqueue("mail", "opened", about, "other", Stamp(10)).await.unwrap(), None);
     assert_eq!(first.due(Stamp(9), lease, 10).await.unwrap(), []);
     let (one, two) = tokio::join!(first.due(Stamp(10), lease, 10), second.due(Stamp(10), lease, 10));
     let (one, two) = (one.unwrap(), two.unwrap());
@@ -251,8 +264,8 @@ async fn messages_are_lent_to_one_sender(first: &Store, second: &Store) {
         ["slack", "mail", "hook"]
     );
     assert_eq!(first.count_waiting().await.unwrap(), 3);
-    assert!(first.delivered(&lent[0]).await.unwrap());
-    assert!(!first.delivered(&lent[0]).await.unwrap());
+    assert!(first.delivered(&lent[0], Some("C1 17.1")).await.unwrap());
+    assert!(!first.delivered(&lent[0], None).await.unwrap());
     assert!(first.failed(&lent[1], Some(Stamp(100)), "503").await.unwrap());
     assert!(first.failed(&lent[2], None, "gone").await.unwrap());
     assert_eq!(second.due(Stamp(99), lease, 10).await.unwrap(), []);
@@ -263,8 +276,9 @@ async fn messages_are_lent_to_one_sender(first: &Store, second: &Store) {
     );
     // The lease runs out: another sender has it, and the first can't say any more what became of it.
     let other = first.due(Stamp(150), lease, 10).await.unwrap();
-    assert!(!second.delivered(&again[0]).await.unwrap());
-    assert!(first.delivered(&other[0]).await.unwrap());
+    assert!(!second.delivered(&again[0], None).await.unwrap());
+    assert!(first.delivered(&other[0], None).await.unwrap());
+    assert_eq!(second.messages_of(about).await.unwrap()[0].receipt.as_deref(), Some("C1 17.1"));
     let of: Vec<_> = second.messages_of(about).await.unwrap().into_iter().map(|m| m.delivery).collect();
     assert_eq!(of, [Delivery::Delivered, Delivery::Delivered, Delivery::GivenUp]);
 }
@@ -293,12 +307,12 @@ async fn the_old_is_forgotten_and_nothing_else(store: &Store) {
     let approved = request(store, "old but approved", State::Approved).await;
     let glass = request(store, "old, to be reviewed", State::Used).await;
     let mut kept = store.request(glass).await.unwrap().unwrap();
-    kept.request.votes.push(vote("night-shift", Verdict::BreakGlass));
+    kept.request.review = Review::Due;
     assert!(store.replace(&kept.request, kept.version).await.unwrap());
     let old = request(store, "old", State::Denied).await;
     store.enqueue("slack", "denied", old, "{}", Stamp(1)).await.unwrap();
     let message = store.due(Stamp(1), HOUR, 1).await.unwrap().pop().unwrap();
-    assert!(store.delivered(&message).await.unwrap());
+    assert!(store.delivered(&message, None).await.unwrap());
     assert_eq!(
         store.sweep(keep, Stamp(1000 + hour)).await.unwrap().requests > 0,
         store.request(old).await.unwrap().is_none()

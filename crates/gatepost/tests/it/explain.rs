@@ -58,7 +58,7 @@ impl Desk {
              Action::\"update\"], resource in Schema::\"shop.shop\");\n\
              @id(\"deletes\")\npermit (principal in Group::\"readers\", action == Action::\"delete\", \
              resource in Schema::\"shop.shop\") when { context.statement.has_where };\n\
-             @id(\"sweeps\")\npermit (principal in Group::\"readers\", action == Action::\"delete\", \
+             @id(\"sweeps\") @hold(\"2m\")\npermit (principal in Group::\"readers\", action == Action::\"delete\", \
              resource in Schema::\"shop.shop\") when { context.approved_by.contains(\"leads\") };\n",
         );
         desk

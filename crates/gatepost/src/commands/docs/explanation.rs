@@ -111,7 +111,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("decision.approvers[].group", "string", "whose members may, in words: `a or b`, `a and b`"),
     ("decision.approvers[].quorum", "number", "how many of them must; of `all`, of each"),
     ("decision.approvers[].hold_seconds", "number", "how long it waits for them, shortened by the rules that ask"),
-    ("decision.approvers[].members", "object", "the groups: `any`, of which one is enough, or `all`"),
+    ("decision.approvers[].members", "any", "the groups: `any`, of which one is enough, or `all`"),
     ("decision.approvers[].in_transaction", "string", "`refuse` or `hold`, by the group or the rules that ask"),
     ("decision.approvers[].hold_in_transaction_seconds", "number", "how long it waits there"),
     ("decision.approvers[].reason", "boolean", "an approval must say why"),
@@ -135,7 +135,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("decision.parts[].rules[].file", "string", "in the bundle; `gatepost` for the gateway's own"),
     ("decision.parts[].rules[].line", "number", "from 1"),
     ("decision.parts[].rules[].forbid", "boolean", "it forbids"),
-    ("decision.parts[].rules[].terms", "object or absent", "what its `@hold` and `@in_transaction` say: `hold_seconds`, `in_transaction`"),
+    ("decision.parts[].rules[].terms", "any", "what its `@hold` and `@in_transaction` say: `hold_seconds`, `in_transaction`; absent where it says nothing"),
     ("decision.parts[].help", "any", "what would make it pass: objects with `help` and what that kind of help says"),
     ("statements", "array of object", "only of a text of several statements: for each what would be told of it alone, all but `schema`, `line` and `id`. What is above is then the union: statuses and verdicts the strongest"),
 ];

@@ -12,6 +12,7 @@ mod delegation;
 mod outcome;
 mod quorum;
 mod request;
+pub mod shown;
 mod who;
 
 pub use act::{Act, Refused, Said};

@@ -14,6 +14,7 @@ mod issuer;
 mod keys;
 mod legacy;
 mod listen;
+mod notify;
 mod operators;
 mod problem;
 mod quantity;
@@ -45,6 +46,9 @@ pub use issuer::{
 };
 pub use legacy::{Date, Legacy, Passthrough};
 pub use listen::{Listen, PublicUrl, Tls};
+pub use notify::{
+    Answers, Notify, NotifyEvent, NotifyKind, NotifyStatement, SlackAnswers, SlackWay, Smtp, SmtpTls,
+};
 pub use operators::{IssuerGroup, Operators};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
@@ -82,6 +86,8 @@ pub struct Config {
     pub mask: Mask,
     /// `[vault]`, `[aws]`: where secret references lead.
     pub servers: Servers,
+    /// `[[notify]]`: where approvers are told of requests; names are unique.
+    pub notify: Vec<Notify>,
     /// `[operators]`: who may administer the gateway over HTTP.
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
@@ -190,6 +196,10 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let mask = root.table("mask", context).and_then(|table| sections::mask(&table, context));
 
     certificates(listen.as_ref(), &mut issuers, &rules, context);
+    let notify = root.tables("notify", context);
+    let notify: Vec<_> =
+        notify.iter().map(|table| (table.span(), notify::read(table, &known, context))).collect();
+    unique(&notify, "[[notify]]", "name", |channel| &channel.name, context);
     let operators = root.table("operators", context).and_then(|t| operators::read(&t, &known, context));
     let state = root.table("state", context).and_then(|table| {
         let path = table.value("path", context)?.string(context)?;
@@ -217,6 +227,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         limits: limits?,
         mask: mask?,
         servers,
+        notify: notify.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?,
         operators: operators?,
         state: state?,
         console: console?,

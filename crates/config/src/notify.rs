@@ -255,12 +255,16 @@ pub(crate) fn read(table: &Table<'_>, known: &[Option<String>], context: &mut Co
         }
         match word {
             "slack" => slack(table, known, context),
-            "teams" => Some(NotifyKind::Teams { webhook: required(table, "webhook", context)?.secret(context)? }),
+            "teams" => {
+                Some(NotifyKind::Teams { webhook: required(table, "webhook", context)?.secret(context)? })
+            }
             "email" => smtp(table, context).map(NotifyKind::Email),
             _ => webhook(table, known, context),
         }
     });
-    if let (Some(NotifyKind::Slack { answers: Some(_), .. }), Some(NotifyStatement::None)) = (&kind, statement) {
+    if let (Some(NotifyKind::Slack { answers: Some(_), .. }), Some(NotifyStatement::None)) =
+        (&kind, statement)
+    {
         let message = "nothing can be approved in Slack without seeing it: with \"signing_secret\", write statement = \"full\"; or remove that key, and messages have a link only";
         context.error_at_secret(table.span(), message.to_owned());
         return None;
@@ -394,7 +398,8 @@ fn webhook(table: &Table<'_>, known: &[Option<String>], context: &mut Context<'_
         && *secret == answers.secret
     {
         // SECURITY: else whoever receives events could send them back as decisions.
-        let message = "\"inbound_secret\" must not be that of \"secret\": whoever receives events would decide";
+        let message =
+            "\"inbound_secret\" must not be that of \"secret\": whoever receives events would decide";
         context.error_at_secret(table.span(), message.to_owned());
         return None;
     }
@@ -417,7 +422,8 @@ fn answers(
             Some((issuer, _))
                 if !known.iter().any(|known| known.as_ref().is_none_or(|known| known == issuer)) =>
             {
-                context.error(value.span(), format!("there is no [[issuer]] named \"{issuer}\" for \"{id}\""));
+                context
+                    .error(value.span(), format!("there is no [[issuer]] named \"{issuer}\" for \"{id}\""));
                 complete = false;
             }
             Some((issuer, subject)) => {
@@ -458,7 +464,9 @@ fn url(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     // RFC 6761 section 6.3.
-    address.parse::<IpAddr>().map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |it| it.is_loopback())
+    address
+        .parse::<IpAddr>()
+        .map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |it| it.is_loopback())
 }
 
 fn smtp(table: &Table<'_>, context: &mut Context<'_>) -> Option<Smtp> {
@@ -479,7 +487,8 @@ fn smtp(table: &Table<'_>, context: &mut Context<'_>) -> Option<Smtp> {
             None
         }
     };
-    let from = required(table, "from", context).and_then(|value| mail(&value.string(context)?, value.span(), context));
+    let from = required(table, "from", context)
+        .and_then(|value| mail(&value.string(context)?, value.span(), context));
     let to = required(table, "to", context).and_then(|value| {
         let all = value.strings(context)?;
         let read: Vec<_> = all.into_iter().map(|(span, text)| mail(&text, span, context)).collect();
@@ -495,15 +504,21 @@ fn host(value: &Value<'_>, tls: Option<SmtpTls>, context: &mut Context<'_>) -> O
     // Through the parser of URLs, so that a name is one, and an IPv6 address has its brackets.
     let url = url::Url::parse(&format!("smtp://{text}")).ok();
     let plain = url.as_ref().filter(|url| {
-        url.username().is_empty() && url.password().is_none() && url.path().is_empty() && url.query().is_none()
+        url.username().is_empty()
+            && url.password().is_none()
+            && url.path().is_empty()
+            && url.query().is_none()
     });
-    let Some((name, port)) = plain.and_then(|url| Some((url.host_str()?.to_owned(), url.port().unwrap_or(usual))))
+    let Some((name, port)) =
+        plain.and_then(|url| Some((url.host_str()?.to_owned(), url.port().unwrap_or(usual))))
     else {
         context.error(value.span(), format!("\"{text}\" must be written as HOST or HOST:PORT"));
         return None;
     };
     if tls == Some(SmtpTls::None) && !is_loopback(&name) {
-        let message = format!("\"{name}\" is not this host, and tls = \"none\" is for loopback only; write \"starttls\" or \"implicit\"");
+        let message = format!(
+            "\"{name}\" is not this host, and tls = \"none\" is for loopback only; write \"starttls\" or \"implicit\""
+        );
         context.error(value.span(), message);
         return None;
     }
@@ -515,14 +530,18 @@ fn mail(text: &str, span: std::ops::Range<usize>, context: &mut Context<'_>) -> 
     let address = text.strip_suffix('>').and_then(|text| text.rsplit_once('<')).map_or(text, |(_, it)| it);
     let parts = address.split_once('@');
     let good = parts.is_some_and(|(local, domain)| {
-        let plain = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "<>,;@".contains(c));
+        let plain = |text: &str| {
+            !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "<>,;@".contains(c))
+        };
         plain(local) && plain(domain)
     });
     if good && !text.chars().any(char::is_control) {
         return Some(text.to_owned());
     }
-    let message =
-        format!("\"{}\" is no mail address like \"dba@example.com\" or \"DBA <dba@example.com>\"", text.escape_debug());
+    let message = format!(
+        "\"{}\" is no mail address like \"dba@example.com\" or \"DBA <dba@example.com>\"",
+        text.escape_debug()
+    );
     context.error(span, message);
     None
 }

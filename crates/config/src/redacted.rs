@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::quantity::{show_bytes, show_duration};
+use crate::{Answers, Notify, NotifyKind, SlackAnswers, SlackWay, Smtp};
 use crate::{Asker, Aws, AwsCredentials, Passthrough, Questions, Servers, Vault, VaultMethod, Verifiers};
 use crate::{
     AuthRule, Config, Console, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy,
@@ -16,7 +17,8 @@ use crate::{
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, servers, operators, state, console, warnings: _, .. } = config;
+    let Config { journal, limits, mask, servers, notify, operators, state, console, warnings: _, .. } =
+        config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
@@ -39,6 +41,7 @@ pub fn render_redacted(config: &Config) -> String {
     if let Some(aws) = aws {
         write_aws(aws, &mut out);
     }
+    notify.iter().for_each(|channel| write_notify(channel, &mut out));
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
@@ -263,6 +266,65 @@ fn login_table(login: &Login) -> String {
             )
         }
     }
+}
+
+fn write_notify(channel: &Notify, out: &mut Lines) {
+    let Notify { name, kind, databases, groups, events, statement, ca } = channel;
+    out.header("[[notify]]");
+    out.text("name", name);
+    out.text("kind", kind.as_str());
+    out.list("databases", databases);
+    if !groups.is_empty() {
+        out.list("groups", groups);
+    }
+    out.list("events", events.iter().map(|event| event.as_str()));
+    out.text("statement", statement.as_str());
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
+    match kind {
+        NotifyKind::Slack { way, api, answers } => {
+            match way {
+                SlackWay::Bot { token, channel } => {
+                    out.text("token", token);
+                    out.text("channel", channel);
+                }
+                SlackWay::Webhook { url } => out.text("webhook", url),
+            }
+            out.text("api", api);
+            if let Some(SlackAnswers { workspace, answers }) = answers {
+                out.text("workspace", workspace);
+                write_answers("signing_secret", answers, out);
+            }
+        }
+        NotifyKind::Teams { webhook } => out.text("webhook", webhook),
+        NotifyKind::Email(Smtp { host, port, tls, login, from, to }) => {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            out.text("host", format!("{host}:{port}"));
+            out.text("tls", tls.as_str());
+            if let Some((user, password)) = login {
+                out.text("user", user);
+                out.text("password", password);
+            }
+            out.text("from", from);
+            out.list("to", to);
+        }
+        NotifyKind::Webhook { url, secret, answers } => {
+            out.text("url", url);
+            out.text("secret", secret);
+            if let Some(answers) = answers {
+                write_answers("inbound_secret", answers, out);
+            }
+        }
+    }
+}
+
+fn write_answers(key: &str, answers: &Answers, out: &mut Lines) {
+    let Answers { secret, people, login_age_max } = answers;
+    out.text(key, secret);
+    let people = people.iter().map(|(id, (issuer, subject))| (id.clone(), format!("{issuer}:{subject}")));
+    out.raw("people", table(&people.collect()));
+    out.text("login_age_max", show_duration(*login_age_max));
 }
 
 fn write_operators(operators: &Operators, out: &mut Lines) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::{AuthMethod, Config, Host, Login, SecretRef, UpstreamTls, render_redacted};
 
 mod console;
+mod notify;
 mod reach;
 mod secrets;
 
@@ -566,6 +567,25 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                     whole(&format!("[[issuer]]\nintrospection.{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
+                "[[notify]]" => {
+                    let kind = match key.name {
+                        "host" | "tls" | "user" | "password" | "from" | "to" => "email",
+                        "url" | "secret" | "inbound_secret" => "webhook",
+                        _ => "slack",
+                    };
+                    let kind =
+                        if key.name == "kind" { String::new() } else { format!("kind = \"{kind}\"\n") };
+                    // Keys that only count beside others.
+                    let beside = match key.name {
+                        "people" | "workspace" => "signing_secret = \"env:S\"\n",
+                        "channel" => "token = \"env:T\"\n",
+                        "user" => "password = \"env:P\"\n",
+                        "password" => "user = \"env:U\"\n",
+                        "login_age_max" => "signing_secret = \"env:S\"\npeople = { U1 = \"corp:a\" }\n",
+                        _ => "",
+                    };
+                    whole(&format!("[[notify]]\n{kind}{beside}{} = 1979-05-27", key.name))
+                }
                 "[[legacy]]" if key.name == "until" => whole("[[legacy]]\nuntil = 1"),
                 header => whole(&format!("{header}\n{} = 1979-05-27", key.name)),
             };

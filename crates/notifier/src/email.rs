@@ -24,7 +24,9 @@ pub(crate) fn message(
     (from, to): (&str, &[String]),
     (id, thread): (&str, Option<&str>),
 ) -> Result<Message, String> {
-    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| format!("\"{text}\" is no mail address: {error}"));
+    let mailbox = |text: &str| {
+        text.parse::<Mailbox>().map_err(|error| format!("\"{text}\" is no mail address: {error}"))
+    };
     let from = mailbox(from)?;
     let domain = from.email.domain().to_owned();
     let mut builder = Message::builder()
@@ -33,7 +35,10 @@ pub(crate) fn message(
         .date(SystemTime::from(letter.at))
         .message_id(Some(format!("<{id}@{domain}>")))
         // RFC 3834: nobody's absence notice answers.
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ));
     if let Some(thread) = thread {
         builder = builder.references(format!("<{thread}@{domain}>"));
     }
@@ -48,8 +53,7 @@ pub(crate) fn message(
 }
 
 fn parts(letter: &Letter) -> impl Iterator<Item = (&'static str, String)> {
-    let parts = [("Statement", &letter.statement), ("Parameters", &letter.parameters)];
-    parts.into_iter().filter_map(|(label, shown)| Some((label, cut(shown.as_ref()?))))
+    letter.parts.iter().map(|(label, shown)| (*label, cut(shown)))
 }
 
 fn cut(shown: &Shown) -> String {
@@ -74,7 +78,9 @@ fn plain(letter: &Letter) -> String {
         }
     }
     if let Some(link) = &letter.link {
-        text += &format!("\nTo read it whole, and to decide: {link}\n(You log in there. Following the link decides nothing, nor does an answer to this mail.)\n");
+        text += &format!(
+            "\nTo read it whole, and to decide: {link}\n(You log in there. Following the link decides nothing, nor does an answer to this mail.)\n"
+        );
     }
     text
 }
@@ -120,25 +126,34 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::{html, message, plain};
     use crate::letter::{Event, Letter, Text};
-    use crate::testdata::{hostile, request};
+    use crate::testdata::{full, hostile, request};
     use approval::Stamp;
 
     fn letter(text: &str) -> Letter {
-        Letter::of(Event::Opened, &hostile(text), Text::Whole(text), Some("https://g.example"), Stamp(0))
+        Letter::of(Event::Opened, &hostile(text), full(text), Some("https://g.example"), Stamp(0))
     }
 
     #[test]
     fn no_text_of_a_stranger_makes_a_header_or_a_tag() {
         let strange = "x\r\nBcc: all@example.com\r\n\r\n<script>alert(1)</script><a href='https://evil.example'>y</a>\"";
         let letter = letter(strange);
-        let made = message(&letter, ("Gatepost <g@example.com>", &["dba@example.com".to_owned()]), ("m1", Some("r7")));
+        let made = message(
+            &letter,
+            ("Gatepost <g@example.com>", &["dba@example.com".to_owned()]),
+            ("m1", Some("r7")),
+        );
         let made = String::from_utf8(made.unwrap().formatted()).unwrap();
         let head = made.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
         assert!(!head.contains("\r\nbcc:"), "{head}");
         assert_eq!(head.matches("\r\nto:").count() + usize::from(head.starts_with("to:")), 1, "{head}");
-        assert!(head.contains("auto-submitted: auto-generated") && head.contains("message-id: <m1@example.com>"));
+        assert!(
+            head.contains("auto-submitted: auto-generated") && head.contains("message-id: <m1@example.com>")
+        );
         let html = html(&letter);
-        assert!(!html.contains("<script") && !html.contains("href='") && html.contains("&lt;script&gt;"), "{html}");
+        assert!(
+            !html.contains("<script") && !html.contains("href='") && html.contains("&lt;script&gt;"),
+            "{html}"
+        );
         assert_eq!(html.matches("<a ").count(), 1, "only the link of ours");
     }
 

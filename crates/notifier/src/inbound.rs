@@ -50,7 +50,8 @@ pub enum Said {
 /// # Errors
 /// [`BadCall`]: it is no such payload, or another workspace's.
 pub fn interaction(body: &[u8], workspace: &str) -> Result<Option<(Decision, String)>, BadCall> {
-    let mut payloads = url::form_urlencoded::parse(body).filter(|(name, _)| name == "payload").map(|(_, it)| it);
+    let mut payloads =
+        url::form_urlencoded::parse(body).filter(|(name, _)| name == "payload").map(|(_, it)| it);
     let (Some(payload), None): (Option<Cow<'_, str>>, _) = (payloads.next(), payloads.next()) else {
         return Err(BadCall("it has no payload, or several"));
     };
@@ -184,7 +185,10 @@ mod tests {
             ("/actions/0/value", json!("7")),
             ("/actions/0/value", json!("-7:abcd")),
             ("/actions/0/value", json!("x:abcd")),
-            ("/actions", json!([{"action_id": "gatepost.open"}, {"action_id": "gatepost.approve", "value": "7:abcd"}])),
+            (
+                "/actions",
+                json!([{"action_id": "gatepost.open"}, {"action_id": "gatepost.approve", "value": "7:abcd"}]),
+            ),
             ("/state/values/gatepost.reason.7/gatepost.reason/value", json!("x".repeat(2001))),
         ] {
             assert!(change(pointer, value.clone()).is_err(), "{pointer} {value}");

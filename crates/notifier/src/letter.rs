@@ -1,6 +1,6 @@
 //! What there is to say of a request, whatever the channel. Knows no channel's markup.
 
-use approval::{Binding, Ended, Number, Parameter, Request, State, Stamp, Value, Verdict, Vote, Wait};
+use approval::{Binding, Ended, Number, Parameter, Request, Stamp, State, Value, Verdict, Vote, Wait};
 use audit::Time;
 
 use crate::shown::{self, Looks, Shown};
@@ -52,15 +52,33 @@ impl Event {
     }
 }
 
-/// A statement's text, as far as this channel may have it.
+/// A statement, as far as this channel may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text<'a> {
     /// Nothing of it leaves.
     None,
-    /// As it is.
-    Whole(&'a str),
-    /// Literals that are secrets are withheld, as in the journal.
-    Withheld(&'a str),
+    /// What it says, and its parameters.
+    Full(Words<'a>),
+}
+
+/// What a statement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// The text that it runs, of EXECUTE and FETCH.
+    pub runs: Option<&'a str>,
+    /// Whether something is missing from these.
+    pub withheld: Withheld,
+}
+
+/// Whether something is missing from a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// It is whole.
+    Nothing,
+    /// Literals that are secrets are replaced, as in the journal.
+    Secrets,
 }
 
 /// What is said, in no markup. All of it is harmless as plain text.
@@ -72,12 +90,10 @@ pub struct Letter {
     pub(crate) title: String,
     /// Label and value, a line each.
     pub(crate) facts: Vec<(&'static str, String)>,
-    /// The statement's text; `None`: it is not to leave.
-    pub(crate) statement: Option<Shown>,
-    /// What is bound to its parameters, one a line; `None`: there are none, or they are not to leave.
-    pub(crate) parameters: Option<Shown>,
-    /// Whether all of the statement is in that text as it will run.
-    pub(crate) withheld: bool,
+    /// The statement's parts with their labels: its text, what it runs, what is bound to its parameters. Empty: they are not to leave.
+    pub(crate) parts: Vec<(&'static str, Shown)>,
+    /// Why it can't be approved by what is here, whatever the channel can show.
+    pub(crate) incomplete: Option<&'static str>,
     /// Where it is to be read and decided.
     pub(crate) link: Option<String>,
     /// Which request, as long as approvers can decide it.
@@ -90,21 +106,30 @@ impl Letter {
     /// Says what has happened to a request. `console` is where the gateway's pages are, without a slash at its end.
     pub fn of(event: Event, request: &Request, text: Text<'_>, console: Option<&str>, at: Stamp) -> Self {
         let ask = &request.ask;
-        let (statement, parameters) = match text {
-            Text::None => (None, None),
+        let mut parts = Vec::new();
+        let mut incomplete = None;
+        match text {
+            Text::None => incomplete = Some("the statement is not sent to this channel"),
             // All of it; a channel cuts by its own limits.
-            Text::Whole(text) | Text::Withheld(text) => {
-                (Some(shown::lines(text, usize::MAX)), parameters(&ask.statement.parameters))
+            Text::Full(Words { text, runs, withheld }) => {
+                parts.push(("Statement", shown::lines(text, usize::MAX)));
+                parts.extend(runs.map(|text| ("Which runs", shown::lines(text, usize::MAX))));
+                parts.extend(parameters(&ask.statement.parameters).map(|shown| ("Parameters", shown)));
+                if withheld == Withheld::Secrets {
+                    incomplete = Some("the statement has secrets in it, which are not sent");
+                }
             }
-        };
+        }
+        if ask.statement.pattern {
+            incomplete = Some("it is asked for a pattern, of which this is one statement");
+        }
         let open = matches!(request.state, State::Open) && event != Event::Undelivered;
         Self {
             event: Some(event),
             title: title(event, request),
             facts: facts(request),
-            statement,
-            parameters,
-            withheld: matches!(text, Text::Withheld(_)),
+            parts,
+            incomplete,
             link: console.map(|base| format!("{base}/approvals/{}", request.number)),
             open: open.then_some((request.number, ask.binding)),
             at,
@@ -128,9 +153,8 @@ impl Letter {
             event: Some(Event::Opened),
             title: format!("{all} requests wait for approval"),
             facts,
-            statement: None,
-            parameters: None,
-            withheld: false,
+            parts: Vec::new(),
+            incomplete: None,
             link: console.map(|base| format!("{base}/approvals")),
             open: None,
             at,
@@ -144,11 +168,14 @@ impl Letter {
             title: "A test message of Gatepost".to_owned(),
             facts: vec![
                 ("Channel", one(channel)),
-                ("Means", "requests for approval will be told here; nothing waits because of this message".to_owned()),
+                (
+                    "Means",
+                    "requests for approval will be told here; nothing waits because of this message"
+                        .to_owned(),
+                ),
             ],
-            statement: None,
-            parameters: None,
-            withheld: false,
+            parts: Vec::new(),
+            incomplete: None,
             link: console.map(|base| format!("{base}/approvals")),
             open: None,
             at,
@@ -188,10 +215,13 @@ fn facts(request: &Request) -> Vec<(&'static str, String)> {
     let who = &ask.requester;
     let mut facts = Vec::new();
     let mut say = |label, value: String| facts.push((label, one(&value)));
-    say("Who asks", match &who.name {
-        Some(name) => format!("{who} ({name})"),
-        None => who.to_string(),
-    });
+    say(
+        "Who asks",
+        match &who.name {
+            Some(name) => format!("{who} ({name})"),
+            None => who.to_string(),
+        },
+    );
     if let Some(on_behalf_of) = &who.on_behalf_of {
         say("Acts for", on_behalf_of.clone());
     }
@@ -203,6 +233,12 @@ fn facts(request: &Request) -> Vec<(&'static str, String)> {
     }
     say("Database", ask.database.clone());
     say("Command", ask.statement.command.clone());
+    if ask.statement.pattern {
+        say("For", "a pattern: any literals and parameters may stand where these do".to_owned());
+    }
+    if ask.uses != 1 {
+        say("How often", format!("up to {} times", ask.uses));
+    }
     say("Why it is asked", ask.why.clone());
     let rules = ask.rules.iter().map(|rule| format!("{} ({}:{})", rule.id, rule.file, rule.line));
     if let Some(rules) = listed(rules) {

@@ -72,7 +72,8 @@ fn is_hidden(c: char) -> bool {
 ///
 /// SECURITY: everything else may look like something that it isn't; whoever is to approve it reads it where that is pointed out.
 const fn is_itself(c: char) -> bool {
-    matches!(c, ' '..='~') || matches!(c, '\u{a1}'..='\u{17e}' if !matches!(c, '\u{ad}' | 'ı' | '·' | '´' | '¨' | '¸' | '¯'))
+    matches!(c, ' '..='~')
+        || matches!(c, '\u{a1}'..='\u{17e}' if !matches!(c, '\u{ad}' | 'ı' | '·' | '´' | '¨' | '¸' | '¯'))
 }
 
 #[cfg(test)]

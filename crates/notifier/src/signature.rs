@@ -123,7 +123,8 @@ impl WebhookSecret {
         let timestamp = headers.timestamp.ok_or(BadSignature::Header("webhook-timestamp"))?;
         let signatures = headers.signature.ok_or(BadSignature::Header("webhook-signature"))?;
         // A dot would let one signed text be read as another's id and time.
-        if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'.') {
+        if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'.')
+        {
             return Err(BadSignature::Senseless("webhook-id"));
         }
         let time = seconds(timestamp).ok_or(BadSignature::Senseless("webhook-timestamp"))?;
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(slack("1531420619", SLACK_SIGNATURE, SLACK_BODY, now), Err(BadSignature::Forged));
         assert_eq!(slack(SLACK_TIME, SLACK_SIGNATURE, SLACK_BODY, now + 301), Err(BadSignature::Old(301)));
         assert_eq!(slack(SLACK_TIME, SLACK_SIGNATURE, SLACK_BODY, now - 301), Err(BadSignature::Early(301)));
-        for senseless in ["", "v0=", "v1=a2114d57", "v0=zz", &SLACK_SIGNATURE[..40]] {
+        for senseless in ["", "v0=", "v1=a2114d57", "v0=zz", SLACK_SIGNATURE.trim_end_matches("b503")] {
             assert!(slack(SLACK_TIME, senseless, SLACK_BODY, now).is_err(), "{senseless}");
         }
         for senseless in ["", "-1", "+1531420618", " 1531420618", "1531420618.0", "99999999999999999999"] {
@@ -244,7 +245,10 @@ mod tests {
         assert_eq!(webhook("msg_other", TIME, SIGNATURE, BODY, now), Err(BadSignature::Forged));
         assert_eq!(webhook(ID, "1614265331", SIGNATURE, BODY, now), Err(BadSignature::Forged));
         assert_eq!(webhook(ID, TIME, SIGNATURE, "{}", now), Err(BadSignature::Forged));
-        assert_eq!(webhook(ID, TIME, &SIGNATURE.replace("v1,", "v1a,"), BODY, now), Err(BadSignature::Forged));
+        assert_eq!(
+            webhook(ID, TIME, &SIGNATURE.replace("v1,", "v1a,"), BODY, now),
+            Err(BadSignature::Forged)
+        );
         assert_eq!(webhook(ID, TIME, SIGNATURE, BODY, now + 301), Err(BadSignature::Old(301)));
         assert_eq!(webhook(ID, TIME, SIGNATURE, BODY, now - 301), Err(BadSignature::Early(301)));
         // Signed text is id.time.body: moving a dot must not make another call of it.
@@ -256,7 +260,9 @@ mod tests {
     fn a_secret_that_is_none_is_refused_without_being_shown() {
         for text in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_!!", "whsec_AAAA"] {
             let error = WebhookSecret::parse(&Secret::new(text.into())).err().unwrap();
-            assert!(text.is_empty() || !error.contains(text.trim_start_matches("whsec_")) || text == "whsec_");
+            assert!(
+                text.is_empty() || !error.contains(text.trim_start_matches("whsec_")) || text == "whsec_"
+            );
         }
     }
 }

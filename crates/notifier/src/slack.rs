@@ -35,16 +35,13 @@ pub enum Approvable {
 impl Letter {
     /// Returns whether the request can be approved in Slack: an approver must see all that will run.
     pub fn approvable(&self) -> Approvable {
-        let Some(statement) = &self.statement else {
-            return Approvable::No("the statement is not sent to this channel");
-        };
-        if self.withheld {
-            return Approvable::No("the statement has secrets in it, which are not sent");
+        if let Some(why) = self.incomplete {
+            return Approvable::No(why);
         }
-        if self.link.is_none() && self.open.is_none() {
+        if self.open.is_none() || self.parts.is_empty() {
             return Approvable::No("it is over");
         }
-        for shown in [Some(statement), self.parameters.as_ref()].into_iter().flatten() {
+        for (_, shown) in &self.parts {
             if fits(shown).is_none() {
                 return Approvable::No("it is too long to be shown whole here");
             }
@@ -68,11 +65,7 @@ pub(crate) enum Buttons {
 /// Returns the message, without the channel that it goes to.
 pub(crate) fn message(letter: &Letter, buttons: Buttons) -> Value {
     let mut blocks = vec![header(&letter.title), facts(letter)];
-    for (label, shown) in [("Statement", &letter.statement), ("Parameters", &letter.parameters)] {
-        if let Some(shown) = shown {
-            blocks.push(code(label, shown));
-        }
-    }
+    blocks.extend(letter.parts.iter().map(|(label, shown)| code(label, shown)));
     let mut actions = Vec::new();
     if let (Some((number, binding)), Buttons::Offered, Some(Event::Opened | Event::Voted)) =
         (letter.open, buttons, letter.event)
@@ -149,7 +142,8 @@ fn code(label: &str, shown: &Shown) -> Value {
 /// Returns the text if all of it can be shown.
 fn fits(shown: &Shown) -> Option<&str> {
     let text = shown.text.as_str();
-    let whole = shown.left_out == 0 && text.chars().count() <= LONGEST_SHOWN && text.lines().count() <= LINES_MAX;
+    let whole =
+        shown.left_out == 0 && text.chars().count() <= LONGEST_SHOWN && text.lines().count() <= LINES_MAX;
     whole.then_some(text)
 }
 
@@ -200,13 +194,13 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Approvable, Buttons, LONGEST_SHOWN, message, whisper};
-    use crate::letter::{Event, Letter, Text};
-    use crate::testdata::{hostile, request};
+    use crate::letter::{Event, Letter, Text, Withheld, Words};
+    use crate::testdata::{full, hostile, request};
     use approval::{Stamp, State};
     use serde_json::Value;
 
     fn letter(text: &str) -> Letter {
-        Letter::of(Event::Opened, &request(text), Text::Whole(text), Some("https://gate.example"), Stamp(0))
+        Letter::of(Event::Opened, &request(text), full(text), Some("https://gate.example"), Stamp(0))
     }
 
     /// Returns every object that has a `type`.
@@ -236,7 +230,9 @@ mod tests {
         let all = message.to_string();
         assert!(all.contains(&serde_json::to_string(text).unwrap()), "{all}");
         assert!(all.contains("$1 int8 = '42'"), "{all}");
-        for said in ["corp:agent-7", "shop", "rule-1 (rules.cedar:3)", "delete table public.tickets", "2 of dba"] {
+        for said in
+            ["corp:agent-7", "shop", "rule-1 (rules.cedar:3)", "delete table public.tickets", "2 of dba"]
+        {
             assert!(all.contains(said), "{said}: {all}");
         }
     }
@@ -251,10 +247,25 @@ mod tests {
             assert_eq!(action_ids(&message(&letter, Buttons::Offered)), ["gatepost.open"], "{text:?}");
         }
         let request = request("SELECT 1");
-        for text in [Text::None, Text::Withheld("ALTER ROLE a PASSWORD '***'")] {
+        let withheld = Words { text: "ALTER ROLE a PASSWORD '***'", runs: None, withheld: Withheld::Secrets };
+        for text in [Text::None, Text::Full(withheld)] {
             let letter = Letter::of(Event::Opened, &request, text, Some("https://gate.example"), Stamp(0));
             assert_eq!(action_ids(&message(&letter, Buttons::Offered)), ["gatepost.open"]);
         }
+        let runs = Words { text: "EXECUTE p", runs: Some(&long), withheld: Withheld::Nothing };
+        let letter_of = |request: &approval::Request, text| {
+            Letter::of(Event::Opened, request, text, Some("https://gate.example"), Stamp(0))
+        };
+        assert_eq!(
+            action_ids(&message(&letter_of(&request, Text::Full(runs)), Buttons::Offered)),
+            ["gatepost.open"]
+        );
+        let mut pattern = request.clone();
+        pattern.ask.statement.pattern = true;
+        assert!(matches!(letter_of(&pattern, full("SELECT 1")).approvable(), Approvable::No(_)));
+        let mut parameter = request.clone();
+        parameter.ask.statement.parameters[0].value = approval::Value::Text("4\u{202e}2".to_owned());
+        assert!(matches!(letter_of(&parameter, full("SELECT 1")).approvable(), Approvable::No(_)));
         let at_limit = format!("SELECT '{}'", "x".repeat(LONGEST_SHOWN - 9));
         assert_eq!(letter(&at_limit).approvable(), Approvable::Yes);
     }
@@ -264,7 +275,7 @@ mod tests {
         assert_eq!(action_ids(&message(&letter("SELECT 1"), Buttons::None)), ["gatepost.open"]);
         let mut decided = request("SELECT 1");
         decided.state = State::Denied;
-        let letter = Letter::of(Event::Decided, &decided, Text::Whole("SELECT 1"), None, Stamp(0));
+        let letter = Letter::of(Event::Decided, &decided, full("SELECT 1"), None, Stamp(0));
         assert!(action_ids(&message(&letter, Buttons::Offered)).is_empty());
     }
 
@@ -273,15 +284,26 @@ mod tests {
         let strange = "<!channel> <@U1> <https://evil.example|click> *bold* @everyone & ```";
         let mut request = hostile(strange);
         request.ask.statement.text = strange.to_owned();
-        let letter = Letter::of(Event::Opened, &request, Text::Whole(strange), Some("https://g.example"), Stamp(0));
+        let letter = Letter::of(Event::Opened, &request, full(strange), Some("https://g.example"), Stamp(0));
         let message = message(&letter, Buttons::Offered);
         let mut found = Vec::new();
         objects(&message, &mut found);
         for object in &found {
             let kind = object["type"].as_str().unwrap();
             assert!(
-                ["header", "plain_text", "rich_text", "rich_text_section", "rich_text_preformatted", "text", "input",
-                 "plain_text_input", "actions", "button"].contains(&kind),
+                [
+                    "header",
+                    "plain_text",
+                    "rich_text",
+                    "rich_text_section",
+                    "rich_text_preformatted",
+                    "text",
+                    "input",
+                    "plain_text_input",
+                    "actions",
+                    "button"
+                ]
+                .contains(&kind),
                 "{kind} may be parsed for markup"
             );
             // The whole of an object's keys: nothing slipped in beside.

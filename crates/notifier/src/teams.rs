@@ -25,10 +25,8 @@ pub(crate) fn message(letter: &Letter) -> Value {
             json!({"type": "TextRun", "text": value}),
         ]));
     }
-    for (label, shown) in [("Statement", &letter.statement), ("Parameters", &letter.parameters)] {
-        if let Some(shown) = shown {
-            body.extend(code(label, shown));
-        }
+    for (label, shown) in &letter.parts {
+        body.extend(code(label, shown));
     }
     let actions: Vec<_> = letter
         .link
@@ -51,10 +49,14 @@ pub(crate) fn message(letter: &Letter) -> Value {
 
 fn code(label: &str, shown: &Shown) -> Vec<Value> {
     let mut units = 0;
-    let text: String = shown.text.chars().take_while(|c| {
-        units += c.len_utf16();
-        units <= SHOWN_UTF16_MAX
-    }).collect();
+    let text: String = shown
+        .text
+        .chars()
+        .take_while(|c| {
+            units += c.len_utf16();
+            units <= SHOWN_UTF16_MAX
+        })
+        .collect();
     let label = if text.len() == shown.text.len() {
         format!("{label}:")
     } else {
@@ -76,8 +78,8 @@ fn runs(inlines: Vec<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::message;
-    use crate::letter::{Event, Letter, Text};
-    use crate::testdata::{hostile, request};
+    use crate::letter::{Event, Letter};
+    use crate::testdata::{full, hostile, request};
     use approval::Stamp;
     use serde_json::Value;
 
@@ -96,14 +98,19 @@ mod tests {
     fn no_text_of_a_stranger_is_read_as_markdown_and_nothing_can_be_decided() {
         let strange = "[x](https://evil.example) **b** <at>everyone</at> {{DATE(2020-01-01)}}\n- list";
         let request = hostile(strange);
-        let card = message(&Letter::of(Event::Opened, &request, Text::Whole(strange), Some("https://g.example"), Stamp(0)));
+        let card =
+            message(&Letter::of(Event::Opened, &request, full(strange), Some("https://g.example"), Stamp(0)));
         let mut found = Vec::new();
         kinds(&card, &mut found);
         found.sort();
         found.dedup();
         assert_eq!(found, ["Action.OpenUrl", "AdaptiveCard", "RichTextBlock", "TextRun", "message"]);
         let card = &card["attachments"][0]["content"];
-        assert_eq!(card["msteams"], serde_json::json!({"width": "Full"}), "no entities: nobody can be mentioned");
+        assert_eq!(
+            card["msteams"],
+            serde_json::json!({"width": "Full"}),
+            "no entities: nobody can be mentioned"
+        );
         assert_eq!(card["actions"][0]["url"], "https://g.example/approvals/7");
     }
 
@@ -112,12 +119,13 @@ mod tests {
         for text in ["\u{10000}".repeat(100_000), "x\n".repeat(100_000), "\"".repeat(100_000)] {
             let mut request = hostile(&text);
             request.ask.statement.parameters.clear();
-            let card = message(&Letter::of(Event::Opened, &request, Text::Whole(&text), None, Stamp(0))).to_string();
+            let card = message(&Letter::of(Event::Opened, &request, full(&text), None, Stamp(0))).to_string();
             let units = card.encode_utf16().count();
             assert!(units * 2 < 56 * 1024 && units < 28 * 1024, "{units}");
             assert!(card.contains("only its beginning"));
         }
-        let whole = message(&Letter::of(Event::Opened, &request("SELECT 1"), Text::Whole("SELECT 1"), None, Stamp(0)));
+        let whole =
+            message(&Letter::of(Event::Opened, &request("SELECT 1"), full("SELECT 1"), None, Stamp(0)));
         assert!(!whole.to_string().contains("only its beginning"));
     }
 }

@@ -1,76 +1,45 @@
 //! Requests for tests.
 
-use std::time::Duration;
+use approval::{Request, Value};
+use serde_json::json;
 
-use approval::{
-    Ask, Binding, BundleRef, Group, Members, Number, Parameter, Request, RuleRef, Stamp, State, Statement, Touched,
-    Value, Wait, Who,
-};
+use crate::letter::{Text, Withheld, Words};
 
-/// An open request for that statement.
-pub(crate) fn request(text: &str) -> Request {
-    Request {
-        number: Number(7),
-        ask: ask(text),
-        opened: Stamp(1_800_000_000_000),
-        until: Stamp(1_800_000_900_000),
-        gateway: "gw".to_owned(),
-        state: State::Open,
-        votes: Vec::new(),
-        used: 0,
-    }
+/// All of a statement.
+pub(crate) fn full(text: &str) -> Text<'_> {
+    Text::Full(Words { text, runs: None, withheld: Withheld::Nothing })
 }
 
-fn ask(text: &str) -> Ask {
-    let requester = Who {
-        issuer: "corp".to_owned(),
-        subject: "agent-7".to_owned(),
-        name: Some("Agent Seven".to_owned()),
-        groups: ["agents".to_owned()].into(),
-        owner: Some("corp:olga".to_owned()),
-        on_behalf_of: None,
-    };
-    Ask {
-        requester,
-        database: "shop".to_owned(),
-        session: Some("00".repeat(16)),
-        client: Some("127.0.0.1:5".to_owned()),
-        application_name: Some("psql".to_owned()),
-        statement: Statement {
-            text: text.to_owned(),
-            command: "DELETE".to_owned(),
-            parameters: vec![Parameter {
-                type_oid: 20,
-                type_name: Some("int8".to_owned()),
-                value: Value::Text("42".to_owned()),
-            }],
-            pattern: false,
+/// An open request for that statement, as a store has it.
+pub(crate) fn request(text: &str) -> Request {
+    let duration = |seconds: u64| json!({"secs": seconds, "nanos": 0});
+    let ask = json!({
+        "requester": {"issuer": "corp", "subject": "agent-7", "name": "Agent Seven", "owner": "corp:olga"},
+        "database": "shop",
+        "session": null,
+        "client": "127.0.0.1:5",
+        "application_name": "psql",
+        "statement": {
+            "text": text,
+            "command": "DELETE",
+            "parameters": [{"type_oid": 20, "type_name": "int8", "value": {"text": "42"}}],
         },
-        touches: vec![Touched {
-            action: "delete".to_owned(),
-            resource: "table public.tickets".to_owned(),
-            verdict: "hold".to_owned(),
-            mask: None,
-            rules: vec!["rule-1".to_owned()],
-        }],
-        rules: vec![RuleRef { id: "rule-1".to_owned(), file: "rules.cedar".to_owned(), line: 3, forbid: false }],
-        why: "delete needs approval".to_owned(),
-        bundle: BundleRef { name: "shop".to_owned(), version: "1".to_owned(), hash: "00".to_owned() },
-        binding: Binding::of(&[text.as_bytes()]),
-        needs: vec![Group {
-            name: "dba".to_owned(),
-            members: Members::Any(vec!["dba".to_owned()]),
-            quorum: 2,
-            reason_required: false,
-            count_rows: None,
-            break_glass: None,
-        }],
-        wait: Wait::Held { in_transaction: false },
-        hold: Duration::from_secs(900),
-        uses: 1,
-        use_within: Duration::from_secs(60),
-        purpose: None,
-    }
+        "touches": [{"action": "delete", "resource": "table public.tickets", "verdict": "hold", "rules": ["rule-1"]}],
+        "rules": [{"id": "rule-1", "file": "rules.cedar", "line": 3, "forbid": false}],
+        "why": "delete needs approval",
+        "bundle": {"name": "shop", "version": "1", "hash": "00"},
+        "binding": "ab".repeat(32),
+        "needs": [{"name": "dba", "members": {"any": ["dba"]}, "quorum": 2}],
+        "wait": {"held": {"in_transaction": false}},
+        "hold": duration(900),
+        "uses": 1,
+        "use_within": duration(60),
+    });
+    let request = json!({
+        "number": 7, "ask": ask, "opened": 1_800_000_000_000_u64, "until": 1_800_000_900_000_u64, "gateway": "gw",
+        "state": "open", "votes": [], "used": 0,
+    });
+    serde_json::from_value(request).unwrap()
 }
 
 /// A request in which everything that a stranger can choose is that text.

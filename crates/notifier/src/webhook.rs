@@ -1,18 +1,23 @@
 //! An event as the JSON of a generic webhook. Knows no signature, and no HTTP.
 
-use approval::{Request, State, Stamp};
+use approval::{Request, Stamp, State};
 use audit::Time;
 use serde_json::{Value, json};
 
-use crate::letter::{Event, Text};
+use crate::letter::{Event, Text, Withheld};
 
 /// Returns the body: Standard Webhooks' `type`, `timestamp` and `data`. It is the same for each attempt.
-pub(crate) fn body(event: Event, request: &Request, text: Text<'_>, console: Option<&str>, at: Stamp) -> Value {
+pub(crate) fn body(
+    event: Event,
+    request: &Request,
+    text: Text<'_>,
+    console: Option<&str>,
+    at: Stamp,
+) -> Value {
     let ask = &request.ask;
-    let (statement, parameters, withheld) = match text {
-        Text::None => (None, None, None),
-        Text::Whole(text) => (Some(text), Some(&ask.statement.parameters), Some(false)),
-        Text::Withheld(text) => (Some(text), Some(&ask.statement.parameters), Some(true)),
+    let (words, parameters) = match text {
+        Text::None => (None, None),
+        Text::Full(words) => (Some(words), Some(&ask.statement.parameters)),
     };
     let ended = match &request.state {
         State::Ended(why) => Some(why.as_str()),
@@ -52,9 +57,11 @@ pub(crate) fn body(event: Event, request: &Request, text: Text<'_>, console: Opt
             "database": ask.database,
             "application_name": ask.application_name,
             "command": ask.statement.command,
-            "statement": statement,
+            "statement": words.map(|words| words.text),
+            "runs": words.and_then(|words| words.runs),
             "parameters": parameters,
-            "secrets_withheld": withheld,
+            "pattern": ask.statement.pattern,
+            "secrets_withheld": words.map(|words| words.withheld == Withheld::Secrets),
             "touches": ask.touches.iter().map(|it| json!({"action": it.action, "resource": it.resource})).collect::<Vec<_>>(),
             "rules": ask.rules.iter().map(|it| &it.id).collect::<Vec<_>>(),
             "why": ask.why,
@@ -79,18 +86,18 @@ fn time(at: Stamp) -> String {
 mod tests {
     use super::body;
     use crate::letter::{Event, Text};
-    use crate::testdata::request;
+    use crate::testdata::{full, request};
     use approval::Stamp;
 
     #[test]
     fn nothing_of_the_statement_is_in_a_body_that_is_not_to_have_it() {
         let request = request("DELETE FROM t WHERE name = 'canary' AND id = $1");
-        let all = body(Event::Opened, &request, Text::Whole(&request.ask.statement.text), None, Stamp(0));
+        let all = body(Event::Opened, &request, full(&request.ask.statement.text), None, Stamp(0));
         assert!(all.to_string().contains("canary") && all["data"]["parameters"][0]["value"]["text"] == "42");
         let none = body(Event::Opened, &request, Text::None, Some("https://g.example"), Stamp(0));
         assert!(!none.to_string().contains("canary") && none["data"]["parameters"].is_null());
         assert_eq!(none["type"], "approval.opened");
-        assert_eq!(none["timestamp"], "1970-01-01T00:00:00Z");
+        assert_eq!(none["timestamp"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(none["data"]["binding"], request.ask.binding.to_string());
         assert_eq!(none["data"]["link"], "https://g.example/approvals/7");
     }

@@ -1,0 +1,162 @@
+//! Sending to doubles of the other side.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use approval::Stamp;
+use config::{Notify, NotifyEvent, NotifyKind, NotifyStatement, SlackWay};
+use model::{Pattern, Secret};
+use serde_json::{Value, json};
+use testkit::http::{Answer, Request, Server};
+
+use super::{Failure, Outgoing, Receipt, Secrets, Sender, Whose};
+use crate::letter::{Event, Letter};
+use crate::testdata::{full, request};
+
+fn channel(kind: NotifyKind) -> Notify {
+    Notify {
+        name: "c".to_owned(),
+        kind,
+        databases: vec![Pattern::new("*")],
+        groups: Vec::new(),
+        events: NotifyEvent::ALL.to_vec(),
+        statement: NotifyStatement::Full,
+        ca: None,
+    }
+}
+
+fn reference() -> config::SecretRef {
+    config::SecretRef::parse("env:UNUSED", &PathBuf::from("/")).unwrap()
+}
+
+/// What a server was asked.
+fn heard(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> (Server, Arc<Mutex<Vec<Request>>>) {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&all);
+    let server = Server::start(move |request| {
+        kept.lock().unwrap().push(request.clone());
+        answer(request)
+    });
+    (server, all)
+}
+
+async fn send(sender: &Sender, first: &str, replaces: Option<&Receipt>) -> Result<Option<Receipt>, Failure> {
+    let request = request("SELECT 'canary'");
+    let text = full(&request.ask.statement.text);
+    let letter = Letter::of(Event::Opened, &request, text, None, Stamp(0));
+    let secrets = Secrets { first: Some(Secret::new(first.to_owned())), second: None };
+    let message = Outgoing {
+        letter: &letter,
+        about: Some((Event::Opened, &request, text)),
+        id: "msg_1",
+        thread: None,
+        replaces,
+        console: None,
+    };
+    sender.send(&secrets, &message, Stamp(1_614_265_330_000)).await
+}
+
+fn slack(api: String) -> Sender {
+    let way = SlackWay::Bot { token: reference(), channel: "C1".to_owned() };
+    Sender::new(&channel(NotifyKind::Slack { way, api, answers: None })).unwrap()
+}
+
+#[tokio::test]
+async fn slack_s_message_is_posted_and_later_replaced() {
+    let (server, heard) = heard(|_| Answer::json(&json!({"ok": true, "channel": "C1", "ts": "1.2"})));
+    let sender = slack(format!("{}/api", server.url()));
+    let receipt = send(&sender, "xoxb-1", None).await.unwrap().unwrap();
+    assert_eq!(receipt, Receipt { channel: "C1".into(), ts: "1.2".into() });
+    send(&sender, "xoxb-1", Some(&receipt)).await.unwrap();
+    let heard = heard.lock().unwrap();
+    assert_eq!(
+        (heard[0].path.as_str(), heard[1].path.as_str()),
+        ("/api/chat.postMessage", "/api/chat.update")
+    );
+    assert_eq!(heard[0].header("authorization"), "Bearer xoxb-1");
+    let bodies: Vec<Value> = heard.iter().map(|it| serde_json::from_str(&it.body).unwrap()).collect();
+    assert_eq!((&bodies[0]["channel"], &bodies[1]["ts"]), (&json!("C1"), &json!("1.2")));
+}
+
+#[tokio::test]
+async fn a_failure_says_what_to_mend_and_repeats_nothing() {
+    let (server, _) = heard(|request| match request.path.as_str() {
+        "/a/chat.postMessage" => Answer::json(&json!({"ok": false, "error": "not_in_channel"})),
+        "/b/chat.postMessage" => Answer::json(&json!({"ok": false, "error": "<script>canary</script>"})),
+        "/c/chat.postMessage" => {
+            let mut answer = Answer::status(429);
+            answer.headers.push(("Retry-After".into(), "7".into()));
+            answer.body = b"canary".to_vec();
+            answer
+        }
+        _ => Answer::status(403),
+    });
+    let a = send(&slack(format!("{}/a", server.url())), "t", None).await.unwrap_err();
+    assert_eq!(a.whose, Whose::Operator);
+    assert!(a.text.contains("the id of a channel that the bot was invited to"), "{a}");
+    let b = send(&slack(format!("{}/b", server.url())), "t", None).await.unwrap_err();
+    assert_eq!(b.text, "Slack says no error word");
+    let c = send(&slack(format!("{}/c", server.url())), "t", None).await.unwrap_err();
+    assert_eq!((c.retry_after.unwrap().as_secs(), c.whose), (7, Whose::Other));
+    let teams = Sender::new(&channel(NotifyKind::Teams { webhook: reference() })).unwrap();
+    let url = format!("{}/canary-secret", server.url());
+    let d = send(&teams, &url, None).await.unwrap_err();
+    assert!(d.text.contains("403") && d.whose == Whose::Operator);
+    drop(server);
+    let e = send(&teams, &url, None).await.unwrap_err();
+    for failure in [a, b, c, d, e] {
+        assert!(!failure.text.contains("canary"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_s_url_must_be_https_or_loopback_and_redirects_are_not_followed() {
+    let (server, heard) = heard(|_| {
+        let mut answer = Answer::status(307);
+        answer.headers.push(("Location".into(), "http://127.0.0.1:1/elsewhere".into()));
+        answer
+    });
+    let teams = Sender::new(&channel(NotifyKind::Teams { webhook: reference() })).unwrap();
+    let redirected = send(&teams, &server.url(), None).await.unwrap_err();
+    assert!(redirected.text.contains("a redirect, which is not followed"), "{redirected}");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+    for url in ["http://example.com/x", "ftp://127.0.0.1/", "nonsense"] {
+        let failure = send(&teams, url, None).await.unwrap_err();
+        assert_eq!(failure.text, "the secret of \"webhook\" is no https URL");
+    }
+}
+
+#[tokio::test]
+async fn what_a_webhook_sends_is_signed_so_that_it_verifies() {
+    let (server, heard) = heard(|_| Answer::status(204));
+    let kind =
+        NotifyKind::Webhook { url: format!("{}/in", server.url()), secret: reference(), answers: None };
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    send(&Sender::new(&channel(kind)).unwrap(), secret, None).await.unwrap();
+    let heard = heard.lock().unwrap();
+    let headers = crate::WebhookHeaders {
+        id: Some(heard[0].header("webhook-id")),
+        timestamp: Some(heard[0].header("webhook-timestamp")),
+        signature: Some(heard[0].header("webhook-signature")),
+    };
+    let secret = crate::WebhookSecret::parse(&Secret::new(secret.into())).unwrap();
+    assert_eq!(secret.verify(headers, heard[0].body.as_bytes(), Stamp(1_614_265_330_000)), Ok("msg_1"));
+}
+
+#[tokio::test]
+async fn slack_is_answered_at_slack_s_own_address_only() {
+    let (server, heard) = heard(|_| Answer::status(200));
+    let sender = slack(server.url());
+    sender.whisper(&format!("{}/actions/1", server.url()), "no").await.unwrap();
+    for url in [
+        "http://127.0.0.1:1/",
+        "https://evil.example/",
+        "https://hooks.slack.com.evil.example/",
+        "",
+        "file:///etc/passwd",
+    ] {
+        let failure = sender.whisper(url, "no").await.unwrap_err();
+        assert!(failure.text.contains("not Slack's"), "{url}: {failure}");
+    }
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}

@@ -43,7 +43,7 @@ without_services() {
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -qq -y "$@"; }
 
 install_packages() {
-  local wanted=(ca-certificates gcc libc6-dev libclang-dev libpostgresql-jdbc-java make mold openssl pgbouncer
+  local wanted=(ca-certificates chromium fonts-inter fonts-jetbrains-mono gcc libc6-dev libclang-dev libpostgresql-jdbc-java make mold openssl pgbouncer
     postgresql-15 postgresql-client-15 procps python3 python3-venv) missing=() name
   command -v node >/dev/null || wanted+=(nodejs)
   # A Java that runs a source file, for pgjdbc: that takes its compiler.
@@ -149,6 +149,14 @@ install_python_clients() {
   quietly "$tools/bin/node" --version
 }
 
+# What drives Debian's Chromium, and what judges pages.
+install_browser_tools() {
+  rm -rf "$tools/browser"
+  mkdir -p "$tools/browser"
+  cp "$inputs"/browser/package.json "$inputs"/browser/package-lock.json "$tools/browser/"
+  npm_ci "$tools/browser"
+}
+
 install_provider() {
   rm -rf "$tools/oidc-provider"
   mkdir -p "$tools/oidc-provider"
@@ -172,3 +180,4 @@ step postgresql-17 install_postgres17 "$inputs/requirements-postgres17.txt"
 step node-tools install_node_tools "$inputs/package.json" "$inputs/package-lock.json"
 step postgresql-14-16 install_older_postgres "$inputs"/oracle/package.json "$inputs"/oracle/package-lock.json
 step oidc-provider install_provider "$provider"/package.json "$provider"/package-lock.json
+step browser-tools install_browser_tools "$inputs"/browser/package.json "$inputs"/browser/package-lock.json

@@ -17,6 +17,7 @@ use server::control::{Block, Control, ControlError, Kill, Kind, Selector, Sessio
 use crate::events;
 use crate::guard::{self, App, Role, Shared, Transport, answer, chain};
 use crate::listen::Peer;
+use crate::pages;
 
 /// A token is some kB; nothing that is sent here is longer.
 const BODY_BYTES_MAX: usize = 128 << 10;
@@ -26,6 +27,7 @@ const REASON_BYTES_MAX: usize = 500;
 pub(crate) fn router(control: Control, transport: Transport) -> Router {
     let app = Arc::new(Shared::new(control));
     Router::new()
+        .merge(pages::router())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/api/v1/sessions", get(sessions))

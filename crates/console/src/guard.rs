@@ -231,7 +231,8 @@ pub(crate) async fn surround(
     tracing::debug!(?peer, path, status = response.status().as_u16(), "HTTP request");
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The console's pages say for themselves what a browser may do with them.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if transport == Transport::Tls {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));

@@ -254,7 +254,7 @@ fn over_http_everybody_has_their_role_and_strangers_learn_nothing() {
     assert!(!done.head.contains("access-control-"), "no page of another origin reads it");
     assert_eq!(request(http(&gate), "GET /healthz", &[], "").status, 200);
     assert_eq!(request(http(&gate), "GET /readyz", &[], "").status, 200);
-    assert_eq!(request(http(&gate), "GET /", &[], "").status, 404);
+    assert_eq!(request(http(&gate), "GET /nothing", &[], "").status, 404);
     let long = "x".repeat(300_000);
     assert_eq!(request(http(&gate), "POST /backchannel-logout", &[], &long).status, 413);
     let bad = json!({ "kind": "identity", "value": "x", "how": { "reason": "a\nb" } });

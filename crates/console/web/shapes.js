@@ -1,0 +1,50 @@
+// The API's answers as pages use them. The one place that knows how they are written.
+
+/** Of a state that is a word, or `{ended: why}`. */
+function stateOf(state) {
+  return typeof state === 'string' ? state : state?.ended ?? 'ended';
+}
+
+function waitOf(wait) {
+  if (wait?.held) return { how: 'held', inTransaction: Boolean(wait.held.in_transaction) };
+  return { how: wait ?? 'held', inTransaction: false };
+}
+
+/** Names of groups of which somebody must agree, and how many have. */
+export function needOf(need, votes = []) {
+  const all = need.members?.all;
+  const groups = all ?? need.members?.any ?? [];
+  const yes = votes.filter((vote) => vote.verdict === 'approve' && (vote.counts_for ?? []).includes(need.name));
+  const each = all?.length > 1 ? all.length : 1;
+  return { name: need.name, groups, all: Boolean(all) && all.length > 1, quorum: need.quorum ?? 1, wanted: (need.quorum ?? 1) * each, have: need.have ?? yes.length, reasonRequired: Boolean(need.reason_required), breakGlass: need.break_glass ?? null };
+}
+
+/** What somebody may do with a request: `{approve: {ok, why}, ...}`. */
+function mayOf(may) {
+  const acts = {};
+  for (const [name, it] of Object.entries(may ?? {})) {
+    acts[name.replace('_', '-')] = it === true || it === null || it?.ok === true || it?.allowed === true ? { ok: true } : { ok: false, why: typeof it === 'string' ? it : it?.why ?? it?.why_not ?? 'you may not' };
+  }
+  return acts;
+}
+
+/** A request for approval, of a list or whole. */
+export function request(raw) {
+  const whole = raw.request ?? raw;
+  const ask = whole.ask ?? whole;
+  const wait = waitOf(ask.wait);
+  const votes = whole.votes ?? [];
+  return {
+    number: whole.number, state: stateOf(whole.state), opened: whole.opened, until: whole.until, votes, used: whole.used ?? 0,
+    requester: ask.requester, database: ask.database, session: ask.session, client: ask.client, application: ask.application_name,
+    statement: ask.statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
+    needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose,
+    shown: raw.text_shown ?? ask.statement?.text ?? '', plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
+    may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), undelivered: raw.undelivered ?? [], deliveries: raw.deliveries ?? [],
+  };
+}
+
+/** A list's entries and how to go on. */
+export function page(answer) {
+  return Array.isArray(answer) ? { items: answer, next: null } : { items: answer.items ?? [], next: answer.next ?? null };
+}

@@ -255,7 +255,7 @@ impl SessionStarted<'_> {
 impl Statement<'_> {
     fn fields<'o, 'b>(&self, o: &'o mut Object<'b>) -> &'o mut Object<'b> {
         let Self { session, statement, identity, client, application_name, database, protocol, .. } = self;
-        let Self { text, parameters, decision, verdict, refusal, durability, .. } = self;
+        let Self { text, parameters, decision, verdict, refusal, durability, approval, .. } = self;
         let protocol = match protocol {
             Protocol::Simple => "simple",
             Protocol::Extended => "extended",
@@ -277,7 +277,11 @@ impl Statement<'_> {
             .word("verdict", verdict.as_str())
             .text_or_null("sqlstate", refusal.map(|r| r.sqlstate))
             .text_or_null("reason", refusal.map(|r| r.message))
-            .word("durability", durability)
+            .word("durability", durability);
+        match approval {
+            Some(number) => o.number("approval", *number),
+            None => o,
+        }
     }
 }
 

@@ -388,6 +388,8 @@ pub struct Statement<'a> {
     pub refusal: Option<Refusal<'a>>,
     /// What the gateway waits for before it goes on.
     pub durability: Durability,
+    /// The request for approval that let it pass, or that it was refused by.
+    pub approval: Option<u64>,
 }
 
 /// How a statement reached the gateway.

@@ -32,6 +32,13 @@ pub enum State {
     InFailedTransaction,
     /// A statement is analysed, or waits for its record to be kept.
     Deciding,
+    /// A statement is held until approvers have answered.
+    Held {
+        /// The request, once there is one.
+        approval: Option<u64>,
+        /// When they were asked.
+        since: Instant,
+    },
     /// A statement runs.
     Running {
         /// Its number in the session, as in the journal.
@@ -53,6 +60,7 @@ impl State {
             Self::InTransaction => "idle in transaction",
             Self::InFailedTransaction => "idle in failed transaction",
             Self::Deciding => "deciding",
+            Self::Held { .. } => "held",
             Self::Running { .. } => "running",
             Self::Ended => "ended",
         }
@@ -61,10 +69,19 @@ impl State {
 
 pub(crate) fn of(running: &Running) -> Activity {
     let run = running.ops.iter().find_map(|op| op.kind.run()).filter(|run| !run.done);
+    let held = match &running.waiting {
+        Some(Waiting::Approval(holding)) => holding.request(),
+        _ => None,
+    };
     let state = match (run, running.status) {
         _ if running.closed => State::Ended,
+        _ if let Some((number, since)) = held => {
+            State::Held { approval: number.map(|number| number.0), since }
+        }
         (Some(run), _) => State::Running { statement: run.number, since: run.started },
-        _ if !running.deferred.is_empty() || matches!(running.waiting, Some(Waiting::Answer(_))) => {
+        _ if !running.deferred.is_empty()
+            || matches!(running.waiting, Some(Waiting::Answer(_) | Waiting::Approval(_))) =>
+        {
             State::Deciding
         }
         (None, TransactionStatus::Idle) => State::Idle,

@@ -11,11 +11,12 @@ mod results;
 mod total;
 mod utility;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use model::{Oid, QualifiedName};
-use policy::{Action, Resource, Touch};
+use policy::{Action, RelationKind, Resource, Touch};
 use sql::{Command, CopyFormat, CopySource, Effect};
 use wire::error::ErrorFields;
 
@@ -75,6 +76,8 @@ pub(crate) struct Analysis {
     pub(crate) seen: Vec<(Touch, Vec<(QualifiedName, String)>)>,
     /// Beside them, what errors and notices may quote that the statement doesn't name.
     pub(crate) quotable: Vec<Quotable>,
+    /// What its tree and names lead to, by `pg_class.oid` and `pg_proc.oid`; what came with the server isn't listed.
+    pub(crate) objects: BTreeSet<Oid>,
     pub(crate) results: Results,
     /// Columns (by touch) whose value is computed with on its way to the result, if there is one or not.
     pub(crate) computed: Vec<usize>,
@@ -118,6 +121,7 @@ impl Analysis {
             inherits: vec![Vec::new()],
             seen: Vec::new(),
             quotable: Vec::new(),
+            objects: BTreeSet::new(),
             results: Results::None,
             computed: Vec::new(),
             computes_in_the_open: false,
@@ -178,6 +182,18 @@ impl Analysis {
         })
     }
 
+    /// Whether what it does is in definitions that it doesn't show: of functions that somebody made, of views, in a DO.
+    pub(crate) fn has_bodies(&self) -> bool {
+        let view = |kind| matches!(kind, RelationKind::View | RelationKind::MaterializedView);
+        self.openers().next().is_some()
+            || self.touches.iter().any(|touch| match &touch.resource {
+                Resource::Relation { facts, .. } | Resource::Column { facts, .. } => {
+                    view(facts.kind()) && !facts.system()
+                }
+                Resource::Database | Resource::Schema { .. } | Resource::Function { .. } => false,
+            })
+    }
+
     /// Says when, and in which epoch of the catalog, the server was asked.
     pub(crate) fn learnt(&mut self, asked: Instant, epoch: u64) {
         self.asked = asked;
@@ -225,6 +241,7 @@ impl Analysis {
             + self.inherits.iter().map(inherited).sum::<usize>()
             + self.seen.iter().map(|(seen, columns)| touch(seen) + inherited(columns)).sum::<usize>()
             + self.computed.len() * size_of::<usize>()
+            + self.objects.len() * size_of::<Oid>()
             + self.inner.as_ref().map_or(0, |inner| inner.bytes())
             + results
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use approval::{Grant, Number};
 use audit::Verdict as AuditVerdict;
 use identity::Verified;
 use model::{ClientAddr, Identity, Mask, Method};
@@ -16,8 +17,10 @@ use policy::{
     Resource, SessionFacts, StatementFacts, Touch,
 };
 use sha2::{Digest, Sha256};
+use sql::Effect;
 
 use crate::analysis::{self, Analysis, Quotable, Results};
+use crate::asking::Bindings;
 use crate::evidence;
 use crate::refuse::Refusal;
 use crate::shared::Settings;
@@ -26,8 +29,25 @@ use crate::shared::Settings;
 pub enum Read {}
 /// Marks a statement that may change something.
 pub enum Write {}
+/// Marks a statement that is only parsed: a Parse message, which executes nothing.
+pub enum Parse {}
+/// Marks SQL's PREPARE, which parses a statement and executes nothing of it.
+pub enum Prepare {}
 
-/// Proof that the policy allows a statement. Made by [`permit`] only, spent by `forward`.
+/// A permit that lets something be bound and executed: any but one for [`Parse`].
+pub trait Executes: sealed::Sealed {}
+impl Executes for Read {}
+impl Executes for Write {}
+impl Executes for Prepare {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Read {}
+    impl Sealed for super::Write {}
+    impl Sealed for super::Prepare {}
+}
+
+/// Proof that the policy allows a statement. Made by [`permit`] and [`permit_parse`] only, spent by `forward`.
 pub struct Permit<K> {
     #[expect(dead_code, reason = "what was allowed; the proof is that it exists")]
     judged: Arc<Judged>,
@@ -38,6 +58,7 @@ pub struct Permit<K> {
 pub(crate) enum Allowed {
     Read(Permit<Read>),
     Write(Permit<Write>),
+    Prepare(Permit<Prepare>),
 }
 
 /// A statement's analysis with what the policy says of it, for one scope.
@@ -61,12 +82,30 @@ pub struct Judged {
     pub(crate) scope: u128,
     /// The record of a read must be on disk before its result is released.
     pub(crate) sync_reads: bool,
+    /// What it was decided with, where approvers have agreed to it: for the one execution that this judgement is of.
+    pub(crate) approved: Option<Arc<Approved>>,
 }
 
 impl Judged {
     /// Returns why the statement is refused, if it is.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// Returns whether it waits for approvers: nothing else is wrong with it. What is only prepared needs none yet.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.refusal, Some(Refusal::ApprovalRequired { .. })) && !self.only_prepares()
+    }
+
+    fn only_prepares(&self) -> bool {
+        matches!(self.analysis.effect, Effect::Prepare { .. }) && self.analysis.unknown.is_none()
+    }
+
+    /// Returns why it may not be executed, if so.
+    pub(crate) fn refuses(&self) -> Option<&Refusal> {
+        self.refusal
+            .as_ref()
+            .filter(|why| !(self.only_prepares() && matches!(why, Refusal::ApprovalRequired { .. })))
     }
 
     /// About how much memory it takes, the analysis included.
@@ -130,6 +169,11 @@ impl Scope {
         }
     }
 
+    /// Who asks, as policy sees it.
+    pub(crate) fn asker<'a>(&'a self, settings: &'a Settings, now: SystemTime) -> Asker<'a> {
+        Asker { identity: &self.identity, database: &settings.name, session: self.facts(), now }
+    }
+
     /// The same scope under another bundle.
     pub(crate) fn with_bundle(&self, bundle: &Bundle) -> Self {
         // Everything that a rule can ask about who is asking; `Debug` of these types shows every field.
@@ -175,6 +219,61 @@ fn digest(parts: &[&[u8]]) -> u128 {
         *to = from;
     }
     u128::from_le_bytes(half)
+}
+
+/// What approvers have agreed to, of one statement as it was when they were asked. Made of grants, and only here.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    binding: approval::Binding,
+    bundle: [u8; 32],
+    by: BTreeSet<String>,
+    number: Number,
+    /// Of the catalog, where the session has waited for it; an approval that was there before may be of another gateway.
+    epoch: Option<u64>,
+}
+
+impl Approved {
+    /// Spends a grant for what was asked; `None` if it is for something else. `before` was granted for the same.
+    pub(crate) fn spend(
+        grant: Grant,
+        bound: &Bindings,
+        before: Option<&Self>,
+        bundle: &Bundle,
+        epoch: Option<u64>,
+    ) -> Option<Arc<Self>> {
+        let fits = grant.binding() == bound.exact || Some(grant.binding()) == bound.pattern;
+        if !fits {
+            return None;
+        }
+        let mut by = grant.approved_by().clone();
+        if let Some(before) = before.filter(|before| before.binding == bound.exact) {
+            by.extend(before.by.iter().cloned());
+        }
+        let number = grant.number();
+        Some(Arc::new(Self { binding: bound.exact, bundle: bundle.hash(), by, number, epoch }))
+    }
+
+    /// Whether it is for what would run now. `bodies`: something in it does what its definition says, which the binding doesn't.
+    pub(crate) fn fits(&self, now: &Bindings, bundle: &Bundle, epoch: u64, bodies: bool) -> bool {
+        self.binding == now.exact
+            && self.bundle == bundle.hash()
+            && (!bodies || self.epoch.is_none_or(|asked| asked == epoch))
+    }
+
+    /// Whether it was given under this bundle.
+    pub(crate) fn is_of(&self, bundle: &Bundle) -> bool {
+        self.bundle == bundle.hash()
+    }
+
+    /// Whether this group of approvers is among those who agreed.
+    pub(crate) fn is_by(&self, group: &str) -> bool {
+        self.by.contains(group)
+    }
+
+    /// The request.
+    pub(crate) const fn number(&self) -> Number {
+        self.number
+    }
 }
 
 /// Asks the policy whether a session may begin at all.
@@ -233,10 +332,29 @@ pub(crate) enum Quotes {
     Values,
 }
 
-/// Asks the policy about an analysed statement. Allows nothing by itself.
+/// Asks the policy about an analysed statement that nobody has approved. Allows nothing by itself.
 pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> Weighed {
-    let asked = Asked::new(analysis, bundle);
+    weigh_with(analysis, bundle, asker, &BTreeSet::new())
+}
+
+/// Likewise about one that approvers have agreed to, maybe not all that must.
+pub(crate) fn weigh_for(
+    analysis: &Analysis,
+    bundle: &Bundle,
+    asker: Asker<'_>,
+    approved: Option<&Approved>,
+) -> Weighed {
     let nobody = BTreeSet::new();
+    weigh_with(analysis, bundle, asker, approved.map_or(&nobody, |approved| &approved.by))
+}
+
+fn weigh_with(
+    analysis: &Analysis,
+    bundle: &Bundle,
+    asker: Asker<'_>,
+    approved_by: &BTreeSet<String>,
+) -> Weighed {
+    let asked = Asked::new(analysis, bundle);
     let context = Context {
         statement: StatementFacts {
             command: analysis.kind(),
@@ -245,7 +363,7 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
         },
         session: asker.session,
         now: asker.now,
-        approved_by: &nobody,
+        approved_by,
     };
     let decide = |touches: &[Touch]| {
         let request = Request { identity: asker.identity, database: asker.database, context, touches };
@@ -285,19 +403,26 @@ pub(crate) fn weigh(analysis: &Analysis, bundle: &Bundle, asker: Asker<'_>) -> W
     Weighed { touches: asked.touches, decision, told, refusal, masks, masked, quotes, written }
 }
 
-/// Asks the policy about an analysed statement, for a session.
+/// Asks the policy about an analysed statement, for a session, with what approvers have agreed to.
 pub(crate) fn judge(
     analysis: Arc<Analysis>,
     bundle: &Bundle,
     scope: &Scope,
     settings: &Settings,
     now: SystemTime,
+    approved: Option<&Arc<Approved>>,
 ) -> Judged {
-    let inner =
-        analysis.inner.as_ref().map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now)));
-    let asker = Asker { identity: &scope.identity, database: &settings.name, session: scope.facts(), now };
+    // What is prepared by an approved statement is not approved by that.
+    let inherits = approved.filter(|_| !matches!(analysis.effect, Effect::Prepare { .. }));
+    let inner = analysis
+        .inner
+        .as_ref()
+        .map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now, inherits)));
+    let asker = scope.asker(settings, now);
+    let nobody = BTreeSet::new();
+    let by = approved.map_or(&nobody, |approved| &approved.by);
     let Weighed { touches, decision, refusal, masks, masked, quotes, written, told: _ } =
-        weigh(&analysis, bundle, asker);
+        weigh_with(&analysis, bundle, asker, by);
     let masking = settings.enforce || settings.mask;
     let verdict = match (&refusal, masked) {
         (None, false) => AuditVerdict::Allow,
@@ -329,6 +454,7 @@ pub(crate) fn judge(
         inner,
         scope: scope.id,
         sync_reads: settings.durability == crate::shared::Durability::Sync,
+        approved: approved.cloned(),
         analysis,
     }
 }
@@ -552,7 +678,7 @@ fn sentence(fragment: &str) -> String {
 }
 
 /// Lists a few and counts the rest: an error is read by people.
-fn shorten(items: &[String]) -> String {
+pub(crate) fn shorten(items: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<&str> = items.iter().take(SHOWN).map(String::as_str).collect();
     let more = items.len().saturating_sub(SHOWN);
@@ -561,13 +687,25 @@ fn shorten(items: &[String]) -> String {
 
 /// Turns a judgement that allows into the proof that it does.
 pub(crate) fn permit(judged: &Arc<Judged>) -> Result<Allowed, Refusal> {
-    if let Some(refusal) = &judged.refusal {
+    if let Some(refusal) = judged.refuses() {
         return Err(refusal.clone());
     }
     let judged = judged.clone();
-    Ok(if judged.analysis.reads_only {
+    Ok(if judged.refusal.is_some() {
+        Allowed::Prepare(Permit { judged, kind: PhantomData })
+    } else if judged.analysis.reads_only {
         Allowed::Read(Permit { judged, kind: PhantomData })
     } else {
         Allowed::Write(Permit { judged, kind: PhantomData })
     })
+}
+
+/// Likewise for a statement that is only parsed: what waits for approvers may be, since nothing of it is executed.
+pub(crate) fn permit_parse(judged: &Arc<Judged>) -> Result<Permit<Parse>, Refusal> {
+    match &judged.refusal {
+        None | Some(Refusal::ApprovalRequired { .. }) => {
+            Ok(Permit { judged: judged.clone(), kind: PhantomData })
+        }
+        Some(refusal) => Err(refusal.clone()),
+    }
 }

@@ -196,7 +196,7 @@ impl Running {
             tag::DESCRIBE => {
                 frontend::Describe::parse(body).map(|describe| self.describe(describe, raw, turn))
             }
-            tag::EXECUTE => frontend::Execute::parse(body).map(|execute| self.execute(execute, raw, turn)),
+            tag::EXECUTE => frontend::Execute::parse(body).map(|execute| self.execute(&execute, raw, turn)),
             tag::CLOSE => frontend::Close::parse(body).map(|close| self.close_named(close, raw, turn)),
             tag::FLUSH => frontend::parse_empty(tag, body).map(|()| {
                 self.dispatch(Deferred::Client { message: raw.to_vec(), op: None }, turn);
@@ -249,6 +249,7 @@ impl Running {
     fn sync(&mut self, raw: &[u8], turn: &mut Turn<'_>) {
         self.skipping = false;
         self.pipeline_open = false;
+        self.pipeline_bound = false;
         self.stop.pipeline_ran = false;
         self.implicit_end();
         let op = self.next_op(OpKind::Sync);

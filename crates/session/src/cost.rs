@@ -15,6 +15,7 @@ use crate::authorize::{Judged, Quotes};
 use crate::evidence::{Executed, Parameters};
 use crate::extended::Binding;
 use crate::forward::{self, Housekeeping};
+use crate::hold;
 use crate::ops::{HiddenKind, OpKind};
 use crate::quota::Reached;
 use crate::refuse::{self, Refusal};
@@ -86,10 +87,10 @@ impl Running {
     pub(crate) fn ask_cost_of_binding(
         &mut self,
         mut binding: Binding,
+        judged: &Arc<Judged>,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Binding>, Box<(Binding, Refusal)>> {
-        let judged = self.rejudge(&binding.prepared.judged, turn.now);
-        if binding.costed || !self.limits_cost(&judged, turn) {
+        if binding.costed || !self.limits_cost(judged, turn) {
             return Ok(Some(binding));
         }
         // What PREPARE made is bound to no text of its own.
@@ -103,7 +104,7 @@ impl Running {
         };
         binding.costed = true;
         let param_types = binding.prepared.param_types.clone();
-        self.ask_cost(Job::Bind(binding), question, param_types, &judged, turn);
+        self.ask_cost(Job::Bind(binding), question, param_types, judged, turn);
         Ok(None)
     }
 
@@ -260,12 +261,16 @@ impl Running {
         }
         let refusal = match (total(&costing.plan), self.quota.limits().cost().cloned()) {
             (None, Some(_)) => Some(unknown_cost()),
-            (Some(cost), Some(limit)) if cost > limit.max => {
+            (Some(cost), Some(limit)) if cost > limit.max && !self.is_lifted(&limit, &costing.judged) => {
                 // What the planner knows of values that the identity may not see is in the number.
                 let told = (costing.judged.quotes != Quotes::Values).then_some(cost);
                 let reached = Reached::cost(&limit, told);
                 self.record_limit(Some(self.statement_last + 1), &reached, turn);
-                Some(refused(&limit, reached))
+                if let Some(group) = limit.approval.clone() {
+                    let limit = hold::Limit { group, what: reached.told() };
+                    return self.hold_costed(*costing, limit, turn);
+                }
+                Some(Refusal::Limited(Box::new(reached)))
             }
             _ => None,
         };
@@ -279,6 +284,21 @@ impl Running {
             }
             (None, Costing { job: Job::Bind(binding), .. }) => self.bound_to(binding, turn),
         }
+    }
+
+    /// Whether approvers have agreed to what this statement costs, under the policy that is in force.
+    fn is_lifted(&self, limit: &CostLimit, judged: &Judged) -> bool {
+        let approved = judged.approved.as_ref().filter(|approved| approved.is_of(&self.bundle));
+        limit.approval.as_ref().is_some_and(|group| approved.is_some_and(|approved| approved.is_by(group)))
+    }
+
+    fn hold_costed(&mut self, costing: Costing, limit: hold::Limit, turn: &mut Turn<'_>) {
+        let Costing { job, judged, .. } = costing;
+        let job = match job {
+            Job::Run(origin) => hold::Job::Run(origin),
+            Job::Bind(binding) => hold::Job::Bind(binding),
+        };
+        self.hold(job, &judged, Some(limit), turn);
     }
 
     fn refuse_costed(&mut self, costing: Costing, refusal: Refusal, turn: &mut Turn<'_>) {
@@ -298,13 +318,6 @@ impl Running {
         let extended = parameters.is_some();
         let executed = Executed { judged: &costing.judged, text, parameters, extended };
         self.record_statement(&executed, Some(refusal), turn);
-    }
-}
-
-fn refused(limit: &CostLimit, reached: Reached) -> Refusal {
-    match &limit.approval {
-        Some(group) => Refusal::ApprovalRequired { what: reached.told(), approvers: vec![group.to_string()] },
-        None => Refusal::Limited(Box::new(reached)),
     }
 }
 

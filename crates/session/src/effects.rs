@@ -82,6 +82,7 @@ impl Running {
             | Effect::CopyIn(_)
             | Effect::CopyOut(_) => {}
         }
+        self.propose_mode(analysis, text, op);
         for touch in analysis.openers() {
             if !self.openers.contains(touch) {
                 self.openers.push(touch.clone());
@@ -128,6 +129,7 @@ impl Running {
             self.overlay = Catalog::default();
         }
         self.names.idle();
+        self.mode.over();
         self.portals.retain(|portal| portal.hold);
     }
 }

@@ -108,7 +108,7 @@ impl Running {
         executed: &Executed<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(Allowed, Run), Refusal> {
-        let counted = self.count_statement(&executed.judged.analysis, turn);
+        let counted = self.count_statement(executed.judged, turn);
         let decided = authorize::permit(executed.judged).and_then(|allowed| {
             counted?;
             // What can't be masked is refused before it runs, not when its result is there.
@@ -221,10 +221,17 @@ impl Running {
             .collect();
         let verdict = match (refusal, judged.refusal()) {
             // Refused for another reason than the policy's.
-            (Some(Refusal::ApprovalRequired { .. }), None) => audit::Verdict::Hold,
+            (Some(Refusal::ApprovalRequired { .. } | Refusal::Unapproved(_)), None) => audit::Verdict::Hold,
             (Some(_), None) => audit::Verdict::Deny,
+            // What waits for approvers may be prepared.
+            (None, Some(_)) => audit::Verdict::Allow,
             _ => judged.verdict,
         };
+        let approval = match refusal {
+            Some(Refusal::Unapproved(unapproved)) => unapproved.number,
+            _ => judged.approved.as_ref().map(|approved| approved.number()),
+        };
+        let approval = approval.map(|number| number.0);
         let event = Event::Statement(Statement {
             session: self.id,
             statement: self.statement_last,
@@ -239,6 +246,7 @@ impl Running {
             verdict,
             refusal: refusal.map(|_| audit::Refusal { sqlstate: &state, message: &message }),
             durability: if durable { Durability::Durable } else { Durability::Written },
+            approval,
         })
         .encode();
         self.append(event, if durable { Keep::Durable } else { Keep::Written }, turn)
@@ -296,7 +304,10 @@ fn cut(text: std::borrow::Cow<'_, str>, bytes_max: usize) -> std::borrow::Cow<'_
 }
 
 /// Takes the literals of secrets out of a text.
-fn without_secrets<'t>(text: &'t str, secrets: &[std::ops::Range<usize>]) -> std::borrow::Cow<'t, str> {
+pub(crate) fn without_secrets<'t>(
+    text: &'t str,
+    secrets: &[std::ops::Range<usize>],
+) -> std::borrow::Cow<'t, str> {
     if secrets.is_empty() {
         return text.into();
     }

@@ -11,10 +11,11 @@ use sql::{Class, Effect, Limits, Statement};
 use wire::frontend::{Bind, Close, Describe, Execute, Parse, Target};
 
 use crate::analysis::Analysis;
-use crate::authorize::{self, Judged};
+use crate::authorize::{self, Approved, Judged};
 use crate::evidence::{Executed, Parameters};
 use crate::forward::RESERVED_PREFIX;
 use crate::held::{HELD_BYTES_MAX, Held};
+use crate::hold;
 use crate::input::Now;
 use crate::inquiry::{Inquiry, Job};
 use crate::names;
@@ -74,6 +75,8 @@ pub(crate) struct Portal {
     /// What it runs is looked up anew when it is executed: EXECUTE, FETCH.
     pub(crate) bound: Option<Statement>,
     pub(crate) parameters: Parameters,
+    /// Their types, as far as the client said.
+    pub(crate) param_types: Vec<Oid>,
     /// Result formats as Bind gave them: none (all text), one for all, or one for each column.
     pub(crate) formats: Vec<i16>,
     /// Made by DECLARE BINARY: what format Execute would give is the server's business.
@@ -99,6 +102,7 @@ impl Portal {
             generation: 0,
             bound: None,
             parameters: Parameters::default(),
+            param_types: Vec::new(),
             formats: Vec::new(),
             binary_cursor: binary,
             hold,
@@ -141,6 +145,8 @@ pub(crate) struct Binding {
     pub(crate) formats: Vec<i16>,
     /// What it costs is known and within the limit.
     pub(crate) costed: bool,
+    /// What approvers have agreed to; whether it is this statement, with these parameters, is asked before it is used.
+    pub(crate) approved: Option<Arc<Approved>>,
 }
 
 fn shown(name: &[u8]) -> String {
@@ -254,8 +260,8 @@ impl Running {
     /// Takes or refuses a Parse message whose statement has been decided.
     pub(crate) fn parsed(&mut self, parsed: Parsed, judged: Arc<Judged>, turn: &mut Turn<'_>) {
         let Parsed { message, name, text, param_types, parsed } = parsed;
-        let allowed = match authorize::permit(&judged) {
-            Ok(allowed) => allowed,
+        let permit = match authorize::permit_parse(&judged) {
+            Ok(permit) => permit,
             Err(refusal) => {
                 let executed = Executed { judged: &judged, text: &text, parameters: None, extended: true };
                 self.record_statement(&executed, Some(&refusal), turn);
@@ -277,7 +283,7 @@ impl Running {
         }
         let op = self.next_op(OpKind::Parse);
         self.statements.put(op.number, &name, prepared);
-        self.dispatch(Deferred::Prepare { allowed, message, op }, turn);
+        self.dispatch(Deferred::Parse { permit, message, op }, turn);
     }
 
     pub(crate) fn bind(&mut self, bind: Bind<'_>, raw: &[u8], turn: &mut Turn<'_>) {
@@ -287,7 +293,6 @@ impl Running {
         let Some(prepared) = self.statements.get(truncate_key(bind.statement)).cloned() else {
             return self.refuse_message("", Refusal::NoStatement(shown(bind.statement)), turn);
         };
-        let current = prepared.holds(self, turn.now);
         let binding = Binding {
             message: raw.to_vec(),
             portal: truncate_key(bind.portal).to_vec(),
@@ -296,8 +301,13 @@ impl Running {
             formats: bind.result_formats.iter().collect(),
             prepared,
             costed: false,
+            approved: None,
         };
-        if current {
+        self.bind_again(binding, turn);
+    }
+
+    pub(crate) fn bind_again(&mut self, binding: Binding, turn: &mut Turn<'_>) {
+        if binding.prepared.holds(self, turn.now) {
             return self.bound_to(binding, turn);
         }
         self.ask_again(binding, turn);
@@ -382,12 +392,26 @@ impl Running {
     }
 
     pub(crate) fn bound_to(&mut self, binding: Binding, turn: &mut Turn<'_>) {
-        let binding = match self.ask_cost_of_binding(binding, turn) {
+        let statement = if crate::effects::is_session_bound(&binding.prepared.judged.analysis.effect) {
+            self.read_sql(&binding.prepared.text).ok().and_then(|mut list| list.pop())
+        } else {
+            None
+        };
+        let mut judged = self.rejudge(&binding.prepared.judged, turn.now);
+        if let Some(cursor) = statement.as_ref().and_then(|fetch| self.approved_cursor(&fetch.effect)) {
+            judged = self.judge_with(&judged.analysis, Some(&cursor), turn.now);
+        }
+        let Binding { prepared, parameters, approved, .. } = &binding;
+        let bound = Some((prepared.param_types.as_slice(), parameters));
+        let judged = self.with_approval(&judged, approved.as_ref(), &prepared.text, bound, turn);
+        if judged.holds() {
+            return self.hold(hold::Job::Bind(binding), &judged, None, turn);
+        }
+        let binding = match self.ask_cost_of_binding(binding, &judged, turn) {
             Ok(Some(binding)) => binding,
             Ok(None) => return,
             Err(refused) => {
                 let (Binding { prepared, parameters, .. }, refusal) = *refused;
-                let judged = self.rejudge(&prepared.judged, turn.now);
                 let executed = Executed {
                     judged: &judged,
                     text: &prepared.text,
@@ -398,13 +422,7 @@ impl Running {
                 return self.refuse_extended(refusal, None, turn);
             }
         };
-        let Binding { message, portal, statement: _, prepared, parameters, formats, costed: _ } = binding;
-        let statement = if crate::effects::is_session_bound(&prepared.judged.analysis.effect) {
-            self.read_sql(&prepared.text).ok().and_then(|mut list| list.pop())
-        } else {
-            None
-        };
-        let judged = self.rejudge(&prepared.judged, turn.now);
+        let Binding { message, portal, prepared, parameters, formats, .. } = binding;
         let allowed = match authorize::permit(&judged) {
             Ok(allowed) => allowed,
             Err(refusal) => {
@@ -425,6 +443,7 @@ impl Running {
             generation: self.names.generation(),
             bound: statement,
             parameters,
+            param_types: prepared.param_types.clone(),
             formats,
             binary_cursor: false,
             hold: false,
@@ -433,7 +452,8 @@ impl Running {
         };
         let op = self.next_op(OpKind::Bind);
         self.portals.put(op.number, &portal, Arc::new(made));
-        self.dispatch(Deferred::Prepare { allowed, message, op }, turn);
+        self.pipeline_bound = true;
+        self.dispatch(Deferred::Bind { allowed, message, op }, turn);
     }
 
     pub(crate) fn describe(&mut self, describe: Describe<'_>, raw: &[u8], turn: &mut Turn<'_>) {
@@ -452,7 +472,18 @@ impl Running {
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
     }
 
-    pub(crate) fn execute(&mut self, execute: Execute<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+    pub(crate) fn execute(&mut self, execute: &Execute<'_>, raw: &[u8], turn: &mut Turn<'_>) {
+        self.execute_with(execute, raw, None, turn);
+    }
+
+    /// Likewise, with what approvers have agreed to.
+    pub(crate) fn execute_with(
+        &mut self,
+        execute: &Execute<'_>,
+        raw: &[u8],
+        approved: Option<&Arc<Approved>>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(portal) = self.portals.get(truncate_key(execute.portal)).cloned() else {
             return self.refuse_message("", Refusal::NoPortal(shown(execute.portal)), turn);
         };
@@ -462,10 +493,25 @@ impl Running {
         }
         // EXECUTE and FETCH run what the name stands for now, not when they were bound.
         let judged = match portal.bound.as_ref().and_then(|statement| self.bound(statement, turn.now)) {
-            Some(Ok(analysis)) => self.judge(&analysis, turn.now),
+            Some(Ok(analysis)) => {
+                let effect = portal.bound.as_ref().map_or(&Effect::None, |statement| &statement.effect);
+                let cursor = self.approved_cursor(effect);
+                self.judge_with(&analysis, cursor.as_ref(), turn.now)
+            }
             Some(Err(refusal)) => return self.refuse_message(&portal.text, refusal, turn),
             None => self.rejudge(&portal.judged, turn.now),
         };
+        let approved = match (approved, &judged.approved) {
+            (Some(approved), _) => Some(approved),
+            (None, Some(_)) => None,
+            (None, None) => portal.judged.approved.as_ref(),
+        };
+        let bound = Some((portal.param_types.as_slice(), &portal.parameters));
+        let judged = self.with_approval(&judged, approved, &portal.text, bound, turn);
+        if judged.holds() {
+            let job = hold::Job::Execute { raw: raw.to_vec(), portal };
+            return self.hold(job, &judged, None, turn);
+        }
         let executed = Executed {
             judged: &judged,
             text: &portal.text,

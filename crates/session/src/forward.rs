@@ -34,6 +34,22 @@
 //! # }
 //! ```
 //!
+//! A permit to parse binds and executes nothing:
+//!
+//! ```compile_fail,E0277
+//! # fn bind(permit: session::Permit<session::Parse>) {
+//! let mut out = session::Outbox::default();
+//! session::forward_binding(&mut out.upstream, &permit, b"");
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # fn execute(permit: session::Permit<session::Parse>, receipt: session::Receipt<session::Written>) {
+//! let mut out = session::Outbox::default();
+//! session::forward_read(&mut out.upstream, permit, receipt, b"");
+//! # }
+//! ```
+//!
 //! and bytes can't be added behind its back:
 //!
 //! ```compile_fail,E0616
@@ -46,7 +62,7 @@ use model::{Oid, quote_literal};
 use wire::EncodeError;
 use wire::frontend::{self, Target, encode};
 
-use crate::authorize::{Permit, Read, Write};
+use crate::authorize::{Executes, Parse, Permit, Prepare, Read, Write};
 use crate::record::{Durable, Receipt, Written};
 
 /// Bytes on their way to the upstream.
@@ -100,9 +116,36 @@ pub fn forward_write(
     InProgress(())
 }
 
-/// Forwards a Parse or Bind of a statement that is allowed; nothing of it is executed yet.
-pub fn forward_preparation<K>(out: &mut UpstreamBytes, permit: &Permit<K>, message: &[u8]) {
+/// Forwards a Parse; nothing of it is executed, so that it may also be of a statement that waits for approvers.
+pub fn forward_parse(out: &mut UpstreamBytes, permit: &Permit<Parse>, message: ParseMessage<'_>) {
+    let (Permit { .. }, ParseMessage(message)) = (permit, message);
+    out.bytes.extend_from_slice(message);
+}
+
+/// A Parse message, and nothing else.
+pub struct ParseMessage<'a>(&'a [u8]);
+
+impl<'a> ParseMessage<'a> {
+    /// Takes a whole message if it is of that kind.
+    pub fn new(message: &'a [u8]) -> Option<Self> {
+        matches!(message.first(), Some(&frontend::tag::PARSE)).then_some(Self(message))
+    }
+}
+
+/// Forwards a Bind of a statement that is allowed. The server plans it, and may compute with its parameters then.
+pub fn forward_binding<K: Executes>(out: &mut UpstreamBytes, permit: &Permit<K>, message: &[u8]) {
     let Permit { .. } = permit;
+    out.bytes.extend_from_slice(message);
+}
+
+/// Forwards SQL's PREPARE of a statement that waits for approvers until it is executed; its record has left the process.
+pub fn forward_prepare(
+    out: &mut UpstreamBytes,
+    permit: Permit<Prepare>,
+    receipt: Receipt<Written>,
+    message: &[u8],
+) {
+    let (Permit { .. }, Receipt { .. }) = (permit, receipt);
     out.bytes.extend_from_slice(message);
 }
 
@@ -125,7 +168,7 @@ pub(crate) enum Housekeeping<'a> {
     FailExtended,
     /// Likewise for the simple protocol.
     FailSimple,
-    /// Ends a failed question.
+    /// Ends a failed question, or the transaction in which nothing but parsing has been done.
     Sync,
     /// Undoes what a failed question did to a transaction block; see [`Guard`].
     Unguard,

@@ -11,6 +11,7 @@
 mod activity;
 mod analysis;
 pub mod approvers;
+mod asking;
 mod authenticate;
 mod authorize;
 mod catalog;
@@ -24,6 +25,7 @@ mod extended;
 mod forward;
 mod grantable;
 mod held;
+mod hold;
 mod input;
 mod inquiry;
 mod limits;
@@ -44,19 +46,21 @@ mod shown;
 mod simple;
 mod startup;
 mod stop;
+mod unapproved;
 mod upstream;
 mod usage;
 
 pub use activity::{Activity, State};
 pub use authenticate::Discovery;
-pub use authorize::{Asker, Judged, Permit, Read, Write};
+pub use authorize::{Asker, Executes, Judged, Parse, Permit, Prepare, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, ColumnName, Function, Relation, Row, Since};
 pub use effect::{Effect, Keep, Outbox};
 pub use examine::{
     About, Examined, Examiner, Line, Lore, Progress, Status, Step, Text, Told, UnknownCode, search_path, told,
 };
 pub use forward::{
-    InProgress, UpstreamBytes, forward_copy_data, forward_preparation, forward_read, forward_write,
+    InProgress, ParseMessage, UpstreamBytes, forward_binding, forward_copy_data, forward_parse,
+    forward_prepare, forward_read, forward_write,
 };
 pub use grantable::{Grantable, Privileged};
 pub use input::{
@@ -69,4 +73,5 @@ pub use refuse::Refusal;
 pub use session::{Opening, Session};
 pub use shared::{Database, Durability, MaskKeys, Settings};
 pub use startup::{ParameterError, Parameters, parameters};
+pub use unapproved::{Unapproved, Why};
 pub use usage::{Day, Usages};

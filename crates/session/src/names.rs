@@ -96,6 +96,7 @@ const HARMLESS_PARAMETERS: &[&str] = &[
     "extra_float_digits",
     "force_parallel_mode",
     "from_collapse_limit",
+    "gatepost.approval",
     "geqo",
     "hash_mem_multiplier",
     "idle_in_transaction_session_timeout",

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wire::error::ErrorFields;
 
-use crate::authorize::{Allowed, Judged};
+use crate::authorize::{Allowed, Judged, Parse, Permit};
 use crate::forward::InProgress;
 use crate::namespace::OpNumber;
 use crate::quota::Spent;
@@ -49,6 +49,8 @@ pub(crate) enum HiddenKind {
     QuestionFailed,
     /// Sync after a question, where the client has no transaction open.
     QuestionOver,
+    /// Sync before a statement is held, so that the server keeps no lock of what was only parsed.
+    Unlocked,
     /// BEGIN, COMMIT or ROLLBACK around the statements of one Query.
     Bracket(Bracket),
 }
@@ -109,8 +111,10 @@ impl OpKind {
 pub(crate) enum Deferred {
     /// A Query or Execute.
     Run { allowed: Allowed, ticket: Ticket, message: Vec<u8>, op: Op },
-    /// A Parse or Bind.
-    Prepare { allowed: Allowed, message: Vec<u8>, op: Op },
+    /// A Parse.
+    Parse { permit: Permit<Parse>, message: Vec<u8>, op: Op },
+    /// A Bind.
+    Bind { allowed: Allowed, message: Vec<u8>, op: Op },
     /// A Describe, Close, Sync or Flush; Flush has no answer.
     Client { message: Vec<u8>, op: Option<Op> },
     /// A refusal in its place in the pipeline; first closes a statement that a question has left.
@@ -124,7 +128,8 @@ impl Deferred {
     pub(crate) fn op(&self) -> Option<&Op> {
         match self {
             Self::Run { op, .. }
-            | Self::Prepare { op, .. }
+            | Self::Parse { op, .. }
+            | Self::Bind { op, .. }
             | Self::Fail { op, .. }
             | Self::Bracket { op, .. } => Some(op),
             Self::Client { op, .. } => op.as_ref(),

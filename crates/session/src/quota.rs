@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use policy::{Bundle, CostLimit, LimitKind, Limits};
-use sql::Effect;
+use sql::{Command, Effect};
 use wire::error::{ErrorFields, Severity};
 use wire::sqlstate::{self, SqlState};
 
 use crate::analysis::{Analysis, Results};
-use crate::authorize::Scope;
+use crate::authorize::{Judged, Scope};
 use crate::input::Now;
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn};
@@ -280,15 +280,17 @@ impl Quota {
 
 impl Running {
     /// Counts a statement that is about to be run, or says which limit keeps it from being run.
-    pub(crate) fn count_statement(
-        &mut self,
-        analysis: &Analysis,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn count_statement(&mut self, judged: &Judged, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let analysis = &judged.analysis;
         if self.may_always(&analysis.effect) {
             return Ok(());
         }
-        let room = self.quota.begin_statement(turn.now.monotonic);
+        let fetches = matches!(analysis.command, Some(Command::Fetch | Command::Move));
+        let room = match &judged.approved {
+            // It was counted when approvers were asked.
+            Some(_) if !fetches => Ok(()),
+            _ => self.quota.begin_statement(turn.now.monotonic),
+        };
         let room = room.and_then(|()| self.quota.day_has_room(analysis, turn.now));
         self.tell_once(room, turn)
     }

@@ -7,6 +7,7 @@ use wire::error::{ErrorFields, Severity, field};
 use wire::sqlstate;
 
 use crate::quota::Reached;
+use crate::unapproved::Unapproved;
 
 /// One reason to refuse. The client sees it as an ErrorResponse with SQLSTATE, detail and hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Refusal {
         /// Approver groups by name.
         approvers: Vec<String>,
     },
+    /// Approvers were, or were to be, asked, and have not agreed.
+    Unapproved(Box<Unapproved>),
     /// What the statement touches can't be known.
     NotUnderstood(String),
     /// A kind of statement, message or option that doesn't pass.
@@ -106,8 +109,9 @@ impl Refusal {
             Self::ApprovalRequired { what, approvers } => {
                 error(s::INSUFFICIENT_PRIVILEGE, format!("approval required: {what}"))
                     .detail(format!("The policy allows this when approved by: {}.", approvers.join(" and ")))
-                    .hint("Ask one of these groups. This version of Gatepost does not hold statements yet.")
+                    .hint("Gatepost holds the statement and asks them when it is sent.")
             }
+            Self::Unapproved(unapproved) => unapproved.error(),
             Self::NotUnderstood(why) => error(
                 s::FEATURE_NOT_SUPPORTED,
                 format!("statement refused: what it touches can't be known: {why}"),

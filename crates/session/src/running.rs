@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use approval::Ended;
 use audit::{Completion, Encoded, Event, Fragment};
 use model::{ClientAddr, SessionId};
 use policy::Bundle;
@@ -11,13 +12,14 @@ use querytree::ServerVersion;
 use wire::backend::encode;
 use wire::error::ErrorFields;
 
-use crate::authorize::{self, Allowed, Judged, Quotes, Scope};
+use crate::authorize::{self, Allowed, Approved, Judged, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::cost::Costing;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::extended::{Portal, Prepared};
-use crate::forward::{self, Housekeeping, InProgress};
+use crate::forward::{self, Housekeeping, InProgress, ParseMessage};
 use crate::held::Holdings;
+use crate::hold::{Holding, Modes};
 use crate::input::Now;
 use crate::inquiry::Inquiry;
 use crate::names::Names;
@@ -30,6 +32,7 @@ use crate::script::Script;
 use crate::shared::Database;
 use crate::shown::Shown;
 use crate::stop::Stop;
+use crate::unapproved::Unapproved;
 
 /// What one call of `handle` works with.
 pub(crate) struct Turn<'a> {
@@ -43,6 +46,8 @@ pub(crate) enum Waiting {
     Answer(Box<Inquiry>),
     /// The server has been asked, or will be, what a statement would cost.
     Cost(Box<Costing>),
+    /// Approvers have been asked, or will be.
+    Approval(Box<Holding>),
     /// COPY FROM STDIN has been sent, as this message: what follows depends on whether the server takes it.
     CopyStart(OpNumber),
 }
@@ -89,6 +94,8 @@ pub(crate) struct Running {
     pub(crate) skipping: bool,
     /// Messages of the client's have gone out since the last Sync.
     pub(crate) pipeline_open: bool,
+    /// Among them something that was bound.
+    pub(crate) pipeline_bound: bool,
     pub(crate) script: Option<Script>,
     /// The COMMIT of a script failed.
     pub(crate) bracket_error: bool,
@@ -127,6 +134,10 @@ pub(crate) struct Running {
     /// one login for all, which can't differ from itself, or shares nothing any more.
     pub(crate) alike_since: Option<u64>,
     pub(crate) draining: bool,
+    /// How many times approvers were asked.
+    pub(crate) asked_last: u64,
+    /// Whether the client waits for approvers, or sends its statement again.
+    pub(crate) mode: Modes,
     /// The client has gone or said that it goes: the session ends when what it has sent is done.
     pub(crate) leaving: Option<&'static str>,
     pub(crate) closed: bool,
@@ -141,7 +152,10 @@ impl Running {
         let now = turn.now;
         self.refuse_deferred(turn, |session, run| {
             let judged = session.judge(&run.judged.analysis, now);
-            match judged.refusal() {
+            match judged.refuses() {
+                Some(Refusal::ApprovalRequired { .. }) if run.judged.approved.is_some() => {
+                    Some(Unapproved::changed(run.judged.approved.as_ref().map(|known| known.number())))
+                }
                 Some(refusal) => Some(refusal.clone()),
                 // Rows are masked as was decided before; another mask needs another execution.
                 None if judged.masks != run.judged.masks => {
@@ -157,8 +171,9 @@ impl Running {
             self.quotes = Quotes::Values;
         }
         if let Some(reason) = self.withdrawn(now) {
-            self.terminate(&reason, turn);
+            return self.terminate(&reason, turn);
         }
+        self.hold_again(turn);
     }
 
     /// Why something that the server is at may not go on under the policy that is in force now, if so. What it may have changed, and
@@ -166,8 +181,9 @@ impl Running {
     fn withdrawn(&self, now: Now) -> Option<String> {
         let running = self.ops.iter().filter_map(|op| op.kind.run()).filter(|run| !run.done && !run.failed);
         running.into_iter().find_map(|run| {
-            let judged = self.judge(&run.judged.analysis, now);
-            match judged.refusal() {
+            // What approvers have agreed to, they have agreed to for this execution.
+            let judged = self.judge_with(&run.judged.analysis, run.judged.approved.as_ref(), now);
+            match judged.refuses() {
                 Some(refusal) => Some(format!("the policy has changed while a statement ran: {refusal}")),
                 None if judged.masks != run.judged.masks || judged.hides_sizes != run.judged.hides_sizes => {
                     Some(
@@ -249,6 +265,7 @@ impl Running {
         match &self.waiting {
             Some(Waiting::Answer(_)) => self.send_inquiry(turn),
             Some(Waiting::Cost(_)) => self.send_costing(turn),
+            Some(Waiting::Approval(_)) => self.drain_for_hold(turn),
             Some(Waiting::CopyStart(_)) | None => {}
         }
     }
@@ -257,7 +274,7 @@ impl Running {
         let out = &mut turn.out.upstream;
         self.pipeline_open |= match &message {
             Deferred::Run { op, .. } => matches!(op.kind, OpKind::Execute(_)),
-            Deferred::Prepare { .. } | Deferred::Fail { .. } => true,
+            Deferred::Parse { .. } | Deferred::Bind { .. } | Deferred::Fail { .. } => true,
             Deferred::Client { op, .. } => op.as_ref().is_some_and(|op| !matches!(op.kind, OpKind::Sync)),
             Deferred::Bracket { .. } => false,
         };
@@ -276,6 +293,18 @@ impl Running {
                     forward::forward_read(out, permit, receipt, &message);
                     self.ops.push_back(op);
                 }
+                Allowed::Prepare(permit) => {
+                    let Some(receipt) = self.ledger.written(ticket) else {
+                        return Some(Deferred::Run {
+                            allowed: Allowed::Prepare(permit),
+                            ticket,
+                            message,
+                            op,
+                        });
+                    };
+                    forward::forward_prepare(out, permit, receipt, &message);
+                    self.ops.push_back(op);
+                }
                 Allowed::Write(permit) => {
                     let Some(receipt) = self.ledger.durable(ticket) else {
                         return Some(Deferred::Run { allowed: Allowed::Write(permit), ticket, message, op });
@@ -288,10 +317,17 @@ impl Running {
                     self.ops.push_back(op);
                 }
             },
-            Deferred::Prepare { allowed, message, op } => {
+            Deferred::Parse { permit, message, op } => {
+                if let Some(message) = ParseMessage::new(&message) {
+                    forward::forward_parse(out, &permit, message);
+                    self.ops.push_back(op);
+                }
+            }
+            Deferred::Bind { allowed, message, op } => {
                 match &allowed {
-                    Allowed::Read(permit) => forward::forward_preparation(out, permit, &message),
-                    Allowed::Write(permit) => forward::forward_preparation(out, permit, &message),
+                    Allowed::Read(permit) => forward::forward_binding(out, permit, &message),
+                    Allowed::Write(permit) => forward::forward_binding(out, permit, &message),
+                    Allowed::Prepare(permit) => forward::forward_binding(out, permit, &message),
                 }
                 self.ops.push_back(op);
             }
@@ -337,22 +373,29 @@ impl Running {
 
     /// Remembers, or works out, what the policy says of an analysed statement.
     pub(crate) fn judge(&self, analysis: &Arc<crate::analysis::Analysis>, now: Now) -> Arc<Judged> {
-        Arc::new(authorize::judge(
-            analysis.clone(),
-            &self.bundle,
-            &self.scope,
-            &self.database.settings,
-            now.wall,
-        ))
+        self.judge_with(analysis, None, now)
     }
 
-    /// The same judgement if the policy is still the one that it was made under, else a new one.
+    /// Likewise, with what approvers have agreed to.
+    pub(crate) fn judge_with(
+        &self,
+        analysis: &Arc<crate::analysis::Analysis>,
+        approved: Option<&Arc<Approved>>,
+        now: Now,
+    ) -> Arc<Judged> {
+        let settings = &self.database.settings;
+        let judged =
+            authorize::judge(analysis.clone(), &self.bundle, &self.scope, settings, now.wall, approved);
+        Arc::new(judged)
+    }
+
+    /// The same judgement if the policy is still the one that it was made under, else a new one. What was approved, was under that.
     pub(crate) fn rejudge(&self, judged: &Arc<Judged>, now: Now) -> Arc<Judged> {
         if judged.scope == self.scope.id() && !self.bundle.depends_on_time() {
-            judged.clone()
-        } else {
-            self.judge(&judged.analysis, now)
+            return judged.clone();
         }
+        let approved = judged.approved.as_ref().filter(|approved| approved.is_of(&self.bundle));
+        self.judge_with(&judged.analysis, approved, now)
     }
 
     /// The server's answer to an upstream message that breaks the protocol, or to a contradiction: the session ends.
@@ -378,6 +421,7 @@ impl Running {
             return;
         }
         self.closed = true;
+        self.withdraw_hold(if self.draining { Ended::Lost } else { Ended::SessionEnded }, turn);
         if self.busy() {
             turn.out.effects.push(Effect::Interrupt);
         }

@@ -29,6 +29,8 @@ pub(crate) struct Script {
     bracket_open: bool,
     committing: bool,
     failed: bool,
+    /// Nothing has run in the bracket yet.
+    fresh: bool,
     /// The last statement's CommandComplete: the server sends it after the commit, so it waits for ours.
     pub(crate) held_complete: Option<Vec<u8>>,
     /// What the server would send only just before ReadyForQuery (`PostgresMain`, postgres.c): notifications, then parameters.
@@ -48,6 +50,7 @@ impl Script {
             bracket_open: false,
             committing: false,
             failed: false,
+            fresh: false,
             held_complete: None,
             held_notifications: Vec::new(),
             held_statuses: BTreeMap::new(),
@@ -66,6 +69,20 @@ impl Script {
     /// Whether what has failed will be rolled back by the gateway itself.
     pub(crate) fn rolls_back(&self) -> bool {
         self.bracket_open
+    }
+
+    /// Takes the bracket to be closed while its first statement waits; `false` if there is none, or something has run in it.
+    pub(crate) fn suspend(&mut self) -> bool {
+        let suspends = self.bracket_open && self.fresh;
+        self.bracket_open &= !suspends;
+        suspends
+    }
+
+    /// Takes it to be open again.
+    pub(crate) fn resume(&mut self) -> bool {
+        self.bracket_open = true;
+        self.fresh = true;
+        true
     }
 
     /// Whether CommandComplete of the statement that runs must wait for the commit.
@@ -122,6 +139,7 @@ impl Running {
                 script.bracket_open |= open;
             }
         }
+        script.fresh = open;
         if abandon {
             self.bracket(Bracket::Abandon, turn);
         }

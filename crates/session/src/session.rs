@@ -21,6 +21,7 @@ use crate::authorize::{self, Quotes, Scope};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::held::Holdings;
+use crate::hold::{Modes, PARAMETER};
 use crate::input::{Blocked, Candidate, Credential, Input, Now, UpstreamFailure, UpstreamReady};
 use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
@@ -338,7 +339,11 @@ impl Session {
                 return self.fail(Failed { error: reached.error(), reason: None }, out);
             }
         };
-        let parameters = std::mem::take(&mut self.opening.parameters.upstream);
+        let mut parameters = std::mem::take(&mut self.opening.parameters.upstream);
+        if !bundle.approvers().is_empty() && parameters.iter().all(|(name, _)| name != PARAMETER) {
+            // So that SHOW has something to show.
+            parameters.push((PARAMETER.to_owned(), self.opening.parameters.mode.as_str().to_owned()));
+        }
         let identity = Box::new(credential.verified.identity().clone());
         let expires_at = credential.verified.expires_at();
         out.effects.push(Effect::Connect { parameters, identity, expires_at, keys });
@@ -519,6 +524,7 @@ impl Session {
             waiting: None,
             skipping: false,
             pipeline_open: false,
+            pipeline_bound: false,
             script: None,
             bracket_error: false,
             copy_in: None,
@@ -543,6 +549,8 @@ impl Session {
             naming_roles: false,
             alike_since,
             draining: false,
+            asked_last: 0,
+            mode: Modes::begun(self.opening.parameters.mode),
             leaving: None,
             closed: false,
         };
@@ -641,10 +649,16 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         Input::PolicyChanged(bundle) => running.scope_changed(bundle, turn),
         Input::Revoked(reason) => running.terminate(&reason, turn),
         Input::CancelSent => running.cancel_sent(),
-        Input::Drain => running.draining = true,
+        Input::Drain => {
+            running.draining = true;
+            if running.is_held() {
+                // A restart doesn't wait for approvers.
+                running.terminate("the gateway is shutting down", turn);
+            }
+        }
+        Input::Approval { asked, answer } => running.approval_answered(asked, *answer, turn),
+        Input::CancelRequested => running.cancel_hold(turn),
         Input::Deadline
-        | Input::Approval { .. }
-        | Input::CancelRequested
         | Input::CredentialVerified(_)
         | Input::VerifierFound(_)
         | Input::Blocked(_)
@@ -655,6 +669,7 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
         running.pump(turn);
     }
     if !running.closed {
+        running.watch_hold(turn);
         running.watch_time(turn);
     }
 }

@@ -6,10 +6,11 @@ use sql::{Effect, Inside, Statement};
 use wire::frontend::encode;
 
 use crate::analysis::Analysis;
-use crate::authorize::{Allowed, Judged};
+use crate::authorize::{Allowed, Approved, Judged};
 use crate::evidence::Executed;
+use crate::hold::Job;
 use crate::input::Now;
-use crate::inquiry::{Inquiry, Job};
+use crate::inquiry::{self, Inquiry};
 use crate::ops::{Deferred, Op, OpKind};
 use crate::quota::Spent;
 use crate::refuse::Refusal;
@@ -29,6 +30,8 @@ pub(crate) struct Origin {
     pub(crate) spent: Arc<Spent>,
     /// What it costs is known and within the limit.
     pub(crate) costed: bool,
+    /// What approvers have agreed to; whether it is this statement is asked before it is used.
+    pub(crate) approved: Option<Arc<Approved>>,
 }
 
 impl Origin {
@@ -92,7 +95,7 @@ impl Running {
                     return self.refuse_query(&origin.text, refusal, turn);
                 }
                 // The server is asked for its own words; it parses and runs nothing.
-                let inquiry = Inquiry::syntax(Job::Simple(origin), error);
+                let inquiry = Inquiry::syntax(inquiry::Job::Simple(origin), error);
                 return self.begin_inquiry(inquiry, turn);
             }
         };
@@ -106,7 +109,9 @@ impl Running {
             return self.run_origin(&judged, &origin, turn);
         };
         let origin = Origin { spent: self.spent_of(&statement.effect), ..origin };
-        if let Err(refusal) = self.may_ask(&statement.effect, turn) {
+        // It was counted when approvers were asked.
+        let counted = origin.approved.is_some();
+        if !counted && let Err(refusal) = self.may_ask(&statement.effect, turn) {
             self.record_unasked(&statement, &origin.text, false, &refusal, turn);
             return self.refuse_simple(refusal, turn);
         }
@@ -118,12 +123,13 @@ impl Running {
         }
         match self.bound(&statement, turn.now) {
             Some(Ok(analysis)) if statement.asks.is_empty() => {
-                let judged = self.judge(&analysis, turn.now);
+                let cursor = self.approved_cursor(&statement.effect);
+                let judged = self.judge_with(&analysis, cursor.as_ref(), turn.now);
                 self.run_origin(&judged, &origin, turn);
             }
             Some(Err(refusal)) => self.refuse_query(&origin.text, refusal, turn),
             Some(Ok(_)) | None => {
-                let inquiry = Inquiry::new(Job::Simple(origin), statement, &[]);
+                let inquiry = Inquiry::new(inquiry::Job::Simple(origin), statement, &[]);
                 self.begin_inquiry(inquiry, turn);
             }
         }
@@ -160,6 +166,13 @@ impl Running {
         }
     }
 
+    /// What approvers have agreed to for the cursor that a statement fetches from.
+    pub(crate) fn approved_cursor(&self, effect: &Effect) -> Option<Arc<Approved>> {
+        let Effect::Fetch { name, .. } = effect else { return None };
+        let approved = self.portals.get(name.as_bytes())?.judged.approved.clone()?;
+        approved.is_of(&self.bundle).then_some(approved)
+    }
+
     pub(crate) fn run_origin(&mut self, judged: &Arc<Judged>, origin: &Origin, turn: &mut Turn<'_>) {
         let mut message = Vec::with_capacity(origin.text.len() + 6);
         if encode::query(&mut message, origin.text.as_bytes()).is_err() {
@@ -182,6 +195,11 @@ impl Running {
             // In a hidden transaction, where none is open.
             self.script = Some(Script::new(text, std::iter::once(0..text.len())));
             return;
+        }
+        let judged = &self.with_approval(judged, origin.approved.as_ref(), text, None, turn);
+        if judged.holds() {
+            let origin = Origin { text: text.to_owned(), ..origin.clone() };
+            return self.hold(Job::Run(origin), judged, None, turn);
         }
         let executed = Executed { judged, text, parameters: None, extended: false };
         match self.ask_cost_of_query(judged, text, origin, turn) {

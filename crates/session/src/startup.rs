@@ -2,6 +2,8 @@
 
 use wire::startup::{OptionsError, Startup, options};
 
+use crate::hold::{Mode, PARAMETER};
+
 /// Parameters that may be set when connecting, in lower case.
 ///
 /// `client_encoding` must be one that leaves UTF-8 alone; the gateway reads statements as UTF-8.
@@ -14,6 +16,7 @@ const ALLOWED: &[&str] = &[
     "default_transaction_isolation",
     "default_transaction_read_only",
     "extra_float_digits",
+    "gatepost.approval",
     "geqo",
     "idle_in_transaction_session_timeout",
     "intervalstyle",
@@ -66,6 +69,8 @@ pub struct Parameters {
     pub upstream: Vec<(String, String)>,
     /// For audit and policy.
     pub application_name: Option<String>,
+    /// What is to become of statements that must be approved.
+    pub(crate) mode: Mode,
 }
 
 /// Reads the parameters of a StartupMessage, those inside `options` included.
@@ -112,6 +117,10 @@ fn add(read: &mut Parameters, name: &str, value: &str) -> Result<(), ParameterEr
             return Ok(());
         }
         "standard_conforming_strings" => return refuse("it must stay on"),
+        PARAMETER => match Mode::read(value) {
+            Some(mode) => read.mode = mode,
+            None => return refuse("it is wait or async"),
+        },
         "application_name" => read.application_name = Some(value.to_owned()),
         _ => {}
     }

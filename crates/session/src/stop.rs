@@ -326,6 +326,7 @@ impl Running {
             self.stop.stopped.as_ref().map(|stopped| stopped.until),
             self.late_at(),
             self.idle_until().map(|(at, _)| at),
+            self.hold_until(),
         ];
         due.into_iter().flatten().fold(self.expires, Instant::min)
     }

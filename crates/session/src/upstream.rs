@@ -344,6 +344,12 @@ impl Running {
             self.statements.confirm(op.number);
             self.portals.confirm(op.number);
         }
+        if let Some(op) = self.ops.front() {
+            self.mode.confirm(op.number);
+        }
+        if command == "ROLLBACK" {
+            self.mode.undo();
+        }
         self.finish_run(Completion::Completed(&command), turn);
         if self.defining {
             self.defined();
@@ -408,7 +414,7 @@ impl Running {
             OpKind::Hidden(HiddenKind::Bracket(bracket)) => Some(bracket),
             _ => None,
         };
-        if matches!(op.kind, OpKind::Hidden(HiddenKind::QuestionOver)) {
+        if matches!(op.kind, OpKind::Hidden(HiddenKind::QuestionOver | HiddenKind::Unlocked)) {
             return Ok(Pass::Done);
         }
         if self.script.as_ref().is_some_and(|script| script.running) {

@@ -194,6 +194,18 @@ sqlstates! {
     DATA_CORRUPTED = b"XX001";
 }
 
+/// Codes of Gatepost's own: subclasses that begin with a letter from I on are left to implementations (ISO/IEC 9075-2, 24.1).
+pub const OWN: [SqlState; 4] = [STATEMENT_HELD, APPROVAL_PENDING, APPROVAL_ENDED, APPROVAL_UNAVAILABLE];
+
+/// 01X01, of a NoticeResponse: approvers have been asked, and the statement is held until they have answered.
+pub const STATEMENT_HELD: SqlState = SqlState(*b"01X01");
+/// 57X01: approvers have been asked, and the client doesn't wait.
+pub const APPROVAL_PENDING: SqlState = SqlState(*b"57X01");
+/// 57X02: a request for approval ended undecided.
+pub const APPROVAL_ENDED: SqlState = SqlState(*b"57X02");
+/// 57X03: approvers can't be asked.
+pub const APPROVAL_UNAVAILABLE: SqlState = SqlState(*b"57X03");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +228,14 @@ mod tests {
     fn every_constant_is_named_as_its_code() {
         for (constant, state) in NAMED {
             assert_eq!(constant.to_ascii_lowercase(), condition_name(*state), "{state}");
+        }
+    }
+
+    #[test]
+    fn no_code_of_postgresql_is_taken_for_ones_own() {
+        for own in OWN {
+            assert!(CONDITIONS.iter().all(|(code, _)| SqlState(**code) != own), "{own}");
+            assert!(own.as_str().as_bytes()[2] == b'X', "{own}");
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn statement<T>(text: &str, parameters: &[Parameter<'_>], then: impl 
         verdict: Verdict::Deny,
         refusal: Some(Refusal { sqlstate: "42501", message: "not \"visible\"" }),
         durability: Durability::Written,
+        approval: None,
     }))
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn statement(journal: &Journal, who: &Who, n: u64, relation: &str, ve
         verdict,
         refusal: refused.then_some(Refusal { sqlstate: "42501", message: "no" }),
         durability: Durability::Written,
+        approval: None,
     });
     journal.append(&event, at(100 + n)).unwrap();
 }

@@ -52,6 +52,9 @@ pub(crate) fn build(
     builder.analysis.command = Some(statement.command);
     builder.analysis.effect = statement.effect.clone();
     builder.analysis.secrets.clone_from(&statement.secrets);
+    // Values that are refused are not remembered as values that aren't.
+    builder.analysis.depends_on_literals |=
+        matches!(&statement.effect, Effect::Set { name, .. } if name == crate::hold::PARAMETER);
     match builder.statement(statement, answers) {
         Ok(()) if builder.missing.is_empty() => Built::Done(Box::new(builder.finish(statement))),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),
@@ -264,11 +267,20 @@ impl Builder<'_> {
         self.settings(access).map_err(Stop::from)
     }
 
+    /// Notes an object that the statement leads to.
+    pub(super) fn met(&mut self, oid: Oid) {
+        // What came with the server stays what it is.
+        if !oid.is_builtin() {
+            self.analysis.objects.insert(oid);
+        }
+    }
+
     pub(super) fn relation(&mut self, oid: Oid) -> Option<std::sync::Arc<Relation>> {
         let known = self.lookup.relation(oid).cloned();
         if known.is_none() {
             self.missing.0.insert((Kind::Relation, oid));
         }
+        self.met(oid);
         known
     }
 

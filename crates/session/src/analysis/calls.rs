@@ -57,6 +57,7 @@ impl Builder<'_> {
             self.missing.0.insert((Kind::Function, oid));
             return;
         };
+        self.met(oid);
         let facts = facts::function_facts(oid, &function);
         if oid == SET_CONFIG {
             // SECURITY: one text of a shape may name another setting than the next, where it is compared with.

@@ -14,6 +14,7 @@ use super::build::{Builder, Stop};
 use super::{facts, new_schema, qualified};
 use crate::catalog::Row;
 use crate::forward::RESERVED_PREFIX;
+use crate::hold::{Mode, PARAMETER};
 use crate::refuse::Refusal;
 
 /// The server's answer to [`super::names_query`].
@@ -144,6 +145,7 @@ impl Builder<'_> {
             self.missing.0.insert((facts::Kind::Relation, oid));
             return Ok(());
         };
+        self.met(oid);
         if !matches!(touch, Touch::Select | Touch::Use | Touch::Like) {
             // Keys that are there twice, rows that a new constraint fails for, values that a new type doesn't take.
             self.quotable(&relation, None)?;
@@ -467,7 +469,8 @@ fn reserved(effect: &Effect) -> Option<&str> {
         | Effect::Reset(name) => name,
         _ => return None,
     };
-    name.starts_with(RESERVED_PREFIX).then_some(name)
+    let settable = name == PARAMETER && matches!(effect, Effect::Set { .. } | Effect::Reset(_));
+    (name.starts_with(RESERVED_PREFIX) && !settable).then_some(name)
 }
 
 /// The action that a command is by itself, asked of the database.
@@ -476,6 +479,12 @@ fn command_action(statement: &Statement) -> Result<Option<Action>, Refusal> {
         return Err(Refusal::Reserved(name.to_owned()));
     }
     let action = match &statement.effect {
+        Effect::Set { name, value: sql::SetTo::Value(value), .. }
+            if name == PARAMETER && Mode::read(value).is_none() =>
+        {
+            let why = format!("setting {PARAMETER} to anything but wait and async");
+            return Err(Refusal::Unsupported(why));
+        }
         // The gateway reads text as UTF-8 with standard strings: these must stay.
         Effect::Set { name, .. } | Effect::Reset(name)
             if matches!(name.as_str(), "client_encoding" | "standard_conforming_strings" | "names")

@@ -1,5 +1,6 @@
 //! Errors of the server's: what of them the client gets, and what they mean for all that was sent after.
 
+use approval::Ended;
 use audit::Completion;
 use wire::backend::encode;
 use wire::error::{ErrorFields, field};
@@ -9,7 +10,7 @@ use crate::authorize::Quotes;
 use crate::namespace::OpNumber;
 use crate::ops::{Deferred, HiddenKind, OpKind};
 use crate::refuse;
-use crate::running::{Running, Turn, Waiting};
+use crate::running::{Running, Status, Turn};
 
 impl Running {
     pub(super) fn error_response(
@@ -43,6 +44,9 @@ impl Running {
             }
             _ if !fatal && self.must_redact(&shown) => shown = refuse::redact(&shown),
             _ => {}
+        }
+        if self.status != Status::InTransaction {
+            self.mode.undo();
         }
         self.finish_run(Completion::Failed(state.as_str()), turn);
         if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {
@@ -110,6 +114,10 @@ impl Running {
                 synced = true;
                 break;
             }
+            if matches!(op.kind, OpKind::Hidden(HiddenKind::Unlocked)) {
+                // Ours: it ends the skipping for the server, not for the client.
+                break;
+            }
             // A Query or the like ends the skipping as little as anything but Sync does.
             let Some(op) = self.ops.pop_front() else { break };
             self.end_copy_wait(op.number);
@@ -141,7 +149,9 @@ impl Running {
                 self.deferred.push_front(message);
                 return;
             }
-            if let Deferred::Run { op, .. } | Deferred::Prepare { op, .. } = &message {
+            if let Deferred::Run { op, .. } | Deferred::Parse { op, .. } | Deferred::Bind { op, .. } =
+                &message
+            {
                 self.statements.abandon(op.number);
                 self.portals.abandon(op.number);
                 if let Some(run) = op.kind.run() {
@@ -149,9 +159,8 @@ impl Running {
                 }
             }
         }
-        if matches!(self.waiting, Some(Waiting::Answer(_) | Waiting::Cost(_) | Waiting::CopyStart(_))) {
-            self.waiting = None;
-        }
+        self.withdraw_hold(Ended::Withdrawn, turn);
+        self.waiting = None;
         self.script = None;
         self.skipping = true;
     }

@@ -143,6 +143,12 @@ pub fn peek_certificate(chain: &[CertificateDer<'_>]) -> Option<TrustDomain> {
     Some(id.trust_domain().clone())
 }
 
+/// Returns until when a certificate holds, given as DER; `None`: it can't be read.
+pub fn certificate_ends(certificate: &[u8]) -> Option<SystemTime> {
+    let not_after = Certificate::from_der(certificate).ok()?.tbs_certificate.validity.not_after;
+    SystemTime::UNIX_EPOCH.checked_add(not_after.to_unix_duration())
+}
+
 /// Returns SHA-256 of a certificate: `x5t#S256` of RFC 8705, and what identifies it in the audit.
 pub fn thumbprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
     thumbprint_of(certificate)

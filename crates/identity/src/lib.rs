@@ -29,8 +29,8 @@ pub use actor::Actor;
 pub use algorithm::{Algorithm, UnsupportedAlgorithm};
 pub use anchors::{Anchors, BadBundle, RevocationLists, TrustBundle};
 pub use certificate::{
-    CertificateKind, CertificateRejection, CertificateRules, GroupedBy, NamedBy, peek_certificate,
-    thumbprint, thumbprint_of, verify_certificate,
+    CertificateKind, CertificateRejection, CertificateRules, GroupedBy, NamedBy, certificate_ends,
+    peek_certificate, thumbprint, thumbprint_of, verify_certificate,
 };
 pub use compact::{TOKEN_BYTES_MAX, Unverified, is_self_contained, peek};
 pub use event::{Told, Withdrawal, peek_event, peek_logout, verify_event, verify_logout};

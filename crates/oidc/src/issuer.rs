@@ -107,6 +107,17 @@ impl Issuer {
         }))
     }
 
+    /// Returns how many keys are known of it, and how old they are; `None`: none were had yet.
+    pub fn keys_known(&self) -> Option<(usize, std::time::Duration)> {
+        let known = self.known.load_full()?;
+        Some((known.bundle.keys.len(), (self.clock)().saturating_duration_since(known.at)))
+    }
+
+    /// Returns whether its keys are in a file, which is read when it changes.
+    pub const fn has_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     /// Returns its name in the configuration.
     pub fn name(&self) -> &str {
         &self.config.rules.name

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::approvers::ApproverGroup;
 use crate::cases::{self, SqlTest};
+use crate::decision::RuleRef;
 use crate::engine::{self, Engine, Inquiry, Supposition};
 use crate::limits::Limits;
 use crate::lint::Vocabulary;
@@ -25,6 +26,7 @@ pub struct Bundle {
     hash: [u8; 32],
     manifest: Manifest,
     schema_text: String,
+    files: Files,
     engine: Engine,
     sql_tests: Vec<SqlTest>,
     resource_tests: usize,
@@ -102,6 +104,7 @@ impl Bundle {
             hash: hash(files),
             manifest,
             schema_text,
+            files: files.clone(),
             engine,
             sql_tests,
             resource_tests: resource_tests.len(),
@@ -189,6 +192,16 @@ impl Bundle {
     /// Returns the schema that its rules were checked against, as Cedar text.
     pub fn schema_text(&self) -> &str {
         &self.schema_text
+    }
+
+    /// Returns its files in the order of their paths: path within the bundle, and text.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// Returns where a rule stands and its text, by its id; the gateway's own rules too.
+    pub fn rule(&self, id: &str) -> Option<(&RuleRef, &str)> {
+        self.engine.rule(id)
     }
 
     /// Returns what is odd about it, but no mistake for sure.

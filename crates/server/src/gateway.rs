@@ -22,6 +22,7 @@ use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
 use crate::trust::{Entry, Refused, Trust};
 use crate::upstream::Target;
+use crate::views::Views;
 
 /// How far the journal's records have come.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +122,9 @@ pub(crate) struct Gateway {
     pub(crate) large: Arc<Semaphore>,
     journal: Arc<Journal>,
     kept: watch::Receiver<Kept>,
+    /// What operators are shown.
+    pub(crate) views: Views,
+    pub(crate) started: SystemTime,
     orders: watch::Sender<Option<Order>>,
 }
 
@@ -136,6 +140,7 @@ impl Gateway {
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
+        let views = Views::new(&config.journal.path);
         Self {
             read: parking_lot::Mutex::new(config.clone()),
             reloading: tokio::sync::Mutex::new(()),
@@ -152,6 +157,8 @@ impl Gateway {
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,
             kept,
+            views,
+            started: SystemTime::now(),
             orders: watch::Sender::new(None),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
 //! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `trust` knows
-//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line.
+//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `views` shows what
+//! was done.
 
 pub mod accept;
 pub mod cancel;
@@ -29,6 +30,7 @@ pub mod tls;
 mod trust;
 pub mod upstream;
 mod usage;
+pub mod views;
 
 pub use issuers::issuers;
 pub use serve::{Ready, ServeError, serve};

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use model::Secret;
@@ -27,6 +28,8 @@ pub(crate) struct Shown {
     pub(crate) acceptor: TlsAcceptor,
     /// What SCRAM of clients binds to over that TLS.
     pub(crate) binding: ChannelBinding,
+    /// Until when the certificate holds.
+    pub(crate) ends: Option<SystemTime>,
 }
 
 /// The certificate that clients are shown, as it is now.
@@ -81,7 +84,11 @@ impl Certificate {
 }
 
 fn shown(make: &Make, certificate: &[u8], key: &Secret<String>) -> Result<Shown, TlsError> {
-    Ok(Shown { acceptor: make(certificate, key)?, binding: tls::own_channel_binding(certificate)? })
+    Ok(Shown {
+        acceptor: make(certificate, key)?,
+        binding: tls::own_channel_binding(certificate)?,
+        ends: tls::ends(certificate),
+    })
 }
 
 async fn read(config: &config::Tls) -> Result<(Vec<u8>, Secret<String>, Seen), ServeError> {

@@ -25,7 +25,7 @@ use crate::shell::Order;
 use crate::tls::ClientCertificates;
 use crate::trust::{StateError, Trust};
 use crate::upstream::Target;
-use crate::{connection, probe, reload, secrets, tls};
+use crate::{connection, probe, reload, secrets, tls, views};
 
 /// Why the gateway can't start, or had to stop. Always the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,9 @@ pub enum ServeError {
     /// What serves those who administer it.
     #[error("{0}")]
     Console(String),
+    /// The operating system.
+    #[error("the thread that reads the journal for the console can't be started: {0}")]
+    Thread(std::io::Error),
     /// The operating system.
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
@@ -180,6 +183,7 @@ where
     let started = (config, source.to_owned());
     let tls = (tls, rotation::MaskKeys::note(mask).await);
     let gateway = Arc::new(Gateway::new(started, databases, (live, trust), tls, accounts, journal, kept));
+    views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
     run(gateway, listeners, http, ready).await
 }

@@ -249,6 +249,12 @@ pub fn own_channel_binding(certificates: &[u8]) -> Result<ChannelBinding, TlsErr
     Ok(hash.map_or(ChannelBinding::Undefined, ChannelBinding::TlsServerEndPoint))
 }
 
+/// Returns until when the first certificate of a PEM file holds.
+pub(crate) fn ends(certificates: &[u8]) -> Option<std::time::SystemTime> {
+    let chain = certificates_of(certificates, String::new).ok()?;
+    chain.first().and_then(|certificate| identity::certificate_ends(certificate))
+}
+
 /// Says how to mend a failed handshake with an upstream, where that is known.
 pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
     use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer};

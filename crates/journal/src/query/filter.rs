@@ -1,5 +1,7 @@
 //! What is looked for, and the few fields of a record that decide it. Reads JSON; knows no files.
 
+use std::collections::BTreeMap;
+
 use audit::{Kind, Record, Time};
 use model::SessionId;
 use serde::Deserialize;
@@ -104,6 +106,8 @@ pub struct View {
     pub rows: Option<u64>,
     /// Bytes of those rows.
     pub bytes: Option<u64>,
+    /// From forwarding to the end.
+    pub duration_us: Option<u64>,
     /// The bundle's name.
     pub bundle: Option<String>,
     /// The bundle's own version, or the gateway's.
@@ -129,6 +133,9 @@ pub struct Who {
     /// Its groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Claims that rules may look at; in the record of a session's start only.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     /// For whom it acts.
     pub on_behalf_of: Option<Box<Who>>,
 }
@@ -188,8 +195,28 @@ impl View {
     /// Reads a record; one that is not an event of a known shape has no fields.
     pub fn of(record: &Record<'_>) -> Self {
         match record.kind {
-            Kind::Event => serde_json::from_slice(record.payload).unwrap_or_default(),
+            Kind::Event => serde_json::from_slice(record.payload).unwrap_or_else(|_| {
+                serde_json::from_slice(record.payload).map(Self::of_strange).unwrap_or_default()
+            }),
             Kind::Checkpoint | Kind::Other(_) => Self::default(),
+        }
+    }
+
+    /// Of an event of which some field is of another type than it was: what everybody looks for.
+    fn of_strange(fields: serde_json::Map<String, Value>) -> Self {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let identity = fields.get("identity").cloned();
+        Self {
+            event: text("event"),
+            session: text("session"),
+            statement: fields.get("statement").and_then(Value::as_u64),
+            identity: identity.and_then(|it| serde_json::from_value(it).ok()),
+            database: text("database"),
+            verdict: text("verdict"),
+            sqlstate: text("sqlstate"),
+            reason: text("reason"),
+            approval: fields.get("approval").cloned(),
+            ..Self::default()
         }
     }
 
@@ -266,6 +293,17 @@ impl View {
 
     pub(crate) fn touched(&self) -> &[Touched] {
         self.decision.as_ref().map_or(&[][..], |decision| &decision.touches)
+    }
+
+    /// Returns how it ended: a command tag, an SQLSTATE, or why that is not known.
+    pub fn result(&self) -> Option<String> {
+        let lost = self.lost.as_ref().map(|why| format!("lost: {why}"));
+        self.tag.clone().or_else(|| self.sqlstate.clone()).or(lost)
+    }
+
+    /// Returns what exactly an event is about, in words.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// Returns the number of the approval request that the record is about.

@@ -88,7 +88,7 @@ impl Row {
         let record = self.record();
         let view = View::of(&record);
         let ended = self.outcome().map(|outcome| View::of(&outcome));
-        let result = ended.as_ref().and_then(ended_as).or_else(|| ended_as(&view));
+        let result = ended.as_ref().and_then(View::result).or_else(|| view.result());
         let touches: Vec<_> = view.touched().iter().map(|t| format!("{} {}", t.action, t.name)).collect();
         let cell = |text: Option<&str>| render::cell(text.unwrap_or_default());
         let text = view.text.as_deref().or(view.reason.as_deref()).or(view.detail.as_deref());
@@ -105,9 +105,4 @@ impl Row {
             text: cell(text),
         }
     }
-}
-
-fn ended_as(view: &View) -> Option<String> {
-    let lost = view.lost.as_ref().map(|why| format!("lost: {why}"));
-    view.tag.clone().or_else(|| view.sqlstate.clone()).or(lost)
 }

@@ -194,8 +194,11 @@ impl Index {
         Ok(Vec::new())
     }
 
-    /// Finds a statement before its outcome; `None`: there is none, or it is too far away.
-    fn statement(&self, session: &str, number: u64, before: Seq) -> Result<Option<Row>, ReadError> {
+    /// Finds a statement by its session and number, before a record; `None`: there is none, or it is too far away.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn statement(&self, session: &str, number: u64, before: Seq) -> Result<Option<Row>, ReadError> {
         let keys = [Key::of(About::Statement(session, number))];
         let mut budget = Budget::for_outcomes();
         for first in self.names()?.into_iter().rev().filter(|first| *first < before) {

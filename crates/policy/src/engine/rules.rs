@@ -199,6 +199,14 @@ fn read(source: &Source, rules: &mut Vec<Rule>, problems: &mut Vec<Problem>) {
     });
 }
 
+impl Engine {
+    /// Returns where a rule stands and its text, by its id.
+    pub(crate) fn rule(&self, id: &str) -> Option<(&RuleRef, &str)> {
+        let rule = self.rules.iter().find(|rule| rule.reference.id == id)?;
+        Some((&rule.reference, rule.source.text.get(rule.range.clone()).unwrap_or_default()))
+    }
+}
+
 impl Rule {
     fn new(source: &Source, policy: &Policy, range: Range<usize>) -> Result<Self, String> {
         let json = policy.to_json().map_err(|error| format!("the rule can't be analysed: {error}"))?;

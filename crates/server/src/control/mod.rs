@@ -4,6 +4,7 @@
 //! end sessions and to keep somebody out are done all the same, and whoever asked is told that there is no record.
 
 mod sessions;
+mod views;
 mod withdrawal;
 
 use std::net::SocketAddr;

@@ -197,17 +197,21 @@ impl CancelRegistry {
     ///
     /// After ten wrong keys in a minute from one address (or one /64 of IPv6) keys that could be guessed, those of 4 bytes,
     /// are not looked at for the rest of it.
+    ///
+    /// `told` hears which session is meant, before its server does: it may wait for something that no server knows of.
     pub async fn cancel(
         &self,
         now: Instant,
         client: IpAddr,
         process_id: i32,
         key: &Secret<Vec<u8>>,
+        told: impl FnOnce(SessionId) + Send,
     ) -> CancelOutcome {
         let handle = match self.find(now, client, process_id, key) {
             Ok(handle) => handle,
             Err(outcome) => return outcome,
         };
+        told(handle.session);
         // Never closed, so there is a permit in the end.
         let _permit = self.in_flight.acquire().await.ok();
         match handle.cancel().await {

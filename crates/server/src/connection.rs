@@ -69,7 +69,12 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
             session(gateway, *opened, shown.as_deref(), left).await;
         }
         Ok(Ok(Negotiated::Cancel { mut stream, process_id, key })) => {
-            let outcome = gateway.cancels.cancel(Instant::now(), client.ip(), process_id, &key).await;
+            let tell = |session| {
+                if let Some(entry) = gateway.trust.session(session) {
+                    entry.cancel();
+                }
+            };
+            let outcome = gateway.cancels.cancel(Instant::now(), client.ip(), process_id, &key, tell).await;
             tracing::debug!(%client, ?outcome, "cancel request");
             // With TLS a client wants to see the end announced.
             let _ = stream.shutdown().await;

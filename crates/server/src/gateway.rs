@@ -13,9 +13,11 @@ use identity::Verified;
 use journal::{Journal, Progress};
 use oidc::Issuers;
 use policy::Bundle;
+use store::Store;
 use tokio::sync::{Semaphore, watch};
 
 use crate::cancel::CancelRegistry;
+use crate::desk::Desk;
 use crate::legacy::Accounts;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
@@ -117,6 +119,10 @@ pub(crate) struct Gateway {
     pub(crate) tls: Option<Certificate>,
     pub(crate) mask_keys: MaskKeys,
     pub(crate) accounts: Accounts,
+    /// What is shared with other gateways.
+    pub(crate) store: Store,
+    /// Where approvals are asked for and decided.
+    pub(crate) desk: Arc<Desk>,
     pub(crate) connections: Arc<Semaphore>,
     /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
     pub(crate) large: Arc<Semaphore>,
@@ -135,8 +141,8 @@ impl Gateway {
         (live, trust): (Live, Trust),
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
-        journal: Arc<Journal>,
-        kept: watch::Receiver<Kept>,
+        (store, desk): (Store, Arc<Desk>),
+        (journal, kept): (Arc<Journal>, watch::Receiver<Kept>),
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
@@ -152,6 +158,8 @@ impl Gateway {
             cancels: Arc::default(),
             tls,
             accounts,
+            store,
+            desk,
             mask_keys,
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),

@@ -6,10 +6,12 @@
 //! was done.
 
 pub mod accept;
+mod approval;
 pub mod cancel;
 pub mod catalog;
 mod connection;
 pub mod control;
+mod desk;
 mod gateway;
 pub mod grants;
 mod issuers;
@@ -32,5 +34,6 @@ pub mod upstream;
 mod usage;
 pub mod views;
 
+pub use desk::{ActRefused, AskRefused, DelegationRefused, Happened, Lend};
 pub use issuers::issuers;
 pub use serve::{Ready, ServeError, serve};

@@ -11,11 +11,13 @@ use journal::Journal;
 use model::Secret;
 use session::{Database, Limits, MaskKeys, Settings};
 use sha2::{Digest, Sha256};
+use store::{Location, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::control::Control;
+use crate::desk::{Desk, Happened};
 use crate::gateway::{Gateway, Live, Served, progress};
 use crate::issuers::issuers;
 use crate::legacy::Accounts;
@@ -25,7 +27,7 @@ use crate::shell::Order;
 use crate::tls::ClientCertificates;
 use crate::trust::{StateError, Trust};
 use crate::upstream::Target;
-use crate::{connection, probe, reload, secrets, tls, views};
+use crate::{cancel, connection, probe, reload, secrets, tls, views};
 
 /// Why the gateway can't start, or had to stop. Always the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,9 @@ pub enum ServeError {
     /// What must outlive the gateway.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What is shared with other gateways.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// What serves those who administer it.
     #[error("{0}")]
     Console(String),
@@ -96,6 +101,9 @@ pub struct Ready {
 
 /// How long the gateway waits at its end for the roles of the last sessions to be dropped; those that are left are swept.
 const ROLES_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Likewise for requests for approval to be closed.
+const REQUESTS_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until SIGTERM or SIGINT, and drains it. The configuration is read again from `source` when that changes. `console` begins to serve those who administer it, and returns where.
 ///
@@ -180,9 +188,17 @@ where
         listeners.push(listener);
     }
     let mask = config.mask.clone();
+    let (store, state) = (open_store(&config).await?, config.state.clone());
     let started = (config, source.to_owned());
     let tls = (tls, rotation::MaskKeys::note(mask).await);
-    let gateway = Arc::new(Gateway::new(started, databases, (live, trust), tls, accounts, journal, kept));
+    let instance = hex::encode(cancel::random::<8>().map_err(|_| ServeError::NoRandomness)?);
+    let told = |request: &approval::Request, happened: Happened| {
+        tracing::debug!(number = %request.number, ?happened, "approval");
+    };
+    let desk = Desk::new(store.clone(), journal.clone(), (instance, state), Box::new(told));
+    let kept = (journal, kept);
+    let gateway =
+        Arc::new(Gateway::new(started, databases, (live, trust), tls, accounts, (store, desk), kept));
     views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
     run(gateway, listeners, http, ready).await
@@ -205,6 +221,7 @@ async fn run(
         accepting.spawn(accept(gateway.clone(), listener, sessions.clone()));
     }
     tokio::spawn(write_behind(gateway.clone()));
+    tokio::spawn(gateway.desk.clone().keep());
     for served in gateway.databases.values() {
         if let Some(kept) = &served.roles {
             roles::keep(&gateway, served, kept);
@@ -227,6 +244,11 @@ async fn run(
     Ok(())
 }
 
+/// Opens what is shared with other gateways.
+async fn open_store(config: &config::Config) -> Result<Store, ServeError> {
+    Ok(Store::open(Location::Sqlite(config.state.join("store.sqlite"))).await?)
+}
+
 /// Counts the sessions that are open.
 #[derive(Clone)]
 pub(crate) struct Sessions(tokio::sync::watch::Sender<usize>);
@@ -243,6 +265,7 @@ async fn drain(gateway: &Gateway, sessions: &Sessions) {
         gateway.order(Order::End("the gateway is shutting down".to_owned()));
         let _ = tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0)).await;
     }
+    gateway.desk.drained(REQUESTS_DRAIN_TIMEOUT).await;
     for served in gateway.databases.values() {
         if let Some(roles) = &served.roles {
             roles.drained(ROLES_DRAIN_TIMEOUT).await;

@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
 use zeroize::Zeroize;
 
+use crate::approval::Approval;
 use crate::cancel::{self, CancelHandle, Registration};
 use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Kept, Served};
@@ -75,6 +76,8 @@ pub(crate) struct Shell {
     lease: Option<Lease>,
     step: Option<Task<Step>>,
     recheck: Option<Box<Recheck>>,
+    /// What approvers have been asked last.
+    approval: Option<Approval>,
     large: Option<Large>,
     /// A cancel request on its way.
     cancelling: Option<Task<()>>,
@@ -148,6 +151,7 @@ impl Shell {
             lease: None,
             step: None,
             recheck: None,
+            approval: None,
             large: None,
             cancelling: None,
             durable: VecDeque::new(),
@@ -271,11 +275,14 @@ impl Shell {
                             )));
                         }
                     }
-                    Effect::AskApproval { asked, .. } => {
-                        let answer = Box::new(approval::Answer::Failed("nobody can be asked".to_owned()));
-                        self.session.handle(Self::now(), Input::Approval { asked, answer }, &mut self.out);
+                    Effect::AskApproval { asked, ask } => {
+                        self.approval = Some(Approval::ask(&self.gateway, asked, *ask));
                     }
-                    Effect::WithdrawApproval { .. } => {}
+                    Effect::WithdrawApproval { asked, why } => {
+                        if let Some(approval) = self.approval.take_if(|approval| approval.is(asked)) {
+                            approval.withdraw(why);
+                        }
+                    }
                     Effect::CancelUpstream => {
                         let handle = self.cancel.as_ref().map(|(handle, _)| handle.clone());
                         // Goes on when the session ends in the meantime.
@@ -332,6 +339,7 @@ impl Shell {
             moved |= self.poll_policy(cx);
             moved |= self.poll_step(cx);
             moved |= self.poll_recheck(cx);
+            moved |= self.poll_approval(cx);
             moved |= self.poll_disk(cx);
             moved |= self.poll_large(cx);
             moved |= self.poll_cancelling(cx);
@@ -358,6 +366,7 @@ impl Shell {
         let Poll::Ready(Some(word)) = self.enrolled.words.poll_recv(cx) else { return false };
         match word {
             Word::End(reason) => self.handle(Input::Revoked(reason)),
+            Word::Cancel => self.handle(Input::CancelRequested),
             Word::Tell(answer) => {
                 // Whoever asked may have given up.
                 let _given_up = answer.send(self.session.activity());
@@ -495,6 +504,17 @@ impl Shell {
                 Poll::Pending => return false,
             }
         }
+    }
+
+    /// Hears what becomes of what was asked.
+    fn poll_approval(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(approval) = &mut self.approval else { return false };
+        let Poll::Ready(answer) = approval.poll(cx) else { return false };
+        match answer {
+            Some((asked, answer)) => self.handle(Input::Approval { asked, answer: Box::new(answer) }),
+            None => self.approval = None,
+        }
+        true
     }
 
     fn poll_cancelling(&mut self, cx: &mut Context<'_>) -> bool {

@@ -81,7 +81,7 @@ async fn the_right_key_sends_the_server_its_own_and_another_sends_nothing() {
     let _two = registry.register(secret(&[2; 32]), server.handle(2, 77, b"real-key-two"));
 
     let right = secret(&[2; 32]);
-    let cancel = registry.cancel(now, HERE, 77, &right);
+    let cancel = registry.cancel(now, HERE, 77, &right, drop);
     let answer = async {
         let (stream, body) = server.came.recv().await.unwrap();
         drop(stream);
@@ -94,11 +94,14 @@ async fn the_right_key_sends_the_server_its_own_and_another_sends_nothing() {
     for (process_id, key) in
         [(77, secret(&[3; 32])), (78, secret(&[1; 32])), (77, secret(b"real-key-one")), (77, secret(&[1; 4]))]
     {
-        let outcome = registry.cancel(now, HERE, process_id, &key).await;
+        let outcome = registry.cancel(now, HERE, process_id, &key, drop).await;
         assert!(matches!(outcome, CancelOutcome::UnknownKey));
     }
     drop(one);
-    assert!(matches!(registry.cancel(now, HERE, 77, &secret(&[1; 32])).await, CancelOutcome::UnknownKey));
+    assert!(matches!(
+        registry.cancel(now, HERE, 77, &secret(&[1; 32]), drop).await,
+        CancelOutcome::UnknownKey
+    ));
     assert_eq!(server.open.load(Ordering::SeqCst), 1, "wrong keys reach no server");
 }
 
@@ -110,11 +113,11 @@ async fn guessing_short_keys_is_stopped_and_long_keys_still_work() {
     let _short = registry.register(secret(&[1; 4]), server.handle(1, 77, &[0; 4]));
     let _long = registry.register(secret(&[2; 32]), server.handle(2, 78, &[0; 4]));
     for guess in 0..attempts::WRONG_MAX as u8 {
-        let outcome = registry.cancel(now, HERE, 77, &secret(&[9, 9, 9, guess])).await;
+        let outcome = registry.cancel(now, HERE, 77, &secret(&[9, 9, 9, guess]), drop).await;
         assert!(matches!(outcome, CancelOutcome::UnknownKey));
     }
     for key in [[9; 4], [1; 4]] {
-        assert!(matches!(registry.cancel(now, HERE, 77, &secret(&key)).await, CancelOutcome::Ignored));
+        assert!(matches!(registry.cancel(now, HERE, 77, &secret(&key), drop).await, CancelOutcome::Ignored));
     }
     assert_eq!(server.open.load(Ordering::SeqCst), 0);
     let elsewhere = "192.0.2.1".parse().unwrap();

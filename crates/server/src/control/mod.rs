@@ -3,6 +3,7 @@
 //! Every act is recorded before it takes effect. One that can't be recorded is refused, but for those that take trust away: to
 //! end sessions and to keep somebody out are done all the same, and whoever asked is told that there is no record.
 
+mod approvals;
 mod sessions;
 mod views;
 mod withdrawal;

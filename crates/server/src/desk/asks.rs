@@ -69,6 +69,9 @@ impl Desk {
                 _ => Answer::Waiting(waiting(&known, terms)),
             }));
         }
+        if ask.hold.is_zero() {
+            return Err(AskRefused::Invalid("nothing is held here, and it has not been approved before"));
+        }
         let request = self.open(ask, terms).await?;
         let told = waiting(&request, terms);
         Ok(match ask.wait {
@@ -153,7 +156,12 @@ impl Desk {
                 Err(error) => {
                     // It may have been taken: then it is lost, and no statement runs by it.
                     let (requester, database) = (request.ask.requester.to_string(), &request.ask.database);
-                    self.note_undelivered(number, &requester, database, "the store did not say whether it was taken");
+                    self.note_undelivered(
+                        number,
+                        &requester,
+                        database,
+                        "the store did not say whether it was taken",
+                    );
                     return Err(error.into());
                 }
             }
@@ -178,8 +186,7 @@ impl Desk {
         }
         let opened = now();
         let until = opened.after(ask.hold);
-        let request =
-            self.store.open_request(ask, &self.instance, opened, until).await.map_err(trouble)?;
+        let request = self.store.open_request(ask, &self.instance, opened, until).await.map_err(trouble)?;
         drop(one);
         if let Err(error) = self.record_opened(&request) {
             // SECURITY: whatever is said to it in the meantime, nobody waits for it.

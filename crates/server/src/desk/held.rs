@@ -139,7 +139,8 @@ impl Desk {
 
     async fn outcome(&self, held: &Held) -> Result<Option<Answer>, Trouble> {
         let number = held.number;
-        let kept = self.try_end(number, |request| request.state == State::Open && request.expire(now())).await?;
+        let kept =
+            self.try_end(number, |request| request.state == State::Open && request.expire(now())).await?;
         let Some(kept) = kept else { return Ok(Some(Answer::Ended { number, why: Ended::Lost })) };
         Ok(match kept.request.state {
             State::Open => None,

@@ -17,14 +17,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use approval::{Number, Stamp};
+use approval::{Number, Request, Stamp};
 use journal::{Journal, JournalError};
 use parking_lot::Mutex;
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
-pub(crate) use acts::Deciding;
 pub use acts::ActRefused;
+pub(crate) use acts::Deciding;
 pub use asks::AskRefused;
 pub(crate) use asks::Terms;
 pub use delegations::{DelegationRefused, Lend};
@@ -52,7 +52,11 @@ pub(crate) struct Desk {
     fewer: Notify,
     /// One at a time looks whether there is room, and takes it.
     opening: tokio::sync::Mutex<()>,
+    listener: Listener,
 }
+
+/// Is told of whatever happens to a request, right after it is in the store. It must not wait.
+pub(crate) type Listener = Box<dyn Fn(&Request, Happened) + Send + Sync>;
 
 /// What has happened to a request, for those who tell people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,12 @@ pub(crate) enum Trouble {
 
 impl Desk {
     /// `instance` names this run of the gateway; in `state` the run before has left its own name.
-    pub(crate) fn new(store: Store, journal: Arc<Journal>, instance: String, state: PathBuf) -> Arc<Self> {
+    pub(crate) fn new(
+        store: Store,
+        journal: Arc<Journal>,
+        (instance, state): (String, PathBuf),
+        listener: Listener,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             journal,
@@ -93,12 +102,8 @@ impl Desk {
             sooner: Notify::new(),
             fewer: Notify::new(),
             opening: tokio::sync::Mutex::new(()),
+            listener,
         })
-    }
-
-    /// Returns the store.
-    pub(crate) const fn store(&self) -> &Store {
-        &self.store
     }
 
     /// Waits until the requests of sessions that have ended are closed, but not for ever.
@@ -113,13 +118,15 @@ impl Desk {
             }
         };
         if tokio::time::timeout(limit, empty).await.is_err() {
-            tracing::warn!("requests for approval are left open; they are closed when the gateway starts again");
+            tracing::warn!(
+                "requests for approval are left open; they are closed when the gateway starts again"
+            );
         }
     }
 
     /// Tells those who tell people. It never waits.
     fn tell(&self, request: &Request, happened: Happened) {
-        let _nobody = self.happenings.send((request.number, happened));
+        (self.listener)(request, happened);
     }
 
     fn wait_for(&self, number: Number, until: Stamp) -> Arc<Notify> {

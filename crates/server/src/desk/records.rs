@@ -35,9 +35,14 @@ impl Desk {
                 Members::Any(of) => vec![of],
                 Members::All(of) => of.iter().map(std::slice::from_ref).collect(),
             };
-            needs.extend(lots.into_iter().map(|of| ApprovalNeed { name: &need.name, of, needed: need.quorum }));
+            needs.extend(lots.into_iter().map(|of| ApprovalNeed {
+                name: &need.name,
+                of,
+                needed: need.quorum,
+            }));
         }
-        let bytes: Vec<_> = ask.statement.parameters.iter().map(|parameter| bytes_of(&parameter.value)).collect();
+        let bytes: Vec<_> =
+            ask.statement.parameters.iter().map(|parameter| bytes_of(&parameter.value)).collect();
         let parameters: Vec<_> = bytes
             .iter()
             .map(|value| match value {
@@ -168,7 +173,14 @@ impl Desk {
         (act, by, via): (&str, Option<&str>, &str),
         (reason, detail): (&str, &str),
     ) {
-        tracing::info!(number = number.map(|it| it.0), act, by, via, reason, "an act upon an approval is refused");
+        tracing::info!(
+            number = number.map(|it| it.0),
+            act,
+            by,
+            via,
+            reason,
+            "an act upon an approval is refused"
+        );
         let approval = number.map(|number| number.0);
         self.note(&Event::ApprovalRefused(ApprovalRefused { approval, act, by, via, reason, detail }));
     }

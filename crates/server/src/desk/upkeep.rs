@@ -84,10 +84,11 @@ impl Desk {
         loop {
             let now = now();
             let next = self.waiting.lock().ring_due(now);
-            let until_next = next.map_or(BEAT_EVERY, |next| Duration::from_millis(next.0.saturating_sub(now.0)));
+            let until_next =
+                next.map_or(BEAT_EVERY, |next| Duration::from_millis(next.0.saturating_sub(now.0)));
             tokio::select! {
                 change = changes.recv() => match change {
-                    Ok(Change::Request(number)) => self.waiting.lock().ring(number),
+                    Ok(Change::Request { number, version: _ }) => self.waiting.lock().ring(number),
                     Ok(Change::Everything) | Err(RecvError::Lagged(_)) => self.waiting.lock().ring_all(),
                     Ok(Change::Delegations | Change::Outbox) => {}
                     Err(RecvError::Closed) => return,

@@ -104,6 +104,29 @@ impl Trust {
         self.inner.lock().blocks.find(&selectors, who.origin.issued_at, now).cloned()
     }
 
+    /// Returns the block that keeps out somebody who is known by name only. One for credentials that were issued by some moment is not meant:
+    /// whoever asks has proven who they are since, or is asked to.
+    pub(crate) fn keeps_out(&self, who: &approval::Who, now: SystemTime) -> Option<String> {
+        let approval::Who { issuer, subject, groups, .. } = who;
+        let names = |selector: &Selector| match selector.kind {
+            Kind::Identity | Kind::Subject => selector.value == format!("{issuer}:{subject}"),
+            Kind::Group => groups.contains(&selector.value),
+            Kind::Issuer => selector.value == *issuer,
+            Kind::Session
+            | Kind::TokenId
+            | Kind::Database
+            | Kind::SubjectWithoutSession
+            | Kind::IssuerSession => false,
+        };
+        let blocks = self.blocks(now);
+        blocks.into_iter().find(|it| it.issued_until.is_none() && names(&it.selector)).map(|block| block.id)
+    }
+
+    /// Returns a live session.
+    pub(crate) fn session(&self, id: SessionId) -> Option<Arc<Entry>> {
+        self.inner.lock().sessions.get(&id).cloned()
+    }
+
     /// Returns all live sessions, oldest first.
     pub(crate) fn sessions(&self) -> Vec<Arc<Entry>> {
         let mut sessions: Vec<_> = self.inner.lock().sessions.values().cloned().collect();

@@ -15,6 +15,8 @@ use super::{Kind, Selector, Trust};
 pub(crate) enum Word {
     /// It must end, for this reason.
     End(String),
+    /// Its client wants what it waits for to be cancelled.
+    Cancel,
     /// It is asked what it does.
     Tell(oneshot::Sender<Activity>),
 }
@@ -93,6 +95,11 @@ impl Entry {
     pub(crate) fn end(&self, reason: &str) {
         // Nobody hears it who has ended already.
         let _gone = self.words.send(Word::End(reason.to_owned()));
+    }
+
+    /// Passes on that its client has sent a CancelRequest.
+    pub(crate) fn cancel(&self) {
+        let _gone = self.words.send(Word::Cancel);
     }
 
     /// Asks the session what it does; the answer never comes from one that has ended.

@@ -194,9 +194,9 @@ async fn sleep_cancelled(target: Target, user: &str) {
     }
     let here = "127.0.0.1".parse().unwrap();
     let wrong = Secret::new(vec![0; 32]);
-    let outcome = registry.cancel(Instant::now(), here, process_id, &wrong).await;
+    let outcome = registry.cancel(Instant::now(), here, process_id, &wrong, drop).await;
     assert!(matches!(outcome, CancelOutcome::UnknownKey));
-    let outcome = registry.cancel(Instant::now(), here, process_id, &key).await;
+    let outcome = registry.cancel(Instant::now(), here, process_id, &key, drop).await;
     assert!(matches!(outcome, CancelOutcome::Sent(SessionId(7))), "{outcome:?}");
     let refused = sleeping.await.unwrap().unwrap_err();
     assert!(

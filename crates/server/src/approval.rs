@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use approval::{Answer, Ask, Ended};
+use store::Change;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::desk::{Asked, Terms};
 use crate::gateway::Gateway;
+use crate::views::LiveKind;
 
 /// The last ask of a session. Dropped, it is withdrawn.
 pub(crate) struct Approval {
@@ -44,6 +47,25 @@ impl Gateway {
             open_max: limits.approvals_max.into(),
             each_max: limits.approvals_per_identity_max.into(),
             public_url: self.config.listen.public_url.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// Tells whoever looks on of every change to a request, by whichever gateway. Runs as long as the gateway does.
+pub(crate) async fn tell_onlookers(gateway: Arc<Gateway>) {
+    let mut changes = gateway.store.changes();
+    loop {
+        let number = match changes.recv().await {
+            Ok(Change::Request { number, version: _ }) => number,
+            // They read again by themselves when they have missed something.
+            Ok(Change::Delegations | Change::Outbox | Change::Everything) | Err(RecvError::Lagged(_)) => {
+                continue;
+            }
+            Err(RecvError::Closed) => return,
+        };
+        if let Ok(Some(kept)) = gateway.store.request(number).await {
+            let state = kept.request.state.as_str().to_owned();
+            gateway.views.live.tell(LiveKind::Approval { number: number.0, state });
         }
     }
 }

@@ -222,6 +222,7 @@ async fn run(
     }
     tokio::spawn(write_behind(gateway.clone()));
     tokio::spawn(gateway.desk.clone().keep());
+    tokio::spawn(crate::approval::tell_onlookers(gateway.clone()));
     for served in gateway.databases.values() {
         if let Some(kept) = &served.roles {
             roles::keep(&gateway, served, kept);

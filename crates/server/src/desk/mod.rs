@@ -13,6 +13,9 @@ mod held;
 mod records;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

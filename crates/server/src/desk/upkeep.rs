@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// Says that this gateway lives, and closes what nobody else will.
-    async fn look_after(&self) {
+    pub(super) async fn look_after(&self) {
         let done = async {
             self.store.beat(&self.instance, now()).await?;
             let former = self.former.lock().clone();
@@ -156,7 +156,7 @@ impl Desk {
     }
 
     /// Reads how the run before was called, whose sessions are no more: two gateways can't have the same folder.
-    async fn look_for_former(&self) {
+    pub(super) async fn look_for_former(&self) {
         let former = tokio::fs::read_to_string(self.state.join(FORMER)).await.unwrap_or_default();
         match former.trim() {
             "" => self.leave_name().await,

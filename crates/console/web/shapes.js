@@ -32,15 +32,19 @@ function mayOf(may) {
 export function request(raw) {
   const whole = raw.request ?? raw;
   const ask = whole.ask ?? whole;
+  // Of a list, where texts are not whole.
+  const statement = ask.statement ?? { text: whole.text ?? '', command: whole.command ?? '', parameters: [] };
+  const shownParameters = raw.parameters_shown;
+  if (shownParameters) statement.parameters = (statement.parameters ?? []).map((it, at) => ({ ...it, text_shown: shownParameters[at] }));
   const wait = waitOf(ask.wait);
   const votes = whole.votes ?? [];
   return {
     number: whole.number, state: stateOf(whole.state), opened: whole.opened, until: whole.until, votes, used: whole.used ?? 0,
     requester: ask.requester, database: ask.database, session: ask.session, client: ask.client, application: ask.application_name,
-    statement: ask.statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
+    statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
     needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose,
-    shown: raw.text_shown ?? ask.statement?.text ?? '', plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
-    may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), undelivered: raw.undelivered ?? [], deliveries: raw.deliveries ?? [],
+    shown: raw.text_shown ?? statement.text, plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
+    may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), review: whole.review ?? 'none', undelivered: raw.undelivered ?? (raw.notifications ?? []).filter((it) => it.state !== 'delivered').map((it) => it.channel),
   };
 }
 

@@ -84,17 +84,38 @@ export async function approvals({ place, listen, signal, query, go }) {
     }
   }
 
+  /** Reads the newest again; what stands below stays, but for what is known to be over. */
   async function reload() {
     try {
-      // As many as were shown, so that nothing jumps away under the reader.
-      const answer = await ask(undefined, Math.min(500, Math.max(PAGE, items.length)));
-      const got = page(answer);
-      items = got.items.map(request);
-      next = got.next;
+      const answer = await ask(undefined, PAGE);
+      const fresh = page(answer);
+      const got = fresh.items.map(request);
+      const last = got.at(-1)?.number ?? 0;
+      const below = fresh.next === null ? [] : items.filter((it) => it.number < last);
+      if (below.length === 0) next = fresh.next;
+      items = got.concat(below);
       show(answer.open);
     } catch (error) {
       if (!signal.aborted && error.status) fill(foot, failure(error, reload));
     }
+  }
+
+  /** Reads all again that is shown: something was missed. */
+  async function resync() {
+    const wanted = items.length;
+    let [all, before, answer] = [[], undefined, null];
+    try {
+      do {
+        answer = await ask(before, 100);
+        all = all.concat(page(answer).items.map(request));
+        before = page(answer).next ?? undefined;
+      } while (before !== undefined && all.length < wanted);
+    } catch (error) {
+      if (!signal.aborted && error.status) fill(foot, failure(error, resync));
+      return;
+    }
+    [items, next] = [all, before ?? null];
+    show(answer.open);
   }
 
   const apply = (event) => {
@@ -116,7 +137,13 @@ export async function approvals({ place, listen, signal, query, go }) {
   await reload();
   place.querySelector('.loading')?.remove();
   const again = soon(reload, 350);
-  listen((event) => { if (event.kind === 'approval' || event.kind === 'resync') again(); });
+  const everything = soon(resync, 350);
+  listen((event) => {
+    if (event.kind === 'resync') everything();
+    if (event.kind !== 'approval') return;
+    if (view[0] === 'open' && event.data?.state !== 'open') items = items.filter((it) => it.number !== event.data?.number);
+    again();
+  });
   const watcher = new IntersectionObserver((seen) => { if (seen.some((it) => it.isIntersecting)) more(); }, { rootMargin: '600px' });
   watcher.observe(foot);
   signal.addEventListener('abort', () => watcher.disconnect());

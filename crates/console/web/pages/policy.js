@@ -1,69 +1,67 @@
 // The policies in force: bundle, version, rules, tests, and a place to try statements.
 
 import { get, post } from '../api.js';
-import { count, several } from '../format.js';
+import { count, duration, several } from '../format.js';
 import { fill, h, icon } from '../h.js';
-import { empty, facts, failure, heading, section, since, tag, verdict } from '../parts.js';
+import { empty, facts, failure, heading, section, time, verdict } from '../parts.js';
 import { page as listOf } from '../shapes.js';
-import { rules, touches } from '../shown.js';
+import { touches } from '../shown.js';
 
 /** The page. */
 export async function policy({ place, params, query, signal, go }) {
   const all = listOf(await get(['policy'], {}, signal)).items;
-  const name = (it) => it.database ?? it.name;
   if (!params.database) {
-    if (all.length === 1) { go(`/policy/${encodeURIComponent(name(all[0]))}`, { replace: true }); return; }
-    fill(place, heading('Policy', { lead: 'Each database has a bundle of rules.' }), all.length ? h('div', { class: 'stats' }, all.map((it) => h('a', { class: 'stat', href: `/policy/${encodeURIComponent(name(it))}` }, h('span', { class: 'stat-icon' }, icon('policy')), h('span', { class: 'stat-word' }, h('bdi', null, name(it))), h('span', { class: 'stat-note' }, `version ${it.version ?? it.bundle?.version ?? '?'}`)))) : empty('policy', 'No database is served'));
+    if (all.length === 1) { go(`/policy/${encodeURIComponent(all[0].database)}`, { replace: true }); return; }
+    fill(place, heading('Policy', { lead: 'Each database has a bundle of rules.' }), all.length ? h('div', { class: 'stats' }, all.map((it) => h('a', { class: 'stat', href: `/policy/${encodeURIComponent(it.database)}` }, h('span', { class: 'stat-icon' }, icon('policy')), h('span', { class: 'stat-word' }, h('bdi', null, it.database)), h('span', { class: 'stat-note' }, `${it.bundle} ${it.version}`)))) : empty('policy', 'No database is served'));
     return;
   }
   const it = await get(['policy', params.database], {}, signal);
-  const bundle = it.bundle ?? it;
+  const bundle = it.policy;
   // A statement of the audit trail, to be explained again.
   const record = query.get('seq') ? await get(['audit', query.get('seq')], {}, signal) : null;
-  const kept = record ? { sql: record.text ?? '', identity: record.identity ?? '', groups: record.groups ?? [] } : {};
-  fill(place, heading(h('bdi', null, params.database), { eyebrow: all.length > 1 ? h('a', { href: '/policy' }, icon('back'), 'Policy') : 'Policy', lead: [`${bundle.name} ${bundle.version}`, it.since ? [', in force since ', since(it.since)] : null] }),
+  const kept = record ? { sql: record.record?.text ?? record.row.text ?? '', identity: record.row.identity ?? '', groups: record.record?.identity?.groups ?? [] } : {};
+  fill(place, heading(h('bdi', null, params.database), { eyebrow: all.length > 1 ? h('a', { href: '/policy' }, icon('back'), 'Policy') : 'Policy', lead: [`${bundle.bundle} ${bundle.version}`, bundle.since ? [', in force since ', time(bundle.since)] : null], actions: bundle.enforced ? null : h('span', { class: 'badge v-hold' }, 'observes only: nothing is refused') }),
+    bundle.refused ? h('p', { class: 'warning', role: 'alert' }, h('strong', null, 'A newer bundle was refused: '), bundle.refused) : null,
     h('div', { class: 'request' },
       h('div', { class: 'request-main' },
         tryIt(params.database, kept),
-        section('Rules', { id: 'rules', note: it.rules ? several(it.rules.length, 'rule') : null }, (it.rules ?? []).length ? h('ul', { class: 'rule-list' }, it.rules.map((rule) => h('li', null, h('details', null, h('summary', null, h('code', { class: 'rule-id' }, rule.id), ' ', h('span', { class: `badge v-${rule.forbid || rule.effect === 'forbid' ? 'deny' : 'allow'}` }, rule.forbid || rule.effect === 'forbid' ? 'forbids' : 'permits'), h('span', { class: 'note' }, ` ${rule.file ?? ''}${rule.line ? `:${rule.line}` : ''}`)), h('pre', { class: 'plan', tabindex: 0, role: 'region', 'aria-label': `Rule ${rule.id}` }, h('code', null, rule.text ?? '')))))) : empty('policy', 'No rule: nothing is allowed')),
-        (it.files ?? []).length ? section('Files', { id: 'files' }, it.files.map((file) => h('details', null, h('summary', null, h('code', null, file.path ?? file.name)), h('pre', { class: 'plan', tabindex: 0, role: 'region', 'aria-label': file.path ?? file.name }, h('code', null, file.text ?? ''))))) : null),
+        section('Files', { id: 'files', note: several((it.files ?? []).length, 'file') }, h('ul', { class: 'rule-list' }, (it.files ?? []).map((file) => h('li', null, h('details', null, h('summary', null, h('code', { class: 'rule-id' }, file.path)), h('pre', { class: 'plan wrap', tabindex: 0, role: 'region', 'aria-label': file.path }, h('code', null, file.text))))))),
+        it.versions?.length ? section('Versions', { id: 'versions' }, h('ol', { class: 'timeline' }, it.versions.map((one) => h('li', null, time(one.at), h('div', null, h('a', { href: `/audit/${one.seq}` }, `${one.bundle} ${one.version}`), ' ', h('code', { class: 'note' }, one.hash.slice(0, 12)), one.refused ? h('p', null, h('span', { class: 'badge v-deny' }, 'refused'), ' ', h('span', { class: 'note break' }, one.refused)) : null))))) : null),
       h('aside', { class: 'decision', 'aria-label': 'About the bundle' },
-        section('Bundle', { id: 'bundle' }, facts([['Name', bundle.name], ['Version', bundle.version], ['Hash', bundle.hash ? h('code', { class: 'break' }, bundle.hash) : null], ['Enforced', it.enforce === false ? h('span', { class: 'badge v-hold' }, 'observes only') : 'yes'], ['Read', it.since ? since(it.since) : null]])),
+        section('Bundle', { id: 'bundle' }, facts([['Name', bundle.bundle], ['Version', bundle.version], ['Hash', h('code', { class: 'break' }, bundle.hash)], ['Enforced', bundle.enforced ? 'yes' : 'no']]), it.warnings?.length ? h('ul', { class: 'plain-list' }, it.warnings.map((words) => h('li', { class: 'why-not' }, words))) : null),
         tests(params.database, it),
-        it.approvers?.length ? section('Approvers', { id: 'approvers' }, h('ul', { class: 'need-list' }, it.approvers.map((one) => h('li', null, h('strong', null, one.name), h('p', { class: 'note' }, `${count(one.quorum ?? 1)} of ${(one.members?.any ?? one.members?.all ?? one.groups ?? []).join(', ')}${one.hold ? `, within ${one.hold}` : ''}`))))) : null,
-        it.tags ? section('Tags', { id: 'tags' }, h('ul', { class: 'columns' }, Object.entries(it.tags).map(([column, words]) => h('li', null, h('code', { class: 'break' }, column), h('span', { class: 'tags' }, [words].flat().map((word) => tag(word))))))) : null)));
+        it.approvers?.length ? section('Approvers', { id: 'approvers' }, h('ul', { class: 'need-list' }, it.approvers.map((one) => h('li', null, h('strong', null, one.name), h('p', { class: 'note' }, `${count(one.quorum ?? 1)} of ${one.group ?? ''}${one.hold_seconds ? `, within ${duration(one.hold_seconds * 1000)}` : ''}`))))) : null,
+        it.masks?.length ? section('Masks', { id: 'masks' }, facts(it.masks.map((one) => [one.tag, one.mask]))) : null,
+        it.limits?.length ? section('Limits', { id: 'limits' }, h('ul', { class: 'plain-list' }, it.limits.map((words) => h('li', null, words)))) : null)));
 }
 
 function tests(database, it) {
   const result = h('div', { role: 'status' });
-  const show = (got) => {
-    const failed = (got.cases ?? got.items ?? []).filter((one) => one.passed === false || one.ok === false);
-    fill(result, h('p', null, h('span', { class: `badge v-${failed.length || got.failed ? 'deny' : 'allow'}` }, failed.length || got.failed ? `${count(got.failed ?? failed.length)} failed` : 'all passed'), ` ${several(got.passed !== undefined ? got.passed + (got.failed ?? 0) : (got.cases ?? []).length, 'test')}`),
-      failed.map((one) => h('details', { class: 'failed-test', open: true }, h('summary', null, one.name ?? one.file), h('p', { class: 'note' }, one.message ?? one.why ?? ''))));
-  };
-  if (it.tests?.cases || it.tests?.passed !== undefined) show(it.tests);
+  const all = it.tests_at_load + it.tests_with_sql;
   const run = h('button', { type: 'button', class: 'button', id: 'run-tests', onclick: async () => {
     run.disabled = true;
     fill(result, h('p', { class: 'note' }, 'Running…'));
     try {
-      show(await post(['policy', database, 'test']));
+      const got = await post(['policy', database, 'test']);
+      fill(result, h('p', null, h('span', { class: `badge v-${got.passed ? 'allow' : 'deny'}` }, got.passed ? 'all passed' : `${count(got.failures.length)} failed`), ` ${several(got.at_load + got.with_sql, 'test')}`), got.failures.map((words) => h('p', { class: 'why-not' }, h('span', null, words))));
     } catch (error) {
       fill(result, failure(error));
     }
     run.disabled = false;
   } }, 'Run the tests');
-  return section('Tests', { id: 'tests', note: typeof it.tests === 'number' ? several(it.tests, 'test') : 'of the bundle itself' }, result, run);
+  return section('Tests', { id: 'tests' }, h('p', { class: 'note' }, all ? `${several(all, 'test')}; ${count(it.tests_at_load)} of them passed when it was loaded, ${count(it.tests_with_sql)} ask the database.` : 'The bundle has no tests.'), result, all ? run : null);
 }
 
 function explained(got) {
-  const one = got.statements?.[0] ?? got;
-  const decision = one.decision ?? {};
-  if (one.status && one.status !== 'understood') return h('div', null, h('p', null, verdict(one.status === 'error' ? 'error' : 'deny')), h('p', null, one.error?.message ?? one.unknown?.reason ?? one.reason ?? one.status), one.error?.sqlstate ? h('p', { class: 'note mono' }, one.error.sqlstate) : null);
-  return h('div', { class: 'explained' },
-    h('p', { class: 'explained-verdict' }, verdict(decision.verdict ?? one.verdict), decision.approvers?.length ? h('span', { class: 'note' }, ` asks ${decision.approvers.join(', ')}`) : null),
-    decision.why || decision.reason ? h('p', null, decision.why ?? decision.reason) : null,
-    touches((decision.touches ?? one.touches ?? []).map((it) => ({ ...it, resource: it.resource ?? it.name ?? '', rules: (it.rules ?? []).map((rule) => rule.id ?? rule) }))),
-    (decision.rules ?? []).length ? [h('h3', null, 'Rules'), rules(decision.rules)] : null);
+  const all = Array.isArray(got) ? got : [got];
+  return all.map((one) => {
+    const decision = one.decision;
+    if (!decision) return h('div', { class: 'explained' }, h('p', null, h('span', { class: 'badge v-deny' }, one.status === 'error' ? 'PostgreSQL refuses it' : 'refused')), h('p', null, one.error?.message ?? one.unknown?.reason ?? one.reason ?? one.status), one.error?.sqlstate ? h('p', { class: 'note mono' }, one.error.sqlstate) : null);
+    return h('div', { class: 'explained' },
+      h('p', { class: 'explained-verdict' }, verdict(decision.verdict), decision.approvers?.length ? h('span', { class: 'note' }, ` asks ${decision.approvers.map((it) => it.group).join(' and ')}`) : null),
+      decision.refusal ? h('div', null, h('p', null, h('code', null, decision.refusal.sqlstate), ' ', decision.refusal.message), decision.refusal.detail ? h('p', { class: 'note' }, decision.refusal.detail) : null, decision.refusal.hint ? h('p', { class: 'note' }, decision.refusal.hint) : null) : null,
+      touches((decision.parts ?? []).map((it) => ({ action: it.action, resource: `${it.resource_type.toLowerCase()} ${it.resource}`, verdict: it.verdict, mask: it.mask ? (typeof it.mask === 'string' ? it.mask : it.mask.kind) : null, rules: it.rules }))));
+  });
 }
 
 function tryIt(database, kept) {
@@ -72,14 +70,13 @@ function tryIt(database, kept) {
   const submit = async (event) => {
     event.preventDefault();
     const given = Object.fromEntries(new FormData(event.target));
-    const colon = given.identity.indexOf(':');
+    const groups = given.groups.split(/[\s,]+/).filter(Boolean);
     fill(answer, h('p', { class: 'note' }, 'Asking PostgreSQL what it touches…'));
     try {
       const got = await post(['policy', database, 'explain'], {
         sql: given.sql,
-        issuer: colon < 0 ? '' : given.identity.slice(0, colon),
-        subject: given.identity.slice(colon + 1),
-        groups: given.groups.split(/[\s,]+/).filter(Boolean),
+        ...(given.identity.trim() ? { identity: given.identity.trim() } : {}),
+        ...(groups.length || !given.identity.trim() ? { groups } : {}),
       });
       fill(answer, explained(got));
     } catch (error) {
@@ -88,5 +85,5 @@ function tryIt(database, kept) {
   };
   return section('Try it', { id: 'try', note: 'nothing runs; PostgreSQL only says what it would touch' }, h('form', { class: 'try', onsubmit: submit },
     h('div', { class: 'field' }, h('label', { for: 'try-sql' }, 'Statement'), h('textarea', { id: 'try-sql', name: 'sql', rows: 4, required: true, class: 'mono', spellcheck: 'false', 'data-search': '', value: kept.sql ?? '' })),
-    h('div', { class: 'filters' }, field('identity', 'As whom', { placeholder: 'issuer:subject', required: true, value: kept.identity ?? '' }, true), field('groups', 'In groups', { placeholder: 'support-agents', value: (kept.groups ?? []).join(' ') }, true), h('button', { type: 'submit', class: 'button primary' }, 'Explain'))), answer);
+    h('div', { class: 'filters' }, field('identity', 'As whom', { placeholder: 'issuer:subject, or anybody', value: kept.identity ?? '' }, true), field('groups', 'In groups', { placeholder: 'support-agents', value: (kept.groups ?? []).join(' ') }, true), h('button', { type: 'submit', class: 'button primary' }, 'Explain'))), answer);
 }

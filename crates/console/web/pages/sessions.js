@@ -67,7 +67,7 @@ export async function sessions({ place, me, signal, listen, keys }) {
   await load();
   place.querySelector('.loading')?.remove();
   const again = soon(() => load().catch((error) => signal.aborted || console.warn(error.message)), 500);
-  listen((event) => { if (['session', 'approval', 'resync'].includes(event.kind)) again(); });
+  listen((event) => { if (['session', 'activity', 'approval', 'resync'].includes(event.kind)) again(); });
   const timer = setInterval(again, 5000);
   signal.addEventListener('abort', () => clearInterval(timer));
   keys({ x: mayKill ? { says: 'end the session (asks first)', act: () => {

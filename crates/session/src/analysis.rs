@@ -285,6 +285,13 @@ impl Analysis {
             && self.unknown == other.unknown
     }
 
+    /// Whether it touches nothing that the other doesn't, and returns the same: of EXECUTE when it is bound and when it is executed.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.touches.iter().all(|touch| other.touches.contains(touch))
+            && self.objects.is_subset(&other.objects)
+            && self.results == other.results
+    }
+
     /// Whether the result has another number or other types of columns.
     pub(crate) fn returns_other_columns_than(&self, other: &Self) -> bool {
         let types = |results: &Results| match results {

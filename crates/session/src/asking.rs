@@ -185,7 +185,9 @@ pub(crate) fn ask(
     let parts: Vec<_> = parts.chain(weighed.told.iter().map(|(touch, part)| (touch, part))).collect();
     let mut rules: Vec<RuleRef> = Vec::new();
     for (_, part) in parts.iter().filter(|(_, part)| matches!(part.verdict, PartVerdict::Hold { .. })) {
-        for rule in &part.rules {
+        // A permit asks only where no forbid does.
+        let forbids = part.rules.iter().any(|rule| rule.forbid);
+        for rule in part.rules.iter().filter(|rule| rule.forbid == forbids) {
             if !rules.iter().any(|known| known.id == rule.id) {
                 let (id, file) = (rule.id.clone(), rule.file.clone());
                 rules.push(RuleRef { id, file, line: rule.line, forbid: rule.forbid });

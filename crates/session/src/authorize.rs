@@ -260,6 +260,16 @@ impl Approved {
             && (!bodies || self.epoch.is_none_or(|asked| asked == epoch))
     }
 
+    /// Whether it is for this statement, whatever has become of the policy.
+    pub(crate) fn is_for(&self, bound: &Bindings) -> bool {
+        self.binding == bound.exact
+    }
+
+    /// Whether all who have agreed to the other have agreed to this.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.by.is_superset(&other.by)
+    }
+
     /// Whether it was given under this bundle.
     pub(crate) fn is_of(&self, bundle: &Bundle) -> bool {
         self.bundle == bundle.hash()

@@ -501,13 +501,17 @@ impl Running {
             Some(Err(refusal)) => return self.refuse_message(&portal.text, refusal, turn),
             None => self.rejudge(&portal.judged, turn.now),
         };
-        let approved = match (approved, &judged.approved) {
-            (Some(approved), _) => Some(approved),
-            (None, Some(_)) => None,
-            (None, None) => portal.judged.approved.as_ref(),
-        };
         let bound = Some((portal.param_types.as_slice(), &portal.parameters));
-        let judged = self.with_approval(&judged, approved, &portal.text, bound, turn);
+        let judged = match portal.judged.approved.as_ref().filter(|_| judged.holds() && approved.is_none()) {
+            // What was approved when it was bound is approved, if it still is that.
+            Some(before)
+                if judged.analysis.is_within(&portal.judged.analysis)
+                    && self.is_approved(before, &portal.text, bound, &portal.judged.analysis) =>
+            {
+                self.judge_with(&judged.analysis, Some(before), turn.now)
+            }
+            _ => self.with_approval(&judged, approved, &portal.text, bound, turn),
+        };
         if judged.holds() {
             let job = hold::Job::Execute { raw: raw.to_vec(), portal };
             return self.hold(job, &judged, None, turn);

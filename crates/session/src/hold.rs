@@ -281,14 +281,24 @@ impl Running {
         parameters: Option<(&[Oid], &Parameters)>,
         turn: &Turn<'_>,
     ) -> Arc<Judged> {
-        let Some(approved) = approved else { return judged.clone() };
-        let bindings = self.bindings(text, parameters, &judged.analysis);
-        let bodies = judged.analysis.has_bodies();
-        if approved.fits(&bindings, &self.bundle, self.database.epoch(), bodies) {
-            self.judge_with(&judged.analysis, Some(approved), turn.now)
-        } else {
-            judged.clone()
+        match approved {
+            Some(approved) if self.is_approved(approved, text, parameters, &judged.analysis) => {
+                self.judge_with(&judged.analysis, Some(approved), turn.now)
+            }
+            _ => judged.clone(),
         }
+    }
+
+    /// Whether that is what approvers have agreed to.
+    pub(crate) fn is_approved(
+        &self,
+        approved: &Approved,
+        text: &str,
+        parameters: Option<(&[Oid], &Parameters)>,
+        analysis: &Analysis,
+    ) -> bool {
+        let bindings = self.bindings(text, parameters, analysis);
+        approved.fits(&bindings, &self.bundle, self.database.epoch(), analysis.has_bodies())
     }
 
     /// Holds a statement.
@@ -456,7 +466,13 @@ impl Running {
                 let epoch = matches!(asked.wait, Wait::Held { .. }).then_some(asked.epoch);
                 let before = holding.job.approved().cloned();
                 let spent = Approved::spend(grant, &asked.bindings, before.as_deref(), &self.bundle, epoch);
+                let before = before.filter(|before| before.is_for(&asked.bindings));
                 match spent {
+                    // SECURITY: what gives nothing new would be asked for again and again.
+                    Some(approved) if before.is_some_and(|before| before.covers(&approved)) => {
+                        let why = "What was approved before is not enough.".to_owned();
+                        refuse(Some(number), Why::Unavailable(why))
+                    }
                     Some(approved) => return self.release(holding, approved, turn),
                     None => {
                         let why = "Something else was approved.".to_owned();

@@ -107,6 +107,10 @@ impl Client {
             self.rows_here = 0;
             return self.error(&state);
         }
+        if tag == tag::NOTICE_RESPONSE {
+            let fields = ErrorFields::parse(body).expect("a notice's fields");
+            state = fields.sqlstate().expect("a notice's SQLSTATE").to_string();
+        }
         self.heard.push((tag, state));
         match tag {
             tag::DATA_ROW | tag::COPY_DATA => self.rows_here += 1,

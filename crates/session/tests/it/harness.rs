@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use approval::Answer;
 use identity::{IssuerRules, KeySet, KeySetLimits};
 use model::{ClientAddr, Method, SessionId};
 use policy::Bundle;
@@ -18,6 +19,7 @@ use wire::frontend::{Target, encode};
 use wire::scram::ChannelBinding;
 use wire::startup::{ProtocolVersion, Startup};
 
+use crate::approvals::Approvals;
 use crate::client::{Client, Expect};
 use crate::rng::Rng;
 use crate::server::{Server, Stamp};
@@ -64,14 +66,15 @@ pub(crate) struct Harness {
     /// Sent by the client and not yet delivered.
     pub(crate) outgoing: Vec<u8>,
     pub(crate) closes: usize,
+    pub(crate) approvals: Approvals,
     pub(crate) story: VecDeque<String>,
     extended_copy: bool,
     gone: bool,
 }
 
-/// The third is the first with limits.
-static BUNDLES: LazyLock<[Arc<Bundle>; 3]> = LazyLock::new(|| {
-    ["a", "b", "limited"].map(|name| {
+/// The third is the first with limits, the fourth the first with approvers.
+static BUNDLES: LazyLock<[Arc<Bundle>; 4]> = LazyLock::new(|| {
+    ["a", "b", "limited", "held"].map(|name| {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/testdata").join(name);
         Arc::new(policy::load(&dir, "sim").unwrap_or_else(|error| panic!("{error:#?}")))
     })
@@ -96,7 +99,27 @@ impl Harness {
         Self::under(2, rng)
     }
 
+    /// A session that is logged in, under bundle a where changes and customers need approval.
+    pub(crate) fn held(rng: Rng) -> Self {
+        Self::under(3, rng)
+    }
+
+    /// Likewise, of a client that doesn't wait.
+    pub(crate) fn held_async(rng: Rng) -> Self {
+        let options = ("options".to_owned(), "-c gatepost.approval=async".to_owned());
+        Self::connected(3, rng, vec![options])
+    }
+
+    /// Whether bundle a is the one in which something needs approval.
+    pub(crate) fn holds(&self) -> bool {
+        self.first == 3
+    }
+
     fn under(first: usize, rng: Rng) -> Self {
+        Self::connected(first, rng, Vec::new())
+    }
+
+    fn connected(first: usize, rng: Rng, options: Vec<(String, String)>) -> Self {
         let beginning = Instant::now();
         let settings = Settings {
             name: "sim".to_owned(),
@@ -112,7 +135,10 @@ impl Harness {
             parameters: vec![
                 ("user".to_owned(), "agent".to_owned()),
                 ("database".to_owned(), "sim".to_owned()),
-            ],
+            ]
+            .into_iter()
+            .chain(options)
+            .collect(),
             protocol_parameters: Vec::new(),
         };
         let opening = Opening {
@@ -147,6 +173,7 @@ impl Harness {
             client: Client::default(),
             outgoing: Vec::new(),
             closes: 0,
+            approvals: Approvals::default(),
             story: VecDeque::new(),
             extended_copy: false,
             gone: false,
@@ -202,10 +229,19 @@ impl Harness {
     }
 
     fn collect(&mut self) {
+        let held = self.approvals.holds();
         for effect in std::mem::take(&mut self.out.effects) {
             match effect {
                 Effect::AppendAudit { ticket, keep, event } => self.append(ticket, keep, event.payload()),
                 Effect::Close => self.closes += 1,
+                Effect::AskApproval { asked, ask } => {
+                    self.tell(format!("  asked {asked}: {:?}", ask.statement.text));
+                    self.approvals.ask(asked, *ask);
+                }
+                Effect::WithdrawApproval { asked, why } => {
+                    self.tell(format!("  withdrawn {asked}: {why:?}"));
+                    self.approvals.withdraw(asked, why);
+                }
                 Effect::CancelUpstream => self.cancels.push_back(self.server.results),
                 Effect::VerifyCredential { .. }
                 | Effect::VerifyCertificate
@@ -213,14 +249,19 @@ impl Harness {
                 | Effect::ForgetVerifier
                 | Effect::Interrupt
                 | Effect::Connect { .. }
-                | Effect::AskApproval { .. }
-                | Effect::WithdrawApproval { .. }
                 | Effect::AccountEnds { .. } => {}
             }
         }
         assert!(self.closes <= 1, "closed twice");
         let bytes = self.out.upstream.as_slice().to_vec();
         self.out.upstream.consume(bytes.len());
+        if held && self.approvals.holds() && self.closes == 0 {
+            assert!(
+                bytes.is_empty(),
+                "P5: something goes upstream while a statement is held: {}",
+                shown(&bytes)
+            );
+        }
         if !bytes.is_empty() {
             let stamp = Stamp {
                 bundle: self.bundle,
@@ -311,8 +352,29 @@ impl Harness {
         self.tell(format!("policy {}", ["a", "b"][bundle]));
         self.bundle = bundle;
         self.changed_policy |= bundle != 0;
+        self.approvals.given_up();
         let bundle = if bundle == 0 { self.first } else { bundle };
         self.handle(Input::PolicyChanged(BUNDLES[bundle].clone()));
+    }
+
+    /// What approvers say reaches the session.
+    pub(crate) fn answer(&mut self, answer: Option<(u64, Answer)>) -> bool {
+        let Some((asked, answer)) = answer else { return false };
+        self.tell(format!("answer to {asked}: {answer:?}"));
+        self.handle(Input::Approval { asked, answer: Box::new(answer) });
+        true
+    }
+
+    /// Approvers agree.
+    pub(crate) fn grant(&mut self) {
+        let answer = self.approvals.grant();
+        assert!(self.answer(answer), "nothing was asked");
+    }
+
+    /// The client is told that it waits.
+    pub(crate) fn tell_waiting(&mut self) {
+        let answer = self.approvals.waiting();
+        assert!(self.answer(answer), "nothing was asked");
     }
 
     /// Delivers so many bytes of the client's.
@@ -360,6 +422,9 @@ impl Harness {
         for ran in std::mem::take(&mut self.server.ran) {
             self.ran += 1;
             self.tell(format!("server runs {:?}", ran.text));
+            if self.first == 3 && ran.stamp.bundle == 0 {
+                self.approvals.check(&ran, &hex::encode(BUNDLES[3].hash()));
+            }
             // P1
             for spec in &ran.effective {
                 assert!(
@@ -407,8 +472,12 @@ impl Harness {
     }
 
     pub(crate) fn bind(&mut self, portal: &str, statement: &str, params: usize) {
-        self.tell(format!("client: Bind {portal:?} {statement:?} {params}"));
-        let values = (0..params).map(|_| Some(&b"1"[..]));
+        self.bind_values(portal, statement, &vec!["1"; params]);
+    }
+
+    pub(crate) fn bind_values(&mut self, portal: &str, statement: &str, params: &[&str]) {
+        self.tell(format!("client: Bind {portal:?} {statement:?} {params:?}"));
+        let values = params.iter().map(|value| Some(value.as_bytes()));
         encode::bind(&mut self.outgoing, portal.as_bytes(), statement.as_bytes(), [], values, []).unwrap();
         self.client.sent(Expect::Bind);
     }
@@ -527,21 +596,31 @@ impl Harness {
         self.gone
     }
 
+    /// As [`Self::run`], with approvers who agree to everything.
+    pub(crate) fn run_approved(&mut self) {
+        self.run();
+        while self.approvals.pending.is_some() {
+            self.grant();
+            self.run();
+        }
+    }
+
     /// Lets everything come to its end: the client ends what it has begun, and all that it asked must be answered.
     pub(crate) fn settle(&mut self) {
-        self.run();
+        self.run_approved();
         assert!(!self.gone || self.session.is_closed(), "the session outlives its client");
         // A script may have more than one.
         while !self.session.is_closed() && self.client.copying {
             self.copy_end(true);
-            self.run();
+            self.run_approved();
         }
         if !self.session.is_closed() {
             assert!(!self.client.holding, "no answer to COPY");
             self.sync();
-            self.run();
+            self.run_approved();
         }
         if self.session.is_closed() {
+            assert!(!self.approvals.holds(), "a request outlives its session");
             assert_eq!(self.closes, 1, "the shell isn't told to close");
             return;
         }

@@ -6,8 +6,10 @@
 
 #![cfg(test)]
 
+mod approvals;
 mod client;
 mod harness;
+mod holds;
 mod random;
 mod rng;
 mod scenarios;

@@ -5,6 +5,7 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use approval::Ended;
 use session::Input;
 use wire::frontend::Target;
 
@@ -26,13 +27,20 @@ fn promises_hold_in_any_conversation() {
         };
         let steps = number("STEPS").map_or(STEPS, |steps| usize::try_from(steps).unwrap());
         let (mut ran, mut refused, mut stopped) = (0, 0, 0);
+        let (mut asked, mut let_through, mut withdrawn) = (0, 0, 0);
         let mut failures = Vec::new();
         let many = env::var("ALL").is_ok();
         for seed in seeds {
             let mut rng = Rng::new(seed);
             let limited = seed % 3 == 2;
             let first = Rng::new(seed.wrapping_mul(31) + 7);
-            let mut harness = if limited { Harness::limited(first) } else { Harness::new(first) };
+            let mut harness = match seed % 6 {
+                2 | 5 => Harness::limited(first),
+                1 => Harness::held(first),
+                4 if seed % 12 == 4 => Harness::held(first),
+                4 => Harness::held_async(first),
+                _ => Harness::new(first),
+            };
             let outcome = catch_unwind(AssertUnwindSafe(|| converse(&mut harness, &mut rng, steps)));
             if let Err(panic) = outcome {
                 if !many {
@@ -48,14 +56,53 @@ fn promises_hold_in_any_conversation() {
             }
             assert!(!limited || harness.changed_policy || harness.client.rows_most <= 2, "seed {seed}");
             stopped += harness.client.heard.iter().filter(|(_, state)| state == "54000").count();
+            asked += harness.approvals.asked;
+            let_through += harness.approvals.let_through;
+            withdrawn += harness.approvals.withdrawn.len();
             ran += harness.ran;
             refused += harness.refused;
         }
         assert!(failures.is_empty(), "seeds {failures:?}");
         // A conversation in which nothing happens proves nothing.
-        eprintln!("{ran} statements ran, {refused} were refused, {stopped} stopped");
+        let figures = format!(
+            "{ran} statements ran, {refused} were refused, {stopped} stopped; {asked} asked, {let_through} let through, {withdrawn} withdrawn"
+        );
+        eprintln!("{figures}");
         let enough = ran > 1000 && refused > 300 && stopped > 50;
-        assert!(env::var("SEED").is_ok() || enough, "{ran} ran, {refused} refused, {stopped} stopped");
+        let held = asked > 120 && let_through > 80 && withdrawn > 5;
+        assert!(env::var("SEED").is_ok() || enough && held, "{figures}");
+    });
+}
+
+/// The same conversations, all of them where much needs approval: nothing is let through twice, with other parameters, or before a grant.
+#[test]
+fn nothing_runs_but_what_was_approved_and_once() {
+    on_large_stack(|| {
+        let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+        let seeds = match number("SEED") {
+            Some(seed) => seed..seed + 1,
+            None => 0..number("SEEDS").unwrap_or(150),
+        };
+        let (mut asked, mut let_through, mut withdrawn) = (0, 0, 0);
+        for seed in seeds {
+            let mut rng = Rng::new(seed.wrapping_mul(17) + 1_000_003);
+            let first = Rng::new(seed.wrapping_mul(13) + 5);
+            let mut harness = if seed % 4 == 3 { Harness::held_async(first) } else { Harness::held(first) };
+            let outcome = catch_unwind(AssertUnwindSafe(|| converse(&mut harness, &mut rng, STEPS)));
+            if let Err(panic) = outcome {
+                for line in &harness.story {
+                    eprintln!("{line}");
+                }
+                eprintln!("^ seed {seed}; repeat with SEED={seed}");
+                resume_unwind(panic);
+            }
+            asked += harness.approvals.asked;
+            let_through += harness.approvals.let_through;
+            withdrawn += harness.approvals.withdrawn.len();
+        }
+        let figures = format!("{asked} asked, {let_through} let through, {withdrawn} withdrawn");
+        eprintln!("{figures}");
+        assert!(env::var("SEED").is_ok() || asked > 250 && let_through > 150 && withdrawn > 20, "{figures}");
     });
 }
 
@@ -83,7 +130,31 @@ fn converse(harness: &mut Harness, rng: &mut Rng, steps: usize) {
     }
 }
 
+/// Approvers say something, or the client cancels.
+fn decide(harness: &mut Harness, rng: &mut Rng) {
+    let answer = match rng.below(100) {
+        0..30 => harness.approvals.waiting(),
+        30..70 => harness.approvals.grant(),
+        70..76 => harness.approvals.deny(),
+        76..80 => harness.approvals.end(Ended::Expired),
+        80..83 => harness.approvals.fail(),
+        // Somebody has agreed to what was withdrawn before they could be told.
+        83..93 => {
+            let which = rng.below(harness.approvals.stale.len());
+            harness.approvals.late(which)
+        }
+        _ => {
+            harness.approvals.given_up();
+            return harness.handle(Input::CancelRequested);
+        }
+    };
+    harness.answer(answer);
+}
+
 fn step(harness: &mut Harness, rng: &mut Rng, speaker: &mut Speaker, calm: bool) {
+    if harness.holds() && rng.chance(if harness.approvals.pending.is_some() { 200 } else { 20 }) {
+        return decide(harness, rng);
+    }
     match rng.below(100) {
         0..22 => speaker.speak(harness, rng),
         22..45 => {
@@ -117,7 +188,7 @@ fn step(harness: &mut Harness, rng: &mut Rng, speaker: &mut Speaker, calm: bool)
             _ => {
                 // Not a message: a length below that of the length itself.
                 harness.outgoing.extend_from_slice(b"Q\0\0\0\x01");
-                harness.run();
+                harness.run_approved();
                 assert!(harness.session.is_closed() || harness.client.holding, "garbage is taken");
                 if !harness.session.is_closed() {
                     harness.client_leaves();
@@ -249,7 +320,9 @@ impl Speaker {
     fn bind(&mut self, harness: &mut Harness, rng: &mut Rng) {
         let name = rng.pick(NAMES);
         let text = self.names.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
-        harness.bind(rng.pick(PORTALS), name, spec(text).map_or(0, |spec| spec.params));
+        let count = spec(text).map_or(0, |spec| spec.params);
+        let values: Vec<&str> = (0..count).map(|_| rng.pick(&["1", "2"])).collect();
+        harness.bind_values(rng.pick(PORTALS), name, &values);
         self.open = true;
     }
 }

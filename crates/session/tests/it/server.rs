@@ -33,6 +33,8 @@ pub(crate) struct Ran {
     pub(crate) stamp: Stamp,
     /// As the client sent it.
     pub(crate) text: String,
+    /// The values bound to it.
+    pub(crate) params: Vec<Option<Vec<u8>>>,
     /// What it comes to: itself, then what EXECUTE or FETCH found.
     pub(crate) effective: Vec<&'static Spec>,
 }
@@ -48,7 +50,10 @@ pub(crate) struct Troubles {
 #[derive(Clone)]
 struct Portal {
     text: String,
+    params: Vec<Option<Vec<u8>>>,
     rows_sent: usize,
+    /// It has run to its end.
+    done: bool,
 }
 
 struct Copying {
@@ -374,7 +379,15 @@ impl Server {
         if !bind.portal.is_empty() && self.portals.contains_key(bind.portal) {
             return failed("42P03", "portal already exists");
         }
-        self.portals.insert(bind.portal.to_vec(), Portal { text, rows_sent: 0 });
+        self.portals.insert(
+            bind.portal.to_vec(),
+            Portal {
+                text,
+                params: bind.params.iter().map(|value| value.map(<[u8]>::to_vec)).collect(),
+                rows_sent: 0,
+                done: false,
+            },
+        );
         encode::bind_complete(&mut self.output);
         Ok(())
     }
@@ -427,7 +440,7 @@ impl Server {
                 Ok(())
             }
             "\"gatepost.refused" => failed("42601", "unterminated quoted identifier"),
-            text => self.run(text, true, stamp),
+            text => self.run(text, true, stamp, &[]),
         };
         if let Err(error) = result {
             self.error(&error);
@@ -464,11 +477,26 @@ impl Server {
         }
         let max = usize::try_from(execute.max_rows).unwrap_or(0);
         let known = spec(&portal.text).expect("bound");
+        if portal.done {
+            // As PortalRun, pquery.c: what returns rows has none left, all else runs once.
+            self.aborted()?;
+            let selects = matches!(known.does, Does::Rows | Does::Execute { .. } | Does::Fetch { .. });
+            if !selects {
+                return failed("55000", "portal cannot be run");
+            }
+            self.complete("SELECT 0");
+            return Ok(());
+        }
         if known.does != Does::Rows || max == 0 && portal.rows_sent == 0 {
-            return self.run(&portal.text, false, stamp);
+            if let Some(portal) = self.portals.get_mut(execute.portal) {
+                portal.done = true;
+            }
+            return self.run(&portal.text, false, stamp, &portal.params);
         }
         self.aborted()?;
-        self.check(known, stamp)?;
+        if portal.rows_sent == 0 {
+            self.check(known, stamp, &portal.params)?;
+        }
         let rows = statements::rows(known.columns);
         let left = rows.len() - portal.rows_sent;
         let now = if max == 0 { left } else { left.min(max) };
@@ -478,6 +506,7 @@ impl Server {
         }
         if let Some(portal) = self.portals.get_mut(execute.portal) {
             portal.rows_sent += now;
+            portal.done = portal.rows_sent == rows.len();
         }
         if max > 0 && now == max {
             encode::portal_suspended(&mut self.output);
@@ -512,7 +541,12 @@ impl Server {
     }
 
     /// Notes what is run, and lets it fail at times.
-    fn check(&mut self, known: &'static Spec, stamp: Stamp) -> Result<(), Failed> {
+    fn check(
+        &mut self,
+        known: &'static Spec,
+        stamp: Stamp,
+        params: &[Option<Vec<u8>>],
+    ) -> Result<(), Failed> {
         assert!(!self.printing, "{:?} is run while trees are printed", known.text);
         let mut effective = vec![known];
         let found = match known.does {
@@ -522,7 +556,7 @@ impl Server {
         };
         effective.extend(found.and_then(|text| spec(&text)));
         let secret = effective.iter().any(|spec| spec.touches_masked());
-        self.ran.push(Ran { stamp, text: known.text.to_owned(), effective });
+        self.ran.push(Ran { stamp, text: known.text.to_owned(), params: params.to_vec(), effective });
         let said = if secret { CANARY } else { "nothing secret" };
         if self.rng.chance(self.troubles.notices) {
             let notice =
@@ -535,12 +569,18 @@ impl Server {
         Ok(())
     }
 
-    fn run(&mut self, text: &str, simple: bool, stamp: Stamp) -> Result<(), Failed> {
+    fn run(
+        &mut self,
+        text: &str,
+        simple: bool,
+        stamp: Stamp,
+        params: &[Option<Vec<u8>>],
+    ) -> Result<(), Failed> {
         let known = spec(text).unwrap_or_else(|| panic!("unknown text {text:?} is run"));
         if !matches!(known.does, Does::Commit | Does::Rollback | Does::Empty) {
             self.aborted()?;
         }
-        self.check(known, stamp)?;
+        self.check(known, stamp, params)?;
         match known.does {
             Does::Rows => self.send_rows(known, simple, "SELECT"),
             Does::Changes(tag) | Does::Nothing(tag) => self.complete(tag),
@@ -598,8 +638,10 @@ impl Server {
                 if self.portals.contains_key(name.as_bytes()) {
                     return failed("42P03", "cursor already exists");
                 }
-                self.portals
-                    .insert(name.as_bytes().to_vec(), Portal { text: inner.to_owned(), rows_sent: 0 });
+                self.portals.insert(
+                    name.as_bytes().to_vec(),
+                    Portal { text: inner.to_owned(), params: Vec::new(), rows_sent: 0, done: false },
+                );
                 self.complete("DECLARE CURSOR");
             }
             Does::Fetch { name } => {

@@ -179,6 +179,13 @@ pub(crate) fn spec(text: &str) -> Option<&'static Spec> {
     STATEMENTS.iter().find(|spec| spec.text == wanted)
 }
 
+/// Whether it needs approval under the bundle that holds: it changes orders, or reads customers.
+pub(crate) fn held(spec: &Spec) -> bool {
+    let text = spec.text;
+    let prepares = matches!(spec.does, Does::Prepare { .. });
+    !prepares && (text.contains("customers") || spec.write && text.contains("orders"))
+}
+
 /// Three rows of these columns, in text format.
 pub(crate) fn rows(columns: &[Column]) -> Vec<Vec<Option<Vec<u8>>>> {
     (1..=3)

@@ -26,7 +26,7 @@ use crate::names::Names;
 use crate::namespace::{Namespace, OpNumber};
 use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind, Run};
 use crate::quota::{Quota, Spent};
-use crate::record::{Ledger, Receipt, Ticket};
+use crate::record::{Ledger, Receipt, Ticket, Written};
 use crate::refuse::{self, Refusal};
 use crate::script::Script;
 use crate::shared::Database;
@@ -270,6 +270,13 @@ impl Running {
         }
     }
 
+    /// The receipt of what changes nothing, once its record is kept as strongly as that was asked for.
+    fn receipt(&self, op: &Op, ticket: Ticket) -> Option<Receipt<Written>> {
+        let durable =
+            op.kind.run().is_none_or(|run| !run.judged.analysis.reads_only || run.judged.sync_reads);
+        if durable { self.ledger.durable(ticket).map(Receipt::weaken) } else { self.ledger.written(ticket) }
+    }
+
     fn send(&mut self, message: Deferred, turn: &mut Turn<'_>) -> Option<Deferred> {
         let out = &mut turn.out.upstream;
         self.pipeline_open |= match &message {
@@ -281,26 +288,16 @@ impl Running {
         match message {
             Deferred::Run { allowed, ticket, message, op } => match allowed {
                 Allowed::Read(permit) => {
-                    let sync = op.kind.run().is_some_and(|run| run.judged.sync_reads);
-                    let receipt = if sync {
-                        self.ledger.durable(ticket).map(Receipt::weaken)
-                    } else {
-                        self.ledger.written(ticket)
-                    };
-                    let Some(receipt) = receipt else {
+                    let Some(receipt) = self.receipt(&op, ticket) else {
                         return Some(Deferred::Run { allowed: Allowed::Read(permit), ticket, message, op });
                     };
                     forward::forward_read(out, permit, receipt, &message);
                     self.ops.push_back(op);
                 }
                 Allowed::Prepare(permit) => {
-                    let Some(receipt) = self.ledger.written(ticket) else {
-                        return Some(Deferred::Run {
-                            allowed: Allowed::Prepare(permit),
-                            ticket,
-                            message,
-                            op,
-                        });
+                    let Some(receipt) = self.receipt(&op, ticket) else {
+                        let allowed = Allowed::Prepare(permit);
+                        return Some(Deferred::Run { allowed, ticket, message, op });
                     };
                     forward::forward_prepare(out, permit, receipt, &message);
                     self.ops.push_back(op);

@@ -102,6 +102,8 @@ impl Desk {
         drop(request);
         // Where it can't be delivered, `withdrawn` says so too.
         let _gone = answers.send(Answer::Waiting(told));
+        // Somebody may have decided before anybody waited for that.
+        place.bell.notify_one();
         loop {
             tokio::select! {
                 biased;
@@ -126,7 +128,7 @@ impl Desk {
             Err(trouble) if now() < held.until => {
                 tracing::warn!(%number, error = oidc::chain(&trouble), "what became of a request can't be seen");
                 if let Trouble::Store(_) = trouble {
-                    // The store says so when it is back.
+                    self.look_again(number);
                     return None;
                 }
                 self.end(number, Ended::Lost).await;

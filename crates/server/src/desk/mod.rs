@@ -37,6 +37,9 @@ use upkeep::Deadlines;
 /// How often a comparison may fail before somebody is told to try again.
 const TRIES_MAX: usize = 16;
 
+/// After this long a request is looked at again that could not be seen.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub(crate) struct Desk {
     store: Store,
@@ -136,6 +139,12 @@ impl Desk {
         let bell = self.waiting.lock().add(number, until);
         self.sooner.notify_one();
         bell
+    }
+
+    /// Looks again in a moment: a store in PostgreSQL says when it is back, a file does not.
+    fn look_again(&self, number: Number) {
+        self.waiting.lock().ring_at(number, now().after(LOOK_AGAIN));
+        self.sooner.notify_one();
     }
 
     fn wait_no_more(&self, number: Number) {

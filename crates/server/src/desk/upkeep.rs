@@ -37,6 +37,10 @@ impl Deadlines {
         bell
     }
 
+    pub(super) fn ring_at(&mut self, number: Number, at: Stamp) {
+        self.order.push(Reverse((at, number)));
+    }
+
     pub(super) fn remove(&mut self, number: Number) {
         self.bells.remove(&number);
         // What has gone is forgotten before it outweighs what is there.

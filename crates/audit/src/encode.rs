@@ -206,6 +206,15 @@ impl Event<'_> {
             Self::ApprovalUsed(used) => used.fields(o),
             Self::ApprovalRefused(refused) => refused.fields(o),
             Self::Delegation(delegation) => delegation.fields(o),
+            Self::LoggedIn { by, client, issuer_session, roles, until } => o
+                .text("by", by)
+                .plain_or_null("client", client.as_ref())
+                .text_or_null("issuer_session", *issuer_session)
+                .texts("roles", roles.iter().copied())
+                .plain("until", until),
+            Self::LoggedOut { by, reason, logins } => {
+                o.text("by", by).text("reason", reason).plain("logins", logins)
+            }
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

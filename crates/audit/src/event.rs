@@ -274,6 +274,28 @@ pub enum Event<'a> {
         /// Why. For operators, never for the client.
         reason: &'a str,
     },
+    /// Somebody has logged in with a browser.
+    LoggedIn {
+        /// Who: `issuer:subject`.
+        by: &'a str,
+        /// Where from.
+        client: Option<ClientAddr>,
+        /// Their session at the issuer, if it says so (`sid`).
+        issuer_session: Option<&'a str>,
+        /// What they may do by their groups: `viewer`, `approver`, ...
+        roles: &'a [&'a str],
+        /// When the login ends at the latest.
+        until: Time,
+    },
+    /// A browser's login has ended before its time.
+    LoggedOut {
+        /// Whose it was.
+        by: &'a str,
+        /// Why: `logout`, or what took the trust away.
+        reason: &'a str,
+        /// How many logins.
+        logins: u64,
+    },
     /// The configuration was read again.
     ConfigurationReloaded {
         /// SHA-256 of the configuration, hex; `None` where it was refused, and all stays as it was.
@@ -527,6 +549,8 @@ impl Event<'_> {
             Self::BlockRemoved { .. } => 62,
             Self::TrustEnded { .. } => 63,
             Self::ControlRefused { .. } => 64,
+            Self::LoggedIn { .. } => 90,
+            Self::LoggedOut { .. } => 91,
             Self::ConfigurationReloaded { .. } => 65,
             Self::LimitExceeded { .. } => 70,
             Self::ApprovalRequested(_) => 80,
@@ -567,6 +591,8 @@ impl Event<'_> {
             Self::BlockRemoved { .. } => "block_removed",
             Self::TrustEnded { .. } => "trust_ended",
             Self::ControlRefused { .. } => "control_refused",
+            Self::LoggedIn { .. } => "logged_in",
+            Self::LoggedOut { .. } => "logged_out",
             Self::ConfigurationReloaded { .. } => "configuration_reloaded",
             Self::LimitExceeded { .. } => "limit_exceeded",
             Self::ApprovalRequested(_) => "approval_requested",

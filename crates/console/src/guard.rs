@@ -1,6 +1,5 @@
-//! Who asks, how often, and what they may do; and what every answer carries. Knows no handler.
+//! What all requests share: where they come from, how often, how long; and what every answer carries. Knows no handler.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,22 +8,32 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use model::{Identity, Secret};
 use parking_lot::Mutex;
 use serde_json::json;
 use server::control::Control;
+use url::{Host, Url};
 
+use crate::buckets::Buckets;
+use crate::cookie::Cookies;
 use crate::listen::Peer;
+use crate::stream::Streams;
 
 /// For one request, its body included.
 const REQUEST: Duration = Duration::from_secs(20);
 
+/// The same where the gateway asks a database first.
+const SLOW_REQUEST: Duration = Duration::from_secs(90);
+
 /// How many wrong tokens an address may show at once, and how soon it may show another.
-const WRONG_MAX: f64 = 20.0;
-const WRONG_PER_SECOND: f64 = 0.5;
-/// Addresses remembered.
-const ADDRESSES_MAX: usize = 10_000;
+const WRONG: (f64, f64) = (20.0, 0.5);
+/// The same of logins that an address begins.
+const LOGINS: (f64, f64) = (30.0, 0.5);
+/// The same of acts, of one identity.
+const ACTS: (f64, f64) = (60.0, 2.0);
+/// The same of whatever it only reads.
+const READS: (f64, f64) = (600.0, 40.0);
 /// Refusals written to the journal, in a minute: whoever sends nonsense must not fill the disk.
 const RECORDED_MAX: u32 = 120;
 
@@ -35,86 +44,49 @@ pub(crate) enum Transport {
     Tls,
 }
 
-/// What somebody may do. Each may what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// See sessions and blocks.
-    Viewer,
-    /// See everything.
-    Auditor,
-    /// End sessions, make and remove blocks.
-    Operator,
-}
-
-impl Role {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Auditor => "auditor",
-            Self::Operator => "operator",
-        }
-    }
-}
-
 /// What handlers share.
 pub(crate) struct Shared {
     pub(crate) control: Control,
-    wrong: Mutex<HashMap<IpAddr, (f64, Instant)>>,
+    transport: Transport,
+    wrong: Buckets<IpAddr>,
+    pub(crate) logins: Buckets<IpAddr>,
+    pub(crate) acts: Buckets<String>,
+    pub(crate) reads: Buckets<String>,
     recorded: Mutex<(Instant, u32)>,
+    pub(crate) streams: Streams,
 }
 
 pub(crate) type App = Arc<Shared>;
 
 impl Shared {
-    pub(crate) fn new(control: Control) -> Self {
-        Self { control, wrong: Mutex::default(), recorded: Mutex::new((Instant::now(), 0)) }
-    }
-
-    /// Returns by what name the journal knows whoever asks, if they may do that.
-    pub(crate) async fn admit(
-        &self,
-        peer: Peer,
-        headers: &HeaderMap,
-        act: &'static str,
-        needed: Role,
-    ) -> Result<String, Response> {
-        let address = match peer {
-            Peer::Local { uid } => return Ok(format!("local:uid={uid}")),
-            Peer::Network(address) => address,
-        };
-        if !self.may_try(address.ip()) {
-            return Err(answer(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; try again later"));
-        }
-        let Some(token) = bearer(headers) else { return Err(unauthorized()) };
-        let identity = match self.control.admit(&token).await {
-            Ok(identity) => identity,
-            Err(refusal) => {
-                self.tried_wrong(address.ip());
-                self.note(act, peer, None, &chain(&refusal));
-                return Err(unauthorized());
-            }
-        };
-        match self.role(&identity) {
-            Some(role) if role >= needed => Ok(identity.to_string()),
-            role => {
-                let by = identity.to_string();
-                let has = role.map_or("none", Role::as_str);
-                self.note(act, peer, Some(&by), &format!("needs {}, has {has}", needed.as_str()));
-                Err(answer(StatusCode::FORBIDDEN, &format!("this needs the role {}", needed.as_str())))
-            }
+    pub(crate) fn new(control: Control, transport: Transport) -> Self {
+        let buckets = |(most, per_second): (f64, f64)| Buckets::new(most, per_second);
+        Self {
+            control,
+            transport,
+            wrong: buckets(WRONG),
+            logins: buckets(LOGINS),
+            acts: Buckets::new(ACTS.0, ACTS.1),
+            reads: Buckets::new(READS.0, READS.1),
+            recorded: Mutex::new((Instant::now(), 0)),
+            streams: Streams::default(),
         }
     }
 
-    fn role(&self, identity: &Identity) -> Option<Role> {
-        let operators = self.control.operators();
-        let by_role = [
-            (Role::Operator, &operators.operator),
-            (Role::Auditor, &operators.auditor),
-            (Role::Viewer, &operators.viewer),
-        ];
-        let is_in =
-            |it: &config::IssuerGroup| it.issuer == identity.issuer && identity.groups.contains(&it.group);
-        by_role.into_iter().find(|(_, groups)| groups.iter().any(is_in)).map(|(role, _)| role)
+    /// Whether browsers reach the gateway over TLS, its own or a proxy's.
+    fn is_secure(&self) -> bool {
+        let url = self.control.public_url();
+        url.map_or(self.transport == Transport::Tls, config::PublicUrl::is_https)
+    }
+
+    /// Returns which cookies browsers take.
+    pub(crate) fn cookies(&self) -> Cookies {
+        if self.is_secure() { Cookies::Secure } else { Cookies::Plain }
+    }
+
+    /// Returns the origins of the gateway's own pages.
+    pub(crate) fn origins(&self) -> Vec<String> {
+        self.control.public_url().map(config::PublicUrl::origin).into_iter().collect()
     }
 
     /// Records a refusal, as long as there are not too many of them.
@@ -140,54 +112,50 @@ impl Shared {
         }
     }
 
-    fn may_try(&self, address: IpAddr) -> bool {
-        let wrong = self.wrong.lock();
-        wrong.get(&network(address)).is_none_or(|(count, at)| left(*count, *at) < WRONG_MAX)
+    /// Whether an address has shown too much that was wrong.
+    pub(crate) fn is_guessing(&self, address: IpAddr) -> bool {
+        self.wrong.is_full(&network(address), Instant::now())
     }
 
-    fn tried_wrong(&self, address: IpAddr) {
-        let mut wrong = self.wrong.lock();
-        if wrong.len() >= ADDRESSES_MAX {
-            wrong.retain(|_, (count, at)| left(*count, *at) > 0.0);
+    /// Counts something wrong.
+    pub(crate) fn guessed(&self, address: IpAddr) {
+        self.wrong.count(network(address), Instant::now());
+    }
+
+    /// SECURITY: a page of another site can have its own name lead to this gateway's address, and is of the same origin then (DNS
+    /// rebinding). Over TLS the certificate prevents that.
+    fn is_for_us(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let Ok(host) = host.to_str() else { return false };
+        let url = self.control.public_url();
+        if url.is_some_and(|url| url.authority().eq_ignore_ascii_case(host)) {
+            return true;
         }
-        if wrong.len() >= ADDRESSES_MAX {
-            // So many at once come from somebody who has addresses to spare: counting them stops nobody.
-            wrong.clear();
+        match self.transport {
+            // Where nothing is said of its names, they are the certificate's.
+            Transport::Tls => url.is_none() || is_address(host),
+            Transport::Plain => is_address(host),
         }
-        let now = Instant::now();
-        let (count, at) = wrong.entry(network(address)).or_insert((0.0, now));
-        *count = left(*count, *at) + 1.0;
-        *at = now;
     }
 }
 
-/// What is left of a count after the time since.
-fn left(count: f64, at: Instant) -> f64 {
-    (count - at.elapsed().as_secs_f64() * WRONG_PER_SECOND).max(0.0)
+/// Whether a host is written as an address, or is this one: no name that somebody else's DNS answers for.
+fn is_address(host: &str) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };
+    match url.host() {
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// One host usually has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
         address => address,
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    // RFC 7235 2.1: in whatever case.
-    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim().to_owned()))
-}
-
-/// The same for every token that is not believed.
-fn unauthorized() -> Response {
-    let mut response =
-        answer(StatusCode::UNAUTHORIZED, "a bearer token of one of the gateway's issuers is needed");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
 }
 
 /// Makes an answer that says what is wrong.
@@ -207,26 +175,48 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What every answer carries: nothing here is for a browser's eyes, cache or frames.
-const HEADERS: [(HeaderName, &str); 5] = [
+/// What every answer carries that doesn't say otherwise: nothing here is for a browser's eyes, cache or frames.
+const HEADERS: [(HeaderName, &str); 8] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
+
+/// What machines ask for by whatever name, and shows nothing or believes only what is signed.
+const FOR_MACHINES: [&str; 5] =
+    ["/healthz", "/readyz", "/metrics", "/backchannel-logout", "/security-events"];
 
 /// Gives a request its time, and its answer what every answer carries.
 pub(crate) async fn surround(
-    State(transport): State<Transport>,
+    State(app): State<App>,
     Extension(peer): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path().to_owned();
-    let mut response = match tokio::time::timeout(REQUEST, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => answer(StatusCode::REQUEST_TIMEOUT, "that took too long"),
+    let machines = FOR_MACHINES.contains(&path.as_str()) || path.starts_with("/notify/");
+    let foreign = matches!(peer, Peer::Network(_)) && !machines && !app.is_for_us(request.headers());
+    let mut response = if foreign {
+        let text = "the gateway is not known by that name; set listen.public_url to where it is reached";
+        answer(StatusCode::MISDIRECTED_REQUEST, text)
+    } else if request.headers().get_all(ORIGIN).iter().count() > 1 {
+        answer(StatusCode::BAD_REQUEST, "a request has one origin")
+    } else {
+        match tokio::time::timeout(allowance(&path), next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => answer(StatusCode::REQUEST_TIMEOUT, "that took too long"),
+        }
     };
     tracing::debug!(?peer, path, status = response.status().as_u16(), "HTTP request");
     let headers = response.headers_mut();
@@ -234,8 +224,39 @@ pub(crate) async fn surround(
         // The console's pages say for themselves what a browser may do with them.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if transport == Transport::Tls {
+    if app.is_secure() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response
+}
+
+/// Returns how long a request may take.
+fn allowance(path: &str) -> Duration {
+    let asks_a_database = ["/count-rows", "/plan", "/explain", "/test"].iter().any(|end| path.ends_with(end));
+    if asks_a_database { SLOW_REQUEST } else { REQUEST }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn an_address_is_no_name_that_somebody_else_answers_for() {
+        for host in ["127.0.0.1", "127.0.0.1:8432", "[::1]:8432", "localhost:1", "10.1.2.3:443", "LOCALHOST"]
+        {
+            assert!(is_address(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "x.localhost",
+            "",
+            "a b",
+            "@",
+            "[::1",
+        ] {
+            assert!(!is_address(host), "{host}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::stream::Lasts;
 use crate::{SOCKET, api, guard};
 
 /// Connections at one time, over TCP; who comes later waits in the system's queue.
@@ -43,6 +45,21 @@ pub(crate) enum Peer {
         /// Which.
         uid: u32,
     },
+}
+
+/// What goes on over one connection for long.
+#[derive(Clone, Default)]
+pub(crate) struct Lasting(Arc<AtomicUsize>);
+
+impl Lasting {
+    /// While what is returned lives, the connection isn't closed for its age.
+    pub(crate) fn begin(&self) -> Lasts {
+        Lasts::new(self.0.clone())
+    }
+
+    fn goes_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Begins to serve, and returns where; ends with the process.
@@ -131,15 +148,20 @@ async fn connection<S>(stream: S, peer: Peer, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let lasting = Lasting::default();
+    let service = TowerToHyperService::new(router.layer(Extension(lasting.clone())).layer(Extension(peer)));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION, served).await {
-        Ok(Ok(())) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "HTTP connection ended"),
+    let mut served = std::pin::pin!(served);
+    loop {
+        match tokio::time::timeout(CONNECTION, served.as_mut()).await {
+            Err(_) if lasting.goes_on() => {}
+            Ok(Ok(())) | Err(_) => return,
+            Ok(Err(error)) => return tracing::debug!(%error, "HTTP connection ended"),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ impl Types {
     /// Tokens that say who someone is: plain JWTs, RFC 9068 access tokens, and what a JWT-SVID may say as well (JWT-SVID 2.3).
     pub(crate) const IDENTITY: Self =
         Self(&["", "jwt", "at+jwt", "application/jwt", "application/at+jwt", "jose"]);
+    /// ID tokens: never an access token (RFC 9068 2.1).
+    pub(crate) const ID_TOKEN: Self = Self(&["", "jwt", "application/jwt", "jose"]);
     /// Logout tokens (OpenID Connect Back-Channel Logout 1.0, 2.4); many providers still write `JWT`, or nothing. What else makes
     /// them logout tokens is in their claims.
     pub(crate) const LOGOUT: Self =

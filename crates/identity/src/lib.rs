@@ -17,6 +17,7 @@ mod event;
 mod introspection;
 mod json;
 mod keys;
+mod login;
 mod origin;
 mod rejection;
 mod rules;
@@ -37,6 +38,7 @@ pub use event::{Told, Withdrawal, peek_event, peek_logout, verify_event, verify_
 pub use introspection::{check_introspection, verify_introspection};
 pub use json::{JsonError, parse_json};
 pub use keys::{KeySet, KeySetError, KeySetLimits};
+pub use login::{Expected, peek_id_token, verify_id_token};
 pub use origin::Origin;
 pub use rejection::{Excerpt, Rejection};
 pub use rules::{BadClaimPath, ClaimPath, IssuerRules};

@@ -203,6 +203,12 @@ pub enum Rejection {
     /// A logout token with a `nonce`, as an identity token has it (Back-Channel Logout 1.0, 2.4).
     #[error("logout token has a nonce")]
     Nonce,
+    /// An ID token whose `nonce` is not that of this login.
+    #[error("ID token is for another login (claim \"nonce\")")]
+    AnotherLogin,
+    /// An ID token that came with another access token than it says (OpenID Connect Core 1.0, 3.1.3.6).
+    #[error("ID token came with another access token (claim \"at_hash\")")]
+    AnotherAccessToken,
     /// Nobody is named in a form that is understood.
     #[error("token names no subject and no session in a form that is understood")]
     NoSubject,

@@ -11,7 +11,7 @@ use crate::{IssuerRules, KeySet, Rejection, claims};
 
 /// Proof that a credential was checked: whose it is, how it came, and until when it counts.
 ///
-/// INVARIANT: made by [`verify`], [`verify_introspection`](crate::verify_introspection), [`verify_certificate`](crate::verify_certificate)
+/// INVARIANT: made by [`verify`], [`verify_id_token`](crate::verify_id_token), [`verify_introspection`](crate::verify_introspection), [`verify_certificate`](crate::verify_certificate)
 /// and [`verify_scram`](crate::verify_scram) alone. It can't be made by hand, and is not `Clone`:
 ///
 /// ```compile_fail,E0451

@@ -148,6 +148,20 @@ pub(crate) fn issuer_url(name: &str, url: &str) -> Result<Url, BadIssuer> {
     }
 }
 
+/// Checks an address that an issuer's discovery document names: `https`, or `http` on loopback where the issuer itself is there.
+pub(crate) fn issuer_endpoint(uri: &str, plain: bool) -> Result<Url, &'static str> {
+    let url = Url::parse(uri).map_err(|_| "is not a URL")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or password");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if plain && is_loopback(&url) => Ok(url),
+        "http" => Err("is plain http, which only a plain http issuer on loopback may name"),
+        _ => Err("is not https"),
+    }
+}
+
 /// Returns whether a URL's host is written as a loopback address or as `localhost` (RFC 6761 6.3). What `localhost`
 /// then resolves to is checked when it is.
 pub(crate) fn is_loopback(url: &Url) -> bool {

@@ -181,13 +181,37 @@ impl Client {
         self.client.post(url)
     }
 
+    /// Whether it is asked without TLS, which is so on loopback only.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.issuer.scheme() == "http"
+    }
+
+    /// Checks an address that the discovery document names and the gateway asks.
+    pub(crate) fn check_endpoint(&self, uri: &str) -> Result<Url, &'static str> {
+        let url = config::issuer_endpoint(uri, self.is_plain())?;
+        if !self.guard.allows_url(&url) {
+            return Err("is at a private or local address, closer in than the issuer itself");
+        }
+        Ok(url)
+    }
+
     /// Sends a request for JSON, and returns the body of the answer, which must have status 200 and be neither long nor late.
     pub(crate) async fn send(
         &self,
         request: reqwest::RequestBuilder,
         url: &str,
     ) -> Result<Vec<u8>, FetchError> {
-        match tokio::time::timeout(self.timeout, self.send_unhurried(request, url)).await {
+        self.send_accepting(request, url, &[200]).await.map(|(_, body)| body)
+    }
+
+    /// The same where other statuses have a body that says something.
+    pub(crate) async fn send_accepting(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+        statuses: &[u16],
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        match tokio::time::timeout(self.timeout, self.send_unhurried(request, url, statuses)).await {
             Ok(Err(FetchError::Http { source, .. })) if source.is_timeout() => Err(self.timed_out(url)),
             Ok(result) => result,
             Err(_elapsed) => Err(self.timed_out(url)),
@@ -202,7 +226,8 @@ impl Client {
         &self,
         request: reqwest::RequestBuilder,
         url: &str,
-    ) -> Result<Vec<u8>, FetchError> {
+        statuses: &[u16],
+    ) -> Result<(u16, Vec<u8>), FetchError> {
         let http =
             |error: reqwest::Error| FetchError::Http { url: url.to_owned(), source: error.without_url() };
         let too_long = || FetchError::TooLong { url: url.to_owned(), bytes_max: self.limits.bytes_max };
@@ -212,7 +237,7 @@ impl Client {
         if status.is_redirection() {
             return Err(FetchError::Redirect { url: url.to_owned(), status: status.as_u16() });
         }
-        if status != http::StatusCode::OK {
+        if !statuses.contains(&status.as_u16()) {
             return Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() });
         }
         let mut body = Vec::new();
@@ -222,7 +247,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok((status.as_u16(), body))
     }
 }
 
@@ -265,7 +290,7 @@ impl Fetcher {
             KeysFrom::Jwks(_) | KeysFrom::Bundle(_) | KeysFrom::File(_) => self.client.issuer.clone(),
             KeysFrom::Discovery => {
                 let body = self.get(&self.discovery_url).await?;
-                self.read_discovery(&body)?
+                self.read_jwks_uri(&body)?
             }
         };
         let body = self.get(uri.as_str()).await?;
@@ -292,41 +317,16 @@ impl Fetcher {
         }
     }
 
-    fn read_discovery(&self, body: &[u8]) -> Result<Url, FetchError> {
-        let bad = |problem: String| FetchError::Discovery { url: self.discovery_url.clone(), problem };
-        let document = identity::parse_json(body).map_err(|error| bad(error.to_string()))?;
-        let text = |name: &str| {
-            let missing = || bad(format!("it has no string {name:?}"));
-            document.get(name).and_then(Value::as_str).ok_or_else(missing)
+    fn read_jwks_uri(&self, body: &[u8]) -> Result<Url, FetchError> {
+        let document = read_discovery(body, &self.discovery_url, &self.issuer_text)?;
+        let missing = || FetchError::Discovery {
+            url: self.discovery_url.clone(),
+            problem: "it has no string \"jwks_uri\"".to_owned(),
         };
-        let found = text("issuer")?;
-        if found != self.issuer_text {
-            return Err(FetchError::WrongIssuer {
-                url: self.discovery_url.clone(),
-                found: found.chars().take(200).collect(),
-                expected: self.issuer_text.clone(),
-            });
-        }
-        let uri = text("jwks_uri")?;
-        self.check_jwks_uri(uri)
+        let uri = document.get("jwks_uri").and_then(Value::as_str).ok_or_else(missing)?;
+        self.client
+            .check_endpoint(uri)
             .map_err(|problem| FetchError::JwksUri { uri: uri.chars().take(200).collect(), problem })
-    }
-
-    fn check_jwks_uri(&self, uri: &str) -> Result<Url, &'static str> {
-        let url = Url::parse(uri).map_err(|_| "is not a URL")?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("has a user or password");
-        }
-        match url.scheme() {
-            "https" => {}
-            "http" if self.client.issuer.scheme() == "http" && config::is_loopback(&url) => {}
-            "http" => return Err("is plain http, which only a plain http issuer on loopback may name"),
-            _ => return Err("is not https"),
-        }
-        if !self.client.guard.allows_url(&url) {
-            return Err("is at a private or local address, closer in than the issuer itself");
-        }
-        Ok(url)
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
@@ -336,6 +336,22 @@ impl Fetcher {
         }
         self.client.send(request, url).await
     }
+}
+
+/// Reads a discovery document, which must be this issuer's.
+pub(crate) fn read_discovery(body: &[u8], url: &str, issuer: &str) -> Result<Value, FetchError> {
+    let bad = |problem: String| FetchError::Discovery { url: url.to_owned(), problem };
+    let document = identity::parse_json(body).map_err(|error| bad(error.to_string()))?;
+    let found = document.get("issuer").and_then(Value::as_str);
+    let found = found.ok_or_else(|| bad("it has no string \"issuer\"".to_owned()))?;
+    if found != issuer {
+        return Err(FetchError::WrongIssuer {
+            url: url.to_owned(),
+            found: found.chars().take(200).collect(),
+            expected: issuer.to_owned(),
+        });
+    }
+    Ok(document)
 }
 
 fn ca_certificates(name: &str, path: &std::path::Path) -> Result<Vec<reqwest::Certificate>, BadIssuer> {

@@ -259,6 +259,16 @@ impl Issuer {
         self.judge(|rules, keys| identity::verify_logout(token, rules, keys, now)).await
     }
 
+    /// Checks an ID token.
+    pub(crate) async fn verify_id_token(
+        self: &Arc<Self>,
+        token: &str,
+        expected: identity::Expected<'_>,
+        now: SystemTime,
+    ) -> Result<(Verified, Option<String>), Failure> {
+        self.judge(|rules, keys| identity::verify_id_token(token, rules, keys, expected, now)).await
+    }
+
     pub(crate) async fn verify_event(
         self: &Arc<Self>,
         token: &str,

@@ -3,6 +3,7 @@
 //! Knows HTTP, caches and the clock. Must not know what makes a token believable (`identity` does), nor policy,
 //! PostgreSQL or the configuration file.
 
+mod code;
 mod config;
 mod credential;
 pub mod dev;
@@ -13,6 +14,7 @@ mod issuer;
 mod issuers;
 mod reach;
 
+pub use code::{Asked, CodeError, CodeFlow, Returned};
 pub use config::{BadIssuer, IssuerConfig, KeysFrom};
 pub use credential::Credential;
 pub use fetch::{FetchError, chain};

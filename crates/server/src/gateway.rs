@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use audit::{Event, Seq};
 use identity::Verified;
 use journal::{Journal, Progress};
-use oidc::Issuers;
+use oidc::{CodeFlow, Issuers};
 use policy::Bundle;
 use store::Store;
 use tokio::sync::{Semaphore, watch};
@@ -100,6 +100,8 @@ pub(crate) struct Live {
     pub(crate) issuers: Issuers,
     /// The same for those who administer the gateway, whose tokens may have to name another audience.
     pub(crate) operators: Issuers,
+    /// How people log in with a browser, if they do.
+    pub(crate) login: Option<Arc<CodeFlow>>,
 }
 
 /// See the module.

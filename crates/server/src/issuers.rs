@@ -101,7 +101,7 @@ fn issuer(issuer: &config::Issuer) -> Result<oidc::IssuerConfig, ServeError> {
 }
 
 /// Makes what fetches a secret whenever it is needed.
-fn credential(reference: &config::SecretRef) -> oidc::Credential {
+pub(crate) fn credential(reference: &config::SecretRef) -> oidc::Credential {
     let fetched = reference.clone();
     oidc::Credential::new(reference.to_string(), move || {
         let reference = fetched.clone();

@@ -37,3 +37,4 @@ pub mod views;
 pub use desk::{ActRefused, AskRefused, DelegationRefused, Happened, Lend};
 pub use issuers::issuers;
 pub use serve::{Ready, ServeError, serve};
+pub use store::{RequestFilter, Standing};

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::control::Control;
 use crate::desk::{Desk, Happened};
 use crate::gateway::{Gateway, Live, Served, progress};
-use crate::issuers::issuers;
+use crate::issuers::{credential, issuers};
 use crate::legacy::Accounts;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
@@ -407,5 +407,15 @@ pub(crate) fn live(config: &config::Config, before: Option<&Live>) -> Result<Liv
             make(of_operators.collect(), before.map(|before| &before.operators))?
         }
     };
-    Ok(Live { config: config.clone(), issuers: believed, operators })
+    let login = match &config.console {
+        None => None,
+        Some(console) => {
+            let flow = believed.get(&console.issuer).map(|issuer| {
+                let secret = console.client_secret.as_ref().map(credential);
+                oidc::CodeFlow::new(issuer.clone(), console.client_id.clone(), secret)
+            });
+            flow.transpose()?.map(Arc::new)
+        }
+    };
+    Ok(Live { config: config.clone(), issuers: believed, operators, login })
 }

@@ -327,6 +327,24 @@ fn what_was_done_to_trust_says_who_did_it() {
         (64, r#"{"event":"control_refused","act":"kill","client":null,"by":null,"reason":"why"}"#.to_owned())
     );
     assert_eq!(
+        text(Event::LoggedIn {
+            by: "corp:a",
+            client: None,
+            issuer_session: Some("s"),
+            roles: &["viewer", "approver"],
+            until: SystemTime::UNIX_EPOCH.into()
+        }),
+        (
+            90,
+            r#"{"event":"logged_in","by":"corp:a","client":null,"issuer_session":"s","roles":["viewer","approver"],"until":"1970-01-01T00:00:00.000000Z"}"#
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        text(Event::LoggedOut { by: "corp:a", reason: "logout", logins: 2 }),
+        (91, r#"{"event":"logged_out","by":"corp:a","reason":"logout","logins":2}"#.to_owned())
+    );
+    assert_eq!(
         text(Event::ConfigurationReloaded { config_hash: None, detail: "broken" }),
         (65, r#"{"event":"configuration_reloaded","config_hash":null,"detail":"broken"}"#.to_owned())
     );

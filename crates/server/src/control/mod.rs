@@ -4,6 +4,8 @@
 //! end sessions and to keep somebody out are done all the same, and whoever asked is told that there is no record.
 
 mod approvals;
+mod login;
+mod roles;
 mod sessions;
 mod views;
 mod withdrawal;
@@ -13,8 +15,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use audit::Event;
+use identity::Verified;
 use model::{ClientAddr, Identity, Method, Secret};
 
+pub use self::login::{Begun, Browser, LoggedIn, LoginRefused, Returned};
+pub use self::roles::Roles;
 pub use self::sessions::{Activity, Kill, Killed, Session, State, Term};
 pub use self::withdrawal::{Fault, Heard, NotBelieved, NotHeard};
 use crate::gateway::Gateway;
@@ -89,10 +94,35 @@ impl Control {
         let now = SystemTime::now();
         let live = self.gateway.live();
         let verified = live.operators.verify(token, Method::Token, now).await.map_err(Refusal::Token)?;
-        match self.gateway.trust.blocked(&verified, now) {
+        self.unless_blocked(&verified, now)
+    }
+
+    /// Checks the token of somebody who asks for what is their own: one for a database will do. It gives no role.
+    ///
+    /// # Errors
+    /// [`Refusal`]: as of [`admit`](Self::admit).
+    pub async fn admit_agent(&self, token: &Secret<String>) -> Result<Identity, Refusal> {
+        let now = SystemTime::now();
+        let live = self.gateway.live();
+        let verified = live.issuers.verify(token, Method::Token, now).await.map_err(Refusal::Token)?;
+        self.unless_blocked(&verified, now)
+    }
+
+    fn unless_blocked(&self, verified: &Verified, now: SystemTime) -> Result<Identity, Refusal> {
+        match self.gateway.trust.blocked(verified, now) {
             Some(block) => Err(Refusal::Blocked(block.id)),
             None => Ok(verified.identity().clone()),
         }
+    }
+
+    /// Returns what somebody may do, as `[operators]` says now.
+    pub fn roles(&self, identity: &Identity) -> Roles {
+        Roles::of(&self.gateway.live().config.operators, identity)
+    }
+
+    /// Returns where people reach the gateway over HTTP.
+    pub fn public_url(&self) -> Option<&config::PublicUrl> {
+        self.gateway.config.listen.public_url.as_ref()
     }
 
     /// Records that somebody was refused; whoever it is gets no more than that anyway.

@@ -117,6 +117,12 @@ impl Control {
             self.record_or_go_on(&added(block, &selector), &mut failures);
         }
         found.iter().for_each(|entry| entry.end(&told));
+        // Of a group or an issuer, a block is what ends logins: whoever has one is asked for at each request.
+        if matches!(selector.kind, Kind::Identity)
+            && let Err(error) = self.log_out_all(&selector.value, &told).await
+        {
+            failures.push(format!("logins with a browser could not be ended: {error}"));
+        }
         tracing::info!(by, %selector, sessions = sessions.len(), "sessions are ended");
         if let Some(block) = block.clone()
             && let Err(error) = self.keep(block).await

@@ -164,6 +164,7 @@ impl Control {
         };
         self.record_or_go_on(&event, &mut Vec::new());
         found.iter().for_each(|entry| entry.end(&reason));
+        self.log_out_withdrawn(&issuer, subject.as_deref(), session.as_deref(), &reason).await;
         for block in blocks {
             if let Err(error) = self.keep(block).await {
                 // Told again, it is to be heard again.

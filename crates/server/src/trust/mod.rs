@@ -98,7 +98,11 @@ impl Trust {
 
     /// Returns the block that keeps out whoever has this credential, whatever database they want.
     pub(crate) fn blocked(&self, verified: &Verified, now: SystemTime) -> Option<Block> {
-        let who = Who::of(verified);
+        self.blocks_out(&Who::of(verified), now)
+    }
+
+    /// The same of somebody who showed it earlier.
+    pub(crate) fn blocks_out(&self, who: &Who, now: SystemTime) -> Option<Block> {
         let mut selectors = who.selectors(SessionId(0), "");
         selectors.retain(|selector| !matches!(selector.kind, Kind::Session | Kind::Database));
         self.inner.lock().blocks.find(&selectors, who.origin.issued_at, now).cloned()

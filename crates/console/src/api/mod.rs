@@ -23,8 +23,10 @@ use crate::caller::{self, Gate};
 use crate::guard::{self, App, Shared, Transport, answer};
 use crate::{events, login, pages};
 
-/// A token is some kB; a statement that is asked for before it is run may have a MiB.
-const BODY_BYTES_MAX: usize = 2 << 20;
+/// A token is some kB; nothing that is sent here is longer, but for statements.
+const BODY_BYTES_MAX: usize = 128 << 10;
+/// A statement may have a MiB, and JSON escapes some of it.
+const STATEMENT_BYTES_MAX: usize = 2 << 20;
 /// Of a reason, which clients are shown.
 pub(crate) const REASON_BYTES_MAX: usize = 500;
 
@@ -43,7 +45,12 @@ pub(crate) fn router(control: Control, transport: Transport) -> Router {
         // SECURITY: no handler is reached but through the gate.
         let gate = Gate { act: route.act, needs: route.needs };
         let guarded = middleware::from_fn_with_state((app.clone(), gate), caller::admit);
-        router = router.route(route.path, route.handler.route_layer(guarded));
+        let limit = DefaultBodyLimit::max(if route.takes_statements() {
+            STATEMENT_BYTES_MAX
+        } else {
+            BODY_BYTES_MAX
+        });
+        router = router.route(route.path, route.handler.route_layer(guarded).layer(limit));
     }
     router
         .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here") })

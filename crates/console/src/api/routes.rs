@@ -65,6 +65,11 @@ impl Route {
         Self { verb: Verb::Get, path, act, needs, about, query: None, body: None, answer, handler }
     }
 
+    /// Whether its body holds a statement.
+    pub(crate) fn takes_statements(&self) -> bool {
+        self.verb == Verb::Post && (self.path.ends_with("/explain") || self.path == "/api/v1/approvals")
+    }
+
     /// With these parameters in its query.
     fn asked<Q: JsonSchema>(self) -> Self {
         Self { query: Some(SchemaGenerator::subschema_for::<Q>), ..self }

@@ -332,7 +332,7 @@ fn what_was_done_to_trust_says_who_did_it() {
             client: None,
             issuer_session: Some("s"),
             roles: &["viewer", "approver"],
-            until: SystemTime::UNIX_EPOCH.into()
+            until: std::time::SystemTime::UNIX_EPOCH.into()
         }),
         (
             90,

@@ -13,6 +13,7 @@ mod extremes;
 mod flight;
 mod flow;
 mod grants;
+mod holds;
 mod http;
 mod identities;
 mod introspection;

@@ -125,12 +125,13 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{html, message, plain};
-    use crate::letter::{Event, Letter, Text};
-    use crate::testdata::{full, hostile, request};
+    use crate::letter::{Event, Letter};
+    use crate::testdata::{hostile, request};
     use approval::Stamp;
+    use config::NotifyStatement;
 
     fn letter(text: &str) -> Letter {
-        Letter::of(Event::Opened, &hostile(text), full(text), Some("https://g.example"), Stamp(0))
+        Letter::of(Event::Opened, &hostile(text), NotifyStatement::Full, Some("https://g.example"), Stamp(0))
     }
 
     #[test]
@@ -161,14 +162,14 @@ mod tests {
     fn a_statement_s_lines_can_t_pass_for_the_mail_s_own() {
         let letter = letter("SELECT 1\n\nTo read it whole, and to decide: https://evil.example");
         for line in plain(&letter).lines().filter(|line| line.contains("evil.example")) {
-            assert!(line.starts_with("  | ") || line.contains("⟨U+000A⟩"), "{line}");
+            assert!(line.starts_with("  | ") || line.contains("⟦U+000A⟧"), "{line}");
         }
     }
 
     #[test]
     fn without_its_statement_a_mail_has_nothing_of_it() {
         let request = request("DELETE FROM t WHERE name = 'canary'");
-        let letter = Letter::of(Event::Opened, &request, Text::None, None, Stamp(0));
+        let letter = Letter::of(Event::Opened, &request, NotifyStatement::None, None, Stamp(0));
         assert!(!plain(&letter).contains("canary") && !html(&letter).contains("canary"));
     }
 }

@@ -2,6 +2,7 @@
 
 use approval::{Binding, Ended, Number, Parameter, Request, Stamp, State, Value, Verdict, Vote, Wait};
 use audit::Time;
+use config::NotifyStatement;
 
 use crate::shown::{self, Looks, Shown};
 
@@ -52,35 +53,6 @@ impl Event {
     }
 }
 
-/// A statement, as far as this channel may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Text<'a> {
-    /// Nothing of it leaves.
-    None,
-    /// What it says, and its parameters.
-    Full(Words<'a>),
-}
-
-/// What a statement says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Words<'a> {
-    /// Its text.
-    pub text: &'a str,
-    /// The text that it runs, of EXECUTE and FETCH.
-    pub runs: Option<&'a str>,
-    /// Whether something is missing from these.
-    pub withheld: Withheld,
-}
-
-/// Whether something is missing from a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Withheld {
-    /// It is whole.
-    Nothing,
-    /// Literals that are secrets are replaced, as in the journal.
-    Secrets,
-}
-
 /// What is said, in no markup. All of it is harmless as plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
@@ -104,20 +76,23 @@ pub struct Letter {
 
 impl Letter {
     /// Says what has happened to a request. `console` is where the gateway's pages are, without a slash at its end.
-    pub fn of(event: Event, request: &Request, text: Text<'_>, console: Option<&str>, at: Stamp) -> Self {
+    pub fn of(
+        event: Event,
+        request: &Request,
+        sent: NotifyStatement,
+        console: Option<&str>,
+        at: Stamp,
+    ) -> Self {
         let ask = &request.ask;
         let mut parts = Vec::new();
         let mut incomplete = None;
-        match text {
-            Text::None => incomplete = Some("the statement is not sent to this channel"),
+        match sent {
+            NotifyStatement::None => incomplete = Some("the statement is not sent to this channel"),
             // All of it; a channel cuts by its own limits.
-            Text::Full(Words { text, runs, withheld }) => {
-                parts.push(("Statement", shown::lines(text, usize::MAX)));
-                parts.extend(runs.map(|text| ("Which runs", shown::lines(text, usize::MAX))));
+            NotifyStatement::Full => {
+                parts.push(("Statement", shown::statement(&ask.statement.text)));
+                parts.extend(ask.statement.runs.iter().map(|text| ("Which runs", shown::statement(text))));
                 parts.extend(parameters(&ask.statement.parameters).map(|shown| ("Parameters", shown)));
-                if withheld == Withheld::Secrets {
-                    incomplete = Some("the statement has secrets in it, which are not sent");
-                }
             }
         }
         if ask.statement.pattern {
@@ -306,18 +281,17 @@ fn listed(items: impl Iterator<Item = String>) -> Option<String> {
 
 /// Returns what is bound to parameters, one a line. Never beside the text: a comment in it could look like a parameter.
 fn parameters(parameters: &[Parameter]) -> Option<Shown> {
-    let mut all = Shown { text: String::new(), left_out: 0, looks: Looks::AsItIs };
+    let mut all = Shown { text: String::new(), looks: Looks::AsItIs };
     for (index, parameter) in parameters.iter().enumerate() {
         let value = match &parameter.value {
             Value::Null => "NULL".to_owned(),
-            Value::Binary(hex) => format!("'\\x{}'", shown::line(hex, usize::MAX)),
+            Value::Binary(hex) => format!("'\\x{}'", shown::value(hex).text),
             Value::Text(text) => {
-                let value = shown::lines(text, usize::MAX);
-                if value.looks == Looks::Otherwise {
+                let shown = shown::value(text);
+                if shown.looks == Looks::Otherwise {
                     all.looks = Looks::Otherwise;
                 }
-                // On one line whatever it holds, so that no value looks like the next parameter.
-                format!("'{}'", shown::line(text, usize::MAX))
+                format!("'{}'", shown.text)
             }
         };
         let type_name = parameter.type_name.as_deref().unwrap_or("unknown");

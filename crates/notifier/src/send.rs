@@ -16,7 +16,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::letter::{Event, Letter, Text};
+use crate::letter::{Event, Letter};
 use crate::signature::WebhookSecret;
 use crate::{email, slack, teams, webhook};
 
@@ -81,7 +81,7 @@ pub struct Outgoing<'a> {
     /// What it says.
     pub letter: &'a Letter,
     /// What it says in JSON, for a webhook; `None`: a test.
-    pub about: Option<(Event, &'a Request, Text<'a>)>,
+    pub about: Option<(Event, &'a Request)>,
     /// The same for each attempt.
     pub id: &'a str,
     /// The same for all messages about one request.
@@ -178,8 +178,9 @@ impl Sender {
                 let secret = WebhookSecret::parse(first()?)
                     .map_err(|wrong| Failure::operator(format!("the secret of the webhook {wrong}")))?;
                 let body = match &message.about {
-                    Some((event, request, text)) => {
-                        webhook::body(*event, request, *text, message.console, message.letter.at)
+                    Some((event, request)) => {
+                        let sent = self.channel.statement;
+                        webhook::body(*event, request, sent, message.console, message.letter.at)
                     }
                     None => webhook::test(&self.channel.name, message.letter.at),
                 };

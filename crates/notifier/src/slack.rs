@@ -142,8 +142,7 @@ fn code(label: &str, shown: &Shown) -> Value {
 /// Returns the text if all of it can be shown.
 fn fits(shown: &Shown) -> Option<&str> {
     let text = shown.text.as_str();
-    let whole =
-        shown.left_out == 0 && text.chars().count() <= LONGEST_SHOWN && text.lines().count() <= LINES_MAX;
+    let whole = text.chars().count() <= LONGEST_SHOWN && text.lines().count() <= LINES_MAX;
     whole.then_some(text)
 }
 
@@ -194,13 +193,20 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Approvable, Buttons, LONGEST_SHOWN, message, whisper};
-    use crate::letter::{Event, Letter, Text, Withheld, Words};
-    use crate::testdata::{full, hostile, request};
+    use crate::letter::{Event, Letter};
+    use crate::testdata::{hostile, request};
     use approval::{Stamp, State};
+    use config::NotifyStatement;
     use serde_json::Value;
 
     fn letter(text: &str) -> Letter {
-        Letter::of(Event::Opened, &request(text), full(text), Some("https://gate.example"), Stamp(0))
+        Letter::of(
+            Event::Opened,
+            &request(text),
+            NotifyStatement::Full,
+            Some("https://gate.example"),
+            Stamp(0),
+        )
     }
 
     /// Returns every object that has a `type`.
@@ -247,25 +253,23 @@ mod tests {
             assert_eq!(action_ids(&message(&letter, Buttons::Offered)), ["gatepost.open"], "{text:?}");
         }
         let request = request("SELECT 1");
-        let withheld = Words { text: "ALTER ROLE a PASSWORD '***'", runs: None, withheld: Withheld::Secrets };
-        for text in [Text::None, Text::Full(withheld)] {
-            let letter = Letter::of(Event::Opened, &request, text, Some("https://gate.example"), Stamp(0));
-            assert_eq!(action_ids(&message(&letter, Buttons::Offered)), ["gatepost.open"]);
-        }
-        let runs = Words { text: "EXECUTE p", runs: Some(&long), withheld: Withheld::Nothing };
-        let letter_of = |request: &approval::Request, text| {
-            Letter::of(Event::Opened, request, text, Some("https://gate.example"), Stamp(0))
+        let letter_of = |request: &approval::Request, sent| {
+            Letter::of(Event::Opened, request, sent, Some("https://gate.example"), Stamp(0))
         };
-        assert_eq!(
-            action_ids(&message(&letter_of(&request, Text::Full(runs)), Buttons::Offered)),
-            ["gatepost.open"]
-        );
-        let mut pattern = request.clone();
-        pattern.ask.statement.pattern = true;
-        assert!(matches!(letter_of(&pattern, full("SELECT 1")).approvable(), Approvable::No(_)));
-        let mut parameter = request.clone();
-        parameter.ask.statement.parameters[0].value = approval::Value::Text("4\u{202e}2".to_owned());
-        assert!(matches!(letter_of(&parameter, full("SELECT 1")).approvable(), Approvable::No(_)));
+        let none = letter_of(&request, NotifyStatement::None);
+        assert_eq!(action_ids(&message(&none, Buttons::Offered)), ["gatepost.open"]);
+        assert_eq!(letter_of(&request, NotifyStatement::Full).approvable(), Approvable::Yes);
+        let changed = |change: fn(&mut approval::Statement)| {
+            let mut request = request.clone();
+            change(&mut request.ask.statement);
+            letter_of(&request, NotifyStatement::Full).approvable()
+        };
+        assert_ne!(changed(|it| it.runs = Some("x".repeat(LONGEST_SHOWN + 1))), Approvable::Yes);
+        assert_ne!(changed(|it| it.pattern = true), Approvable::Yes);
+        let strange = |it: &mut approval::Statement| {
+            it.parameters[0].value = approval::Value::Text("4\u{202e}2".into())
+        };
+        assert_ne!(changed(strange), Approvable::Yes);
         let at_limit = format!("SELECT '{}'", "x".repeat(LONGEST_SHOWN - 9));
         assert_eq!(letter(&at_limit).approvable(), Approvable::Yes);
     }
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(action_ids(&message(&letter("SELECT 1"), Buttons::None)), ["gatepost.open"]);
         let mut decided = request("SELECT 1");
         decided.state = State::Denied;
-        let letter = Letter::of(Event::Decided, &decided, full("SELECT 1"), None, Stamp(0));
+        let letter = Letter::of(Event::Decided, &decided, NotifyStatement::Full, None, Stamp(0));
         assert!(action_ids(&message(&letter, Buttons::Offered)).is_empty());
     }
 
@@ -284,7 +288,8 @@ mod tests {
         let strange = "<!channel> <@U1> <https://evil.example|click> *bold* @everyone & ```";
         let mut request = hostile(strange);
         request.ask.statement.text = strange.to_owned();
-        let letter = Letter::of(Event::Opened, &request, full(strange), Some("https://g.example"), Stamp(0));
+        let letter =
+            Letter::of(Event::Opened, &request, NotifyStatement::Full, Some("https://g.example"), Stamp(0));
         let message = message(&letter, Buttons::Offered);
         let mut found = Vec::new();
         objects(&message, &mut found);

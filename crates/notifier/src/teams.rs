@@ -79,8 +79,9 @@ fn runs(inlines: Vec<Value>) -> Value {
 mod tests {
     use super::message;
     use crate::letter::{Event, Letter};
-    use crate::testdata::{full, hostile, request};
+    use crate::testdata::{hostile, request};
     use approval::Stamp;
+    use config::NotifyStatement;
     use serde_json::Value;
 
     fn kinds(value: &Value, found: &mut Vec<String>) {
@@ -98,8 +99,13 @@ mod tests {
     fn no_text_of_a_stranger_is_read_as_markdown_and_nothing_can_be_decided() {
         let strange = "[x](https://evil.example) **b** <at>everyone</at> {{DATE(2020-01-01)}}\n- list";
         let request = hostile(strange);
-        let card =
-            message(&Letter::of(Event::Opened, &request, full(strange), Some("https://g.example"), Stamp(0)));
+        let card = message(&Letter::of(
+            Event::Opened,
+            &request,
+            NotifyStatement::Full,
+            Some("https://g.example"),
+            Stamp(0),
+        ));
         let mut found = Vec::new();
         kinds(&card, &mut found);
         found.sort();
@@ -119,13 +125,14 @@ mod tests {
         for text in ["\u{10000}".repeat(100_000), "x\n".repeat(100_000), "\"".repeat(100_000)] {
             let mut request = hostile(&text);
             request.ask.statement.parameters.clear();
-            let card = message(&Letter::of(Event::Opened, &request, full(&text), None, Stamp(0))).to_string();
+            let card = message(&Letter::of(Event::Opened, &request, NotifyStatement::Full, None, Stamp(0)))
+                .to_string();
             let units = card.encode_utf16().count();
             assert!(units * 2 < 56 * 1024 && units < 28 * 1024, "{units}");
             assert!(card.contains("only its beginning"));
         }
         let whole =
-            message(&Letter::of(Event::Opened, &request("SELECT 1"), full("SELECT 1"), None, Stamp(0)));
+            message(&Letter::of(Event::Opened, &request("SELECT 1"), NotifyStatement::Full, None, Stamp(0)));
         assert!(!whole.to_string().contains("only its beginning"));
     }
 }

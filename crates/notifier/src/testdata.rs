@@ -3,13 +3,6 @@
 use approval::{Request, Value};
 use serde_json::json;
 
-use crate::letter::{Text, Withheld, Words};
-
-/// All of a statement.
-pub(crate) fn full(text: &str) -> Text<'_> {
-    Text::Full(Words { text, runs: None, withheld: Withheld::Nothing })
-}
-
 /// An open request for that statement, as a store has it.
 pub(crate) fn request(text: &str) -> Request {
     let duration = |seconds: u64| json!({"secs": seconds, "nanos": 0});

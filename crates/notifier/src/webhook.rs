@@ -2,22 +2,23 @@
 
 use approval::{Request, Stamp, State};
 use audit::Time;
+use config::NotifyStatement;
 use serde_json::{Value, json};
 
-use crate::letter::{Event, Text, Withheld};
+use crate::letter::Event;
 
 /// Returns the body: Standard Webhooks' `type`, `timestamp` and `data`. It is the same for each attempt.
 pub(crate) fn body(
     event: Event,
     request: &Request,
-    text: Text<'_>,
+    sent: NotifyStatement,
     console: Option<&str>,
     at: Stamp,
 ) -> Value {
     let ask = &request.ask;
-    let (words, parameters) = match text {
-        Text::None => (None, None),
-        Text::Full(words) => (Some(words), Some(&ask.statement.parameters)),
+    let words = match sent {
+        NotifyStatement::None => None,
+        NotifyStatement::Full => Some(&ask.statement),
     };
     let ended = match &request.state {
         State::Ended(why) => Some(why.as_str()),
@@ -57,11 +58,10 @@ pub(crate) fn body(
             "database": ask.database,
             "application_name": ask.application_name,
             "command": ask.statement.command,
-            "statement": words.map(|words| words.text),
-            "runs": words.and_then(|words| words.runs),
-            "parameters": parameters,
+            "statement": words.map(|it| &it.text),
+            "runs": words.and_then(|it| it.runs.as_ref()),
+            "parameters": words.map(|it| &it.parameters),
             "pattern": ask.statement.pattern,
-            "secrets_withheld": words.map(|words| words.withheld == Withheld::Secrets),
             "touches": ask.touches.iter().map(|it| json!({"action": it.action, "resource": it.resource})).collect::<Vec<_>>(),
             "rules": ask.rules.iter().map(|it| &it.id).collect::<Vec<_>>(),
             "why": ask.why,
@@ -85,16 +85,17 @@ fn time(at: Stamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::body;
-    use crate::letter::{Event, Text};
-    use crate::testdata::{full, request};
+    use crate::letter::Event;
+    use crate::testdata::request;
     use approval::Stamp;
+    use config::NotifyStatement;
 
     #[test]
     fn nothing_of_the_statement_is_in_a_body_that_is_not_to_have_it() {
         let request = request("DELETE FROM t WHERE name = 'canary' AND id = $1");
-        let all = body(Event::Opened, &request, full(&request.ask.statement.text), None, Stamp(0));
+        let all = body(Event::Opened, &request, NotifyStatement::Full, None, Stamp(0));
         assert!(all.to_string().contains("canary") && all["data"]["parameters"][0]["value"]["text"] == "42");
-        let none = body(Event::Opened, &request, Text::None, Some("https://g.example"), Stamp(0));
+        let none = body(Event::Opened, &request, NotifyStatement::None, Some("https://g.example"), Stamp(0));
         assert!(!none.to_string().contains("canary") && none["data"]["parameters"].is_null());
         assert_eq!(none["type"], "approval.opened");
         assert_eq!(none["timestamp"], "1970-01-01T00:00:00.000000Z");

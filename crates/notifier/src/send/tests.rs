@@ -11,7 +11,7 @@ use testkit::http::{Answer, Request, Server};
 
 use super::{Failure, Outgoing, Receipt, Secrets, Sender, Whose};
 use crate::letter::{Event, Letter};
-use crate::testdata::{full, request};
+use crate::testdata::request;
 
 fn channel(kind: NotifyKind) -> Notify {
     Notify {
@@ -42,12 +42,11 @@ fn heard(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> (Server
 
 async fn send(sender: &Sender, first: &str, replaces: Option<&Receipt>) -> Result<Option<Receipt>, Failure> {
     let request = request("SELECT 'canary'");
-    let text = full(&request.ask.statement.text);
-    let letter = Letter::of(Event::Opened, &request, text, None, Stamp(0));
+    let letter = Letter::of(Event::Opened, &request, NotifyStatement::Full, None, Stamp(0));
     let secrets = Secrets { first: Some(Secret::new(first.to_owned())), second: None };
     let message = Outgoing {
         letter: &letter,
-        about: Some((Event::Opened, &request, text)),
+        about: Some((Event::Opened, &request)),
         id: "msg_1",
         thread: None,
         replaces,

@@ -215,6 +215,9 @@ impl Event<'_> {
             Self::LoggedOut { by, reason, logins } => {
                 o.text("by", by).text("reason", reason).plain("logins", logins)
             }
+            Self::Notified(notified) => notified.fields(o),
+            Self::NotificationFailed(failed) => failed.fields(o),
+            Self::NotifyCallRefused(refused) => refused.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

@@ -7,6 +7,7 @@ use model::{ClientAddr, Identity, SessionId};
 use crate::approval::{
     ApprovalEnded, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted, DelegationChanged,
 };
+use crate::notice::{NotificationFailed, Notified, NotifyCallRefused};
 use crate::{Fragment, Seq, Time};
 
 /// One thing that happened. Borrowed: it is turned into bytes where it happens, see [`Event::encode`].
@@ -317,6 +318,12 @@ pub enum Event<'a> {
     Delegation(DelegationChanged<'a>),
     /// Somebody has a statement run that nobody has approved. Written before it runs; to be reviewed.
     BreakGlass(ApprovalVoted<'a>),
+    /// A channel of `[[notify]]` has taken a message.
+    Notified(Notified<'a>),
+    /// A message did not arrive, again and again, or for good.
+    NotificationFailed(NotificationFailed<'a>),
+    /// A call by which somebody wanted to decide something was forged, repeated, old, or of nobody who is known.
+    NotifyCallRefused(NotifyCallRefused<'a>),
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -560,6 +567,9 @@ impl Event<'_> {
             Self::ApprovalRefused(_) => 84,
             Self::Delegation(_) => 85,
             Self::BreakGlass(_) => 86,
+            Self::Notified(_) => 95,
+            Self::NotificationFailed(_) => 96,
+            Self::NotifyCallRefused(_) => 97,
         })
     }
 
@@ -602,6 +612,9 @@ impl Event<'_> {
             Self::ApprovalRefused(_) => "approval_refused",
             Self::Delegation(_) => "delegation",
             Self::BreakGlass(_) => "break_glass",
+            Self::Notified(_) => "notified",
+            Self::NotificationFailed(_) => "notification_failed",
+            Self::NotifyCallRefused(_) => "notify_call_refused",
         }
     }
 }

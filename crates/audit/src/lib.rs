@@ -21,6 +21,7 @@ mod encode;
 mod event;
 mod frame;
 mod json;
+mod notice;
 pub mod render;
 mod time;
 mod verify;
@@ -41,5 +42,6 @@ pub use frame::{
     PREFIX_BYTES, Record, SegmentHeader, Seq,
 };
 pub use json::{Fragment, NotAFragment};
+pub use notice::{NotificationFailed, Notified, NotifyCallRefused};
 pub use time::Time;
 pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, verify};

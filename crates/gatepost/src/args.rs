@@ -387,7 +387,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 34] = [
+const EVENTS: [&str; 37] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -422,6 +422,9 @@ const EVENTS: [&str; 34] = [
     "approval_refused",
     "delegation",
     "break_glass",
+    "notified",
+    "notification_failed",
+    "notify_call_refused",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

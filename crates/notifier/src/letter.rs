@@ -111,6 +111,13 @@ impl Letter {
         }
     }
 
+    /// Adds a fact.
+    #[must_use]
+    pub fn with(mut self, label: &'static str, value: &str) -> Self {
+        self.facts.push((label, one(value)));
+        self
+    }
+
     /// Says that so many requests wait, where a message for each would be too many.
     pub fn digest(requests: &[&Request], more: usize, console: Option<&str>, at: Stamp) -> Self {
         let named = requests.iter().take(DIGEST_MAX).map(|request| {

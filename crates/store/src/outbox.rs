@@ -101,20 +101,27 @@ impl Store {
         }
     }
 
-    /// Lends messages that are due to the caller for `lease`; nobody else gets them until then.
+    /// Lends messages of a channel that are due to the caller for `lease`; nobody else gets them until then.
     ///
     /// # Errors
     /// What [`StoreError`] says.
-    pub async fn due(&self, now: Stamp, lease: Duration, limit: u32) -> Result<Vec<Message>, StoreError> {
+    pub async fn due(
+        &self,
+        channel: &str,
+        now: Stamp,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
         // The outer condition is what makes two senders at once get different ones: the second sees what the first has written.
         let rows: Vec<Row> = put!(self, sqlx::query_as(
             "UPDATE outbox SET next = $1, attempts = attempts + 1 WHERE state = 'waiting' AND next <= $2 AND id IN
-             (SELECT id FROM outbox WHERE state = 'waiting' AND next <= $2 ORDER BY next, id LIMIT $3)
+             (SELECT id FROM outbox WHERE state = 'waiting' AND next <= $2 AND channel = $4 ORDER BY next, id LIMIT $3)
              RETURNING id, channel, kind, number, made, state, next, attempts, error, receipt, body",
         )
         .bind(signed(now.after(lease).0))
         .bind(signed(now.0))
-        .bind(i64::from(limit)))?;
+        .bind(i64::from(limit))
+        .bind(channel))?;
         let mut messages: Vec<_> = rows.into_iter().map(read).collect();
         messages.sort_by_key(|message| message.id);
         Ok(messages)

@@ -40,7 +40,8 @@ impl Store {
         let mut swept = Swept { others: self.delete(of_requests, old).await?, ..Swept::default() };
         swept.requests = self.delete(requests, old).await?;
         for (text, before) in [
-            ("DELETE FROM outbox WHERE state <> 'waiting' AND made < $1", old),
+            // Those that still wait are of a channel that is no more.
+            ("DELETE FROM outbox WHERE made < $1", old),
             ("DELETE FROM delegations WHERE until < $1 OR ended < $1", old),
             ("DELETE FROM browser_sessions WHERE expires <= $1", now),
             ("DELETE FROM login_attempts WHERE expires <= $1", now),

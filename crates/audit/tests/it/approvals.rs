@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use audit::{
     ApprovalEnded, ApprovalNeed, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted,
-    DelegationChanged, Event, Fragment, IdentityForm, Parameter, Time,
+    DelegationChanged, Event, Fragment, IdentityForm, NotificationFailed, Notified, NotifyCallRefused,
+    Parameter, Time,
 };
 use model::{Identity, Party};
 
@@ -134,5 +135,46 @@ fn who_decided_what_becomes_of_it_and_who_was_refused_is_said() {
         }),
         85,
         r#"{"event":"delegation","delegation":"3","what":"made","by":"corp:ann","from":"corp:ann","to":"corp:bob","groups":["dba"],"until":"1970-01-01T00:00:00.000000Z","reason":"away"}"#,
+    );
+}
+
+#[test]
+fn what_approvers_were_told_and_what_came_back_forged_is_on_record() {
+    check(
+        Event::Notified(Notified {
+            approval: 7,
+            channel: "oncall",
+            what: "opened",
+            id: "msg_7_opened_ab",
+            attempts: 2,
+            digest: false,
+        }),
+        95,
+        r#"{"event":"notified","approval":7,"channel":"oncall","what":"opened","id":"msg_7_opened_ab","attempts":2,"as":"message"}"#,
+    );
+    check(
+        Event::NotificationFailed(NotificationFailed {
+            approval: 7,
+            channel: "oncall",
+            what: "opened",
+            attempts: 3,
+            outcome: "retried",
+            detail: "it answered with status 500",
+        }),
+        96,
+        r#"{"event":"notification_failed","approval":7,"channel":"oncall","what":"opened","attempts":3,"outcome":"retried","detail":"it answered with status 500"}"#,
+    );
+    check(
+        Event::NotifyCallRefused(NotifyCallRefused {
+            channel: "oncall",
+            client: Some("127.0.0.1:5"),
+            act: "call",
+            approval: None,
+            by: None,
+            reason: "forged",
+            detail: "its signature",
+        }),
+        97,
+        r#"{"event":"notify_call_refused","channel":"oncall","client":"127.0.0.1:5","act":"call","approval":null,"by":null,"reason":"forged","detail":"its signature"}"#,
     );
 }

@@ -249,33 +249,35 @@ async fn messages_are_lent_to_one_sender(first: &Store, second: &Store) {
     let lease = Duration::from_millis(50);
     let about = Number(7);
     let mut changes = second.changes();
-    for channel in ["slack", "mail", "hook"] {
-        first.enqueue(channel, "opened", about, "{}", Stamp(10)).await.unwrap();
+    for kind in ["opened", "decided", "ended"] {
+        first.enqueue("slack", kind, about, "{}", Stamp(10)).await.unwrap();
     }
     told(&mut changes, Change::Outbox).await;
-    assert_eq!(second.enqueue("mail", "opened", about, "other", Stamp(10)).await.unwrap(), None);
-    assert_eq!(first.due(Stamp(9), lease, 10).await.unwrap(), []);
-    let (one, two) = tokio::join!(first.due(Stamp(10), lease, 10), second.due(Stamp(10), lease, 10));
+    assert_eq!(second.enqueue("slack", "opened", about, "other", Stamp(10)).await.unwrap(), None);
+    assert_eq!(first.due("slack", Stamp(9), lease, 10).await.unwrap(), []);
+    assert_eq!(first.due("mail", Stamp(10), lease, 10).await.unwrap(), [], "another channel's");
+    let (one, two) =
+        tokio::join!(first.due("slack", Stamp(10), lease, 10), second.due("slack", Stamp(10), lease, 10));
     let (one, two) = (one.unwrap(), two.unwrap());
     let mut lent: Vec<_> = one.iter().chain(&two).cloned().collect();
     lent.sort_by_key(|message| message.id);
     assert_eq!(
-        lent.iter().map(|message| message.channel.as_str()).collect::<Vec<_>>(),
-        ["slack", "mail", "hook"]
+        lent.iter().map(|message| message.kind.as_str()).collect::<Vec<_>>(),
+        ["opened", "decided", "ended"]
     );
     assert_eq!(first.count_waiting().await.unwrap(), 3);
     assert!(first.delivered(&lent[0], Some("C1 17.1")).await.unwrap());
     assert!(!first.delivered(&lent[0], None).await.unwrap());
     assert!(first.failed(&lent[1], Some(Stamp(100)), "503").await.unwrap());
     assert!(first.failed(&lent[2], None, "gone").await.unwrap());
-    assert_eq!(second.due(Stamp(99), lease, 10).await.unwrap(), []);
-    let again = second.due(Stamp(100), lease, 10).await.unwrap();
+    assert_eq!(second.due("slack", Stamp(99), lease, 10).await.unwrap(), []);
+    let again = second.due("slack", Stamp(100), lease, 10).await.unwrap();
     assert_eq!(
         again.iter().map(|message| (message.attempts, message.error.as_deref())).collect::<Vec<_>>(),
         [(2, Some("503"))]
     );
     // The lease runs out: another sender has it, and the first can't say any more what became of it.
-    let other = first.due(Stamp(150), lease, 10).await.unwrap();
+    let other = first.due("slack", Stamp(150), lease, 10).await.unwrap();
     assert!(!second.delivered(&again[0], None).await.unwrap());
     assert!(first.delivered(&other[0], None).await.unwrap());
     assert_eq!(second.messages_of(about).await.unwrap()[0].receipt.as_deref(), Some("C1 17.1"));
@@ -311,7 +313,7 @@ async fn the_old_is_forgotten_and_nothing_else(store: &Store) {
     assert!(store.replace(&kept.request, kept.version).await.unwrap());
     let old = request(store, "old", State::Denied).await;
     store.enqueue("slack", "denied", old, "{}", Stamp(1)).await.unwrap();
-    let message = store.due(Stamp(1), HOUR, 1).await.unwrap().pop().unwrap();
+    let message = store.due("slack", Stamp(1), HOUR, 1).await.unwrap().pop().unwrap();
     assert!(store.delivered(&message, None).await.unwrap());
     store.sweep(keep, Stamp(1 + hour)).await.unwrap();
     assert!(store.request(old).await.unwrap().is_some(), "forgotten before its time");

@@ -15,6 +15,7 @@ mod events;
 mod guard;
 mod listen;
 mod login;
+mod notify;
 mod pages;
 mod stream;
 

@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Asks over the gateway's local socket, as its user or root; or over HTTP, as whoever's token is in GATEPOST_TOKEN.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Look after the channels by which approvers are told
+    #[command(subcommand)]
+    Notify(Notify),
     /// Look at the audit trail; needs only its files
     #[command(subcommand)]
     Audit(Audit),
@@ -98,6 +101,19 @@ pub(crate) enum Policy {
     Schema {
         #[command(flatten)]
         bundles: Bundles,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notify {
+    /// Send a test message by a channel, or by each, and say what came of it
+    Test {
+        /// The name of a [[notify]] [default: all]
+        #[arg(value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// How the outcomes are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
     },
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::cancel::CancelRegistry;
 use crate::desk::Desk;
 use crate::legacy::Accounts;
+use crate::notices::Notices;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
@@ -125,6 +126,8 @@ pub(crate) struct Gateway {
     pub(crate) store: Store,
     /// Where approvals are asked for and decided.
     pub(crate) desk: Arc<Desk>,
+    /// Who is told of them.
+    pub(crate) notices: Arc<Notices>,
     pub(crate) connections: Arc<Semaphore>,
     /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
     pub(crate) large: Arc<Semaphore>,
@@ -143,7 +146,7 @@ impl Gateway {
         (live, trust): (Live, Trust),
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
-        (store, desk): (Store, Arc<Desk>),
+        (store, desk, notices): (Store, Arc<Desk>, Arc<Notices>),
         (journal, kept): (Arc<Journal>, watch::Receiver<Kept>),
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -162,6 +165,7 @@ impl Gateway {
             accounts,
             store,
             desk,
+            notices,
             mask_keys,
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),

@@ -18,6 +18,7 @@ mod issuers;
 pub mod legacy;
 mod login;
 pub mod memory;
+pub mod notices;
 pub mod probe;
 mod recheck;
 mod reload;

@@ -130,6 +130,7 @@ fn changed(gateway: &Gateway, before: &Live, config: config::Config) -> Result<(
     gateway.record(&event).map_err(|error| format!("it can't be recorded: {error}"))?;
     live.issuers.warm();
     gateway.go_live(live);
+    gateway.notices.configure(config.notify.clone());
     tracing::info!(detail, "configuration is in force");
     end_untrusted(gateway, before, &config);
     Ok(())
@@ -147,6 +148,7 @@ fn difference(old: &config::Config, new: &config::Config) -> (Vec<&'static str>,
         ("[[auth]]", old.auth != new.auth),
         ("[operators]", old.operators != new.operators),
         ("[console]", old.console != new.console),
+        ("[[notify]]", old.notify != new.notify),
         ("timeouts of [limits]", live_limits(&old.limits) != live_limits(&new.limits)),
     ];
     let at_start = [
@@ -175,9 +177,9 @@ fn with_times_of(limits: &config::Limits, times: &config::Limits) -> config::Lim
 
 /// Returns what is in force: of a changed configuration what can change, else what the gateway was started with.
 fn merged(started: &config::Config, new: config::Config) -> config::Config {
-    let config::Config { issuers, auth, operators, console, limits, .. } = new;
+    let config::Config { issuers, auth, operators, console, notify, limits, .. } = new;
     let limits = with_times_of(&started.limits, &limits);
-    config::Config { issuers, auth, operators, console, limits, ..started.clone() }
+    config::Config { issuers, auth, operators, console, notify, limits, ..started.clone() }
 }
 
 /// Ends the sessions that would not be let in any more.

@@ -21,6 +21,7 @@ use crate::desk::{Desk, Happened};
 use crate::gateway::{Gateway, Live, Served, progress};
 use crate::issuers::{credential, issuers};
 use crate::legacy::Accounts;
+use crate::notices::Notices;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
@@ -192,13 +193,23 @@ where
     let started = (config, source.to_owned());
     let tls = (tls, rotation::MaskKeys::note(mask).await);
     let instance = hex::encode(cancel::random::<8>().map_err(|_| ServeError::NoRandomness)?);
-    let told = |request: &approval::Request, happened: Happened| {
-        tracing::debug!(number = %request.number, ?happened, "approval");
+    let pages = started.0.listen.public_url.as_ref().map(ToString::to_string);
+    let notices = Notices::new(store.clone(), journal.clone(), started.0.notify.clone(), pages);
+    let told = {
+        let notices = notices.clone();
+        move |request: &approval::Request, happened: Happened| notices.happened(request, happened)
     };
     let desk = Desk::new(store.clone(), journal.clone(), (instance, state), Box::new(told));
     let kept = (journal, kept);
-    let gateway =
-        Arc::new(Gateway::new(started, databases, (live, trust), tls, accounts, (store, desk), kept));
+    let gateway = Arc::new(Gateway::new(
+        started,
+        databases,
+        (live, trust),
+        tls,
+        accounts,
+        (store, desk, notices),
+        kept,
+    ));
     views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
     run(gateway, listeners, http, ready).await
@@ -223,6 +234,7 @@ async fn run(
     tokio::spawn(write_behind(gateway.clone()));
     tokio::spawn(gateway.desk.clone().keep());
     tokio::spawn(crate::approval::tell_onlookers(gateway.clone()));
+    gateway.notices.start();
     for served in gateway.databases.values() {
         if let Some(kept) = &served.roles {
             roles::keep(&gateway, served, kept);

@@ -93,6 +93,7 @@ pub(crate) async fn run(config: Option<&Path>, connect: bool, format: Format) ->
     check_pairs(&config, &mut findings).await;
     check_tls(&config, &mut findings).await;
     check_legacy(&config, &mut findings).await;
+    crate::commands::notify::check(&config, &mut findings).await;
     if let Err(error) = server::issuers(&config.issuers).and_then(|issuers| Ok(oidc::Issuers::new(issuers)?))
     {
         findings.push(Finding::failed("issuer", "*", chain(&error)));
@@ -212,10 +213,39 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
     if let Some(key) = &config.mask.hash_key {
         all.push(("mask.hash_key".to_owned(), key, MASK_KEY_CHARS_MIN));
     }
+    for channel in &config.notify {
+        all.extend(of_channel(channel));
+    }
     for (name, key) in &config.mask.keys {
         all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
     }
     all
+}
+
+fn of_channel(channel: &config::Notify) -> Vec<(String, &SecretRef, usize)> {
+    use config::{NotifyKind, SlackWay};
+    let (what, answers) = match &channel.kind {
+        NotifyKind::Slack { way, answers, .. } => {
+            let answers = answers.as_ref().map(|it| ("signing secret", &it.answers.secret));
+            match way {
+                SlackWay::Bot { token, .. } => (vec![("token", token)], answers),
+                SlackWay::Webhook { url } => (vec![("webhook", url)], answers),
+            }
+        }
+        NotifyKind::Teams { webhook } => (vec![("webhook", webhook)], None),
+        NotifyKind::Email(smtp) => {
+            let login = smtp.login.as_ref();
+            (
+                login.map_or_else(Vec::new, |(user, password)| vec![("user", user), ("password", password)]),
+                None,
+            )
+        }
+        NotifyKind::Webhook { secret, answers, .. } => {
+            (vec![("secret", secret)], answers.as_ref().map(|it| ("inbound secret", &it.secret)))
+        }
+    };
+    let all = what.into_iter().chain(answers);
+    all.map(|(what, reference)| (format!("{what} of channel \"{}\"", channel.name), reference, 0)).collect()
 }
 
 /// Every account that is imported must have its verifier where the configuration says, and some time left.

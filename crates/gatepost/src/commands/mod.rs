@@ -8,6 +8,7 @@ mod explain;
 mod init;
 mod legacy;
 mod migration;
+mod notify;
 mod policy;
 mod serve;
 mod sessions;
@@ -25,6 +26,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Command::Init { dir } => init::run(&dir),
         Command::Policy(command) => policy::run(config, command).await,
         Command::Sessions(command) => sessions::run(config, command).await,
+        Command::Notify(command) => notify::run(config, command).await,
         Command::Audit(command) => audit::run(config, command),
         Command::Legacy(command) => legacy::run(config, command).await,
         Command::DevIssuer(arguments) => dev::issuer(arguments).await,

@@ -6,6 +6,7 @@
 mod approvals;
 mod login;
 mod roles;
+mod notify;
 mod sessions;
 mod views;
 mod withdrawal;

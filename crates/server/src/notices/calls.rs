@@ -6,7 +6,9 @@ use std::sync::Arc;
 use approval::{Act, Number, Request, Who};
 use audit::NotifyCallRefused;
 use config::{Answers, Notify, NotifyKind};
-use notifier::{Approvable, Decision, Event, Letter, Said, Sender, SlackHeaders, WINDOW, WebhookHeaders, WebhookSecret};
+use notifier::{
+    Approvable, Decision, Event, Letter, Said, Sender, SlackHeaders, WINDOW, WebhookHeaders, WebhookSecret,
+};
 
 use super::{Notices, now};
 use crate::control::Control;
@@ -100,7 +102,11 @@ impl Notices {
         })
     }
 
-    async fn secret(&self, call: &Call<'_>, answers: &Answers) -> Result<Arc<model::Secret<String>>, Refusal> {
+    async fn secret(
+        &self,
+        call: &Call<'_>,
+        answers: &Answers,
+    ) -> Result<Arc<model::Secret<String>>, Refusal> {
         let secret = self.signing(call.channel, &answers.secret).await;
         secret.map_err(|detail| Refusal::neutral(503, "no_secret", detail))
     }
@@ -118,16 +124,27 @@ impl Notices {
     }
 
     /// Finds the person behind an id of the channel's, with the groups of their last login.
-    async fn person(&self, answers: &Answers, decision: &Decision, issuers: &[config::Issuer]) -> Result<Who, Refusal> {
+    async fn person(
+        &self,
+        answers: &Answers,
+        decision: &Decision,
+        issuers: &[config::Issuer],
+    ) -> Result<Who, Refusal> {
         let unknown = "nobody is known by that id here: an operator can name them in \"people\" of this channel's [[notify]]";
-        let (issuer, subject) =
-            answers.people.get(&decision.person).ok_or_else(|| Refusal::new(403, "unknown_person", unknown))?;
+        let (issuer, subject) = answers
+            .people
+            .get(&decision.person)
+            .ok_or_else(|| Refusal::new(403, "unknown_person", unknown))?;
         let log_in = match &self.console {
             Some(console) => format!("log in at {console} first, then try again"),
             None => "log in to the console first, then try again".to_owned(),
         };
         if !issuers.iter().any(|it| it.name == *issuer) {
-            return Err(Refusal::new(403, "unknown_issuer", format!("issuer {issuer} is not believed any more")));
+            return Err(Refusal::new(
+                403,
+                "unknown_issuer",
+                format!("issuer {issuer} is not believed any more"),
+            ));
         }
         let person = self.store.person(issuer, subject).await;
         let person = person.map_err(|error| Refusal::neutral(503, "store", oidc::chain(&error)))?;
@@ -250,7 +267,10 @@ impl Control {
             Err(refusal) => return notices.refuse(&call, &About { decision: Some(&decision) }, &refusal),
         };
         match self.decide(&decision, &who, "webhook").await {
-            Ok(request) => Called { status: 200, text: format!("request {} is {}", request.number, request.state.as_str()) },
+            Ok(request) => Called {
+                status: 200,
+                text: format!("request {} is {}", request.number, request.state.as_str()),
+            },
             Err(text) => Called { status: 409, text },
         }
     }
@@ -262,7 +282,9 @@ impl Control {
             Said::Deny => Act::Deny,
         };
         let number: Number = decision.number;
-        self.act(number, who, via, act, decision.reason.as_deref()).await.map_err(|refused| oidc::chain(&refused))
+        self.act(number, who, via, act, decision.reason.as_deref())
+            .await
+            .map_err(|refused| oidc::chain(&refused))
     }
 }
 

@@ -68,7 +68,11 @@ impl Notices {
                 Ok(_) => down = false,
                 Err(error) => {
                     if !down {
-                        tracing::warn!(channel = channel.name, error = oidc::chain(&error), "notifications wait for the store");
+                        tracing::warn!(
+                            channel = channel.name,
+                            error = oidc::chain(&error),
+                            "notifications wait for the store"
+                        );
                     }
                     down = true;
                     tokio::time::sleep(LOOK).await;
@@ -88,7 +92,8 @@ impl Notices {
         let secrets = fetch(way.sender.channel()).await;
         // A machine takes each event; people don't.
         if !matches!(way.sender.channel().kind, NotifyKind::Webhook { .. }) {
-            let (opened, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|it| it.kind == Event::Opened.as_str());
+            let (opened, rest): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|it| it.kind == Event::Opened.as_str());
             batch = rest;
             match way.pace.turn(opened.len(), now()) {
                 _ if opened.is_empty() => {}
@@ -106,7 +111,9 @@ impl Notices {
         for message in &batch {
             // Whatever is down is down for the others too; they wait without being tried.
             let sent = match &last {
-                Some(failure) if way.failures_in_a_row >= 2 => Sent::Failed(notifier::Failure::clone(failure)),
+                Some(failure) if way.failures_in_a_row >= 2 => {
+                    Sent::Failed(notifier::Failure::clone(failure))
+                }
                 _ => self.one(way, &secrets, message).await?,
             };
             if let Sent::Failed(failure) = &sent {
@@ -131,7 +138,9 @@ impl Notices {
             match message.kind == Event::Opened.as_str() {
                 true => messages.push(message),
                 false => {
-                    self.store.failed(&message, Some(now()), message.error.as_deref().unwrap_or(LATER)).await?;
+                    self.store
+                        .failed(&message, Some(now()), message.error.as_deref().unwrap_or(LATER))
+                        .await?;
                 }
             }
         }
@@ -193,15 +202,20 @@ impl Notices {
         match event {
             Event::Opened | Event::Undelivered if !is_open(&request) => return Ok(Sent::Unneeded),
             Event::Opened | Event::Undelivered | Event::Voted => {}
-            Event::Decided | Event::Ended | Event::BreakGlass => match self.before(&channel, message).await? {
-                Before::Receipt(receipt) => replaces = Some(receipt),
-                Before::InFlight if message.attempts < 5 => return Ok(Sent::Later(now().after(IN_FLIGHT))),
-                Before::Digest if event != Event::BreakGlass => return Ok(Sent::Unneeded),
-                _ if !takes(&channel, event) => return Ok(Sent::Unneeded),
-                Before::Digest | Before::InFlight | Before::None => {}
-            },
+            Event::Decided | Event::Ended | Event::BreakGlass => {
+                match self.before(&channel, message).await? {
+                    Before::Receipt(receipt) => replaces = Some(receipt),
+                    Before::InFlight if message.attempts < 5 => {
+                        return Ok(Sent::Later(now().after(IN_FLIGHT)));
+                    }
+                    Before::Digest if event != Event::BreakGlass => return Ok(Sent::Unneeded),
+                    _ if !takes(&channel, event) => return Ok(Sent::Unneeded),
+                    Before::Digest | Before::InFlight | Before::None => {}
+                }
+            }
         }
-        let mut letter = Letter::of(event, &request, channel.statement, self.console.as_deref(), message.made);
+        let mut letter =
+            Letter::of(event, &request, channel.statement, self.console.as_deref(), message.made);
         if event == Event::Undelivered {
             letter = letter.with("Not told", &message.body);
         }
@@ -233,7 +247,8 @@ impl Notices {
     /// Finds the message that told this channel that the request waits.
     async fn before(&self, channel: &Notify, message: &Message) -> Result<Before, StoreError> {
         let all = self.store.messages_of(message.number).await?;
-        let opened = all.into_iter().find(|it| it.channel == channel.name && it.kind == Event::Opened.as_str());
+        let opened =
+            all.into_iter().find(|it| it.channel == channel.name && it.kind == Event::Opened.as_str());
         Ok(match opened {
             None => Before::None,
             Some(opened) => match (opened.delivery, opened.receipt.as_deref()) {
@@ -242,7 +257,9 @@ impl Notices {
                     serde_json::from_str(receipt).map_or(Before::None, Before::Receipt)
                 }
                 // Somebody is sending it.
-                (Delivery::Waiting(next), _) if opened.attempts > 0 && opened.error.is_none() && next > now() => {
+                (Delivery::Waiting(next), _)
+                    if opened.attempts > 0 && opened.error.is_none() && next > now() =>
+                {
                     Before::InFlight
                 }
                 _ => Before::None,
@@ -303,8 +320,7 @@ impl Notices {
             return;
         }
         let all = self.channels.load();
-        let others =
-            all.iter().filter(|it| it.name != channel && concerns(it, request, Event::Undelivered));
+        let others = all.iter().filter(|it| it.name != channel && concerns(it, request, Event::Undelivered));
         let others = others.map(|it| it.name.clone()).collect();
         self.say(request.number, Event::Undelivered, others, channel.to_owned());
     }

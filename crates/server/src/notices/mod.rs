@@ -24,7 +24,8 @@ use tokio::sync::{mpsc, watch};
 
 pub use calls::{Call, Called};
 
-use crate::secrets;
+use crate::desk::Happened;
+use crate::{cancel, secrets};
 
 /// What waits to be kept in the store, should that be slow.
 const SAID_MAX: usize = 10_000;
@@ -66,8 +67,11 @@ pub(crate) struct Notices {
     /// Counts what is to be sent.
     news: watch::Sender<u64>,
     recorded: Mutex<(Instant, u32)>,
-    signing: Mutex<HashMap<String, (Instant, Arc<Secret<String>>)>>,
+    signing: Mutex<HashMap<String, Remembered>>,
 }
+
+/// A secret, and since when it is known.
+type Remembered = (Instant, Arc<Secret<String>>);
 
 /// Something that is to be kept in the store.
 struct Told {
@@ -76,6 +80,35 @@ struct Told {
     channels: Vec<String>,
     body: String,
     at: Stamp,
+}
+
+/// Sends a test message by a channel. `console` is where the gateway's pages are.
+///
+/// # Errors
+/// [`notifier::Failure`]: what happened, whose fault it is, and how to mend it.
+pub async fn test(channel: &Notify, console: Option<&str>) -> Result<(), notifier::Failure> {
+    let sender = notifier::Sender::new(channel)?;
+    let secrets = deliver::fetch(channel).await?;
+    let random = cancel::random::<8>().map(hex::encode).unwrap_or_default();
+    let letter = notifier::Letter::test(&channel.name, console.map(|it| it.trim_end_matches('/')), now());
+    let id = format!("msg_test_{random}");
+    let message =
+        notifier::Outgoing { letter: &letter, about: None, id: &id, thread: None, replaces: None, console };
+    sender.send(&secrets, &message, now()).await.map(drop)
+}
+
+/// Says what is wrong with what a channel signs with, or is called with; nothing of the secret.
+///
+/// # Errors
+/// The operator's.
+pub async fn check_signing(channel: &Notify) -> Result<(), String> {
+    let NotifyKind::Webhook { secret, answers, .. } = &channel.kind else { return Ok(()) };
+    for reference in [Some(secret), answers.as_ref().map(|it| &it.secret)].into_iter().flatten() {
+        // What is wrong with its place is told among the secrets.
+        let Ok(secret) = secrets::resolve(reference).await else { continue };
+        notifier::WebhookSecret::parse(&secret).map_err(|wrong| format!("secret \"{reference}\" {wrong}"))?;
+    }
+    Ok(())
 }
 
 impl Notices {
@@ -114,8 +147,20 @@ impl Notices {
         tokio::spawn(self.clone().supervise());
     }
 
+    /// Tells whom it concerns what the desk has done.
+    pub(crate) fn happened(&self, request: &Request, happened: Happened) {
+        match (happened, &request.state) {
+            (Happened::Opened, _) => self.announce(request, notifier::Event::Opened),
+            (Happened::Decided, _) => self.announce(request, notifier::Event::Decided),
+            (Happened::BreakGlass, _) => self.announce(request, notifier::Event::BreakGlass),
+            (Happened::Ended, State::Ended(_)) => self.announce(request, notifier::Event::Ended),
+            // That it was used follows from its approval, and who has reviewed it knows.
+            (Happened::Ended | Happened::Reviewed, _) => {}
+        }
+    }
+
     /// Tells whom it concerns what has happened to a request. Never waits, and never fails: the request is what it is.
-    pub(crate) fn announce(&self, request: &Request, event: notifier::Event) {
+    fn announce(&self, request: &Request, event: notifier::Event) {
         let channels = self.channels.load();
         let channels = channels.iter().filter(|channel| concerns(channel, request, event));
         self.say(request.number, event, channels.map(|it| it.name.clone()).collect(), String::new());
@@ -151,7 +196,9 @@ impl Notices {
             let kept = self.store.enqueue(channel, told.event.as_str(), told.number, &told.body, told.at);
             match kept.await {
                 Ok(_) => return Ok(()),
-                Err(error) if tries >= KEEP_TRIES || matches!(error, StoreError::Full { .. }) => return Err(error),
+                Err(error) if tries >= KEEP_TRIES || matches!(error, StoreError::Full { .. }) => {
+                    return Err(error);
+                }
                 Err(_) => {
                     tries += 1;
                     tokio::time::sleep(LOOK).await;
@@ -221,7 +268,11 @@ impl Notices {
     }
 
     /// Returns what calls to a channel are signed with.
-    async fn signing(&self, channel: &str, reference: &config::SecretRef) -> Result<Arc<Secret<String>>, String> {
+    async fn signing(
+        &self,
+        channel: &str,
+        reference: &config::SecretRef,
+    ) -> Result<Arc<Secret<String>>, String> {
         if let Some((at, secret)) = self.signing.lock().get(channel)
             && at.elapsed() < SIGNING_AGE
         {
@@ -256,10 +307,7 @@ fn takes(channel: &Notify, event: notifier::Event) -> bool {
 /// Returns whether a message that is there is replaced then, so that no button stays that does nothing.
 fn replaces(channel: &Notify, event: notifier::Event) -> bool {
     let bot = matches!(&channel.kind, NotifyKind::Slack { way: SlackWay::Bot { .. }, .. });
-    bot && matches!(
-        event,
-        notifier::Event::Decided | notifier::Event::Ended | notifier::Event::BreakGlass
-    )
+    bot && matches!(event, notifier::Event::Decided | notifier::Event::Ended | notifier::Event::BreakGlass)
 }
 
 fn shown(message: Message) -> Notification {

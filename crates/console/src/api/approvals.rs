@@ -122,6 +122,8 @@ pub(crate) struct Shown {
     marked: bool,
     /// What whoever asks may do: `approve`, `deny`, `break-glass`, `review`, `withdraw`.
     may: BTreeMap<&'static str, May>,
+    /// What became of telling approvers, for each channel.
+    notifications: Vec<server::notices::Notification>,
 }
 
 /// `GET /approvals/{number}`.
@@ -171,8 +173,11 @@ async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Respon
         shown::is_marked(&text_shown) || parameters_shown.iter().flatten().any(|it| shown::is_marked(it));
     let purpose_shown = request.ask.purpose.as_deref().map(shown::plain).unwrap_or_default();
     let link = app.control.public_url().map(|url| url.join(&format!("/approvals/{}", request.number)));
+    // That it can't be told doesn't keep anybody from deciding.
+    let notifications = app.control.notifications(request.number).await.unwrap_or_default();
     let request = Request::of(request, link);
-    Json(Shown { request, text_shown, parameters_shown, purpose_shown, marked, may }).into_response()
+    Json(Shown { request, text_shown, parameters_shown, purpose_shown, marked, may, notifications })
+        .into_response()
 }
 
 fn may_of(refused: Option<ActRefused>) -> May {

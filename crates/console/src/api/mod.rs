@@ -21,7 +21,7 @@ use server::control::Control;
 
 use crate::caller::{self, Gate};
 use crate::guard::{self, App, Shared, Transport, answer};
-use crate::{events, login, pages};
+use crate::{events, login, notify, pages};
 
 /// A token is some kB; nothing that is sent here is longer, but for statements.
 const BODY_BYTES_MAX: usize = 128 << 10;
@@ -34,6 +34,7 @@ pub(crate) fn router(control: Control, transport: Transport) -> Router {
     let app = Arc::new(Shared::new(control, transport));
     let mut router: Router<App> = Router::new()
         .merge(pages::router())
+        .merge(notify::router())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/backchannel-logout", post(events::logout))

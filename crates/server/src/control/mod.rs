@@ -5,8 +5,8 @@
 
 mod approvals;
 mod login;
-mod roles;
 mod notify;
+mod roles;
 mod sessions;
 mod views;
 mod withdrawal;

@@ -18,6 +18,7 @@ use config::{Notify, NotifyEvent, NotifyKind, SlackWay};
 use journal::Journal;
 use model::Secret;
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::{Delivery, Message, Store, StoreError};
 use tokio::sync::{mpsc, watch};
@@ -39,7 +40,7 @@ const RECORDED_MAX: u32 = 120;
 const SIGNING_AGE: Duration = Duration::from_secs(30);
 
 /// What became of telling a channel of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Notification {
     /// The channel.
     pub channel: String,

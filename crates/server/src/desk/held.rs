@@ -171,7 +171,12 @@ impl Desk {
         };
         Ok(match self.claim(kept, &claimer).await? {
             Some(grant) => Answer::Granted(grant),
-            None => Answer::Ended { number: held.number, why: Ended::Expired },
+            // In between its time was over, or somebody has closed it.
+            None => {
+                let now = self.store.request(held.number).await?.map(|kept| kept.request.state);
+                let why = if let Some(State::Ended(why)) = now { why } else { Ended::Expired };
+                Answer::Ended { number: held.number, why }
+            }
         })
     }
 }

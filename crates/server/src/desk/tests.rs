@@ -34,7 +34,11 @@ async fn desk(home: &Path, name: &str) -> Arc<Desk> {
 }
 
 fn desk_over(store: Store, home: &Path, name: &str) -> Arc<Desk> {
-    let state = home.join("state");
+    desk_in(store, home, name, &format!("state-{name}"))
+}
+
+fn desk_in(store: Store, home: &Path, name: &str, state: &str) -> Arc<Desk> {
+    let state = home.join(state);
     std::fs::create_dir_all(&state).unwrap();
     let journal = journal(&home.join(format!("journal-{name}")));
     let desk = Desk::new(store, journal, (name.to_owned(), state), Box::new(|_, _| {}));
@@ -308,7 +312,7 @@ async fn what_a_gateway_held_that_has_gone_is_lost_and_what_nobody_waited_for_st
     let kept = waiting(&mut first.ask(ask("5f", Wait::Async, 1), terms())).await;
     // It is killed: nothing runs any more that could close it.
     std::mem::forget(held);
-    let second = desk(home.path(), "two").await;
+    let second = desk_in(first.store.clone(), home.path(), "two", "state-one");
     let state = |number| {
         let store = second.store.clone();
         async move { store.request(number).await.unwrap().unwrap().request.state }

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod approvals;
 mod attacks;
 mod audit_trail;
 mod cli;

@@ -217,7 +217,10 @@ impl Desk {
             if !end(&mut kept.request) {
                 return Ok(Some(kept));
             }
-            self.record_ended(&kept.request, None, None)?;
+            // SECURITY: to take something away does not wait for the journal to heal.
+            if let Err(error) = self.record_ended(&kept.request, None, None) {
+                tracing::error!(%number, %error, "the end of a request can't be recorded");
+            }
             if self.store.replace(&kept.request, kept.version).await? {
                 tracing::info!(%number, state = kept.request.state.as_str(), "approval");
                 self.tell(&kept.request, Happened::Ended);

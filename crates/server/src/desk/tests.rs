@@ -495,6 +495,38 @@ async fn a_store_that_can_not_be_reached_holds_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_fails_lets_nothing_through_and_keeps_nothing_open() {
+    let office = Office::open().await;
+    let folder = office.path().join("journal-failing");
+    // It has to begin another file soon, and can't.
+    let options = journal::Options { segment_bytes_max: 1, ..journal::Options::new(&folder) };
+    let (journal, _) = Journal::open(options, Box::new(|_| {})).unwrap();
+    let state = (office.path().join("state-failing"), "failing".to_owned());
+    std::fs::create_dir_all(&state.0).unwrap();
+    let desk =
+        Desk::new(office.desk.store.clone(), Arc::new(journal), (state.1, state.0), Box::new(|_, _| {}));
+    tokio::spawn(desk.clone().keep());
+    let mut asked = desk.ask(ask("5e", HELD, 1), terms());
+    let number = waiting(&mut asked).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    for act in [Act::Approve, Act::Deny, Act::BreakGlass] {
+        let who = who("erin", &["approvers", "dba", "oncall"]);
+        let refused = office.act_at(&desk, number, &who, act).await.unwrap_err();
+        assert!(matches!(refused, ActRefused::Unrecorded(_)), "{refused:?}");
+    }
+    assert_eq!(office.state(number).await.state, State::Open);
+    // Approved where the journal works: it can't be let go here.
+    office.act(number, &approver("alice"), Act::Approve).await.unwrap();
+    let told = answer(&mut asked).await;
+    assert!(matches!(&told, Answer::Failed(why) if why == "it can't be recorded in the journal"), "{told:?}");
+    assert_eq!(office.state(number).await.state, State::Ended(Ended::Lost));
+    let told = answer(&mut desk.ask(ask("5f", Wait::Async, 1), terms())).await;
+    assert!(matches!(told, Answer::Failed(_)), "{told:?}");
+    let open = RequestFilter { states: [store::Standing::Open].into(), ..RequestFilter::default() };
+    assert_eq!(office.desk.store.count_requests(&open).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_open_is_bounded_for_one_and_in_all() {
     let office = Office::open().await;
     let few = Terms { open_max: 3, each_max: 2, ..terms() };

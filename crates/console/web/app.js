@@ -51,6 +51,8 @@ const app = document.getElementById('app');
 let me = null;
 let main = null;
 let shown = null;
+/** The first page leaves the focus where the browser has it, so that the skip link comes first. */
+let first = true;
 let openCount = 0;
 
 function match(path) {
@@ -119,11 +121,13 @@ async function show() {
   fill(place, heading(found.title), loading());
   try {
     await found.page(context);
-    if (!leaving.signal.aborted && document.activeElement === document.body) place.querySelector('h1')?.focus({ preventScroll: true });
+    if (!first && !leaving.signal.aborted && document.activeElement === document.body) place.querySelector('h1')?.focus({ preventScroll: true });
   } catch (error) {
     if (leaving.signal.aborted || error.name === 'AbortError') return;
     if (!(error instanceof Refused)) console.error(error);
     fill(place, heading(found.title), failure(error, error.status === 403 ? null : show));
+  } finally {
+    first = false;
   }
 }
 

@@ -17,7 +17,7 @@ const EVERYWHERE = [
 const PLACES = { o: '/', a: '/approvals', s: '/sessions', l: '/audit', i: '/identities', d: '/data', p: '/policy', h: '/health' };
 
 let page = {};
-let prefix = 0;
+let prefix = -Infinity;
 
 /** Takes what the page's keys do: `{a: {says: 'approve', act}}`. */
 export function pageKeys(keys) {
@@ -61,7 +61,7 @@ export function start(go) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.isComposing) return;
     if (typing(event.target) || document.querySelector('dialog[open]')) return;
     const chosen = performance.now() - prefix < 1500 ? PLACES[event.key] : undefined;
-    prefix = 0;
+    prefix = -Infinity;
     if (chosen) go(chosen);
     else if (page[event.key]) page[event.key].act();
     else if (event.key === 'g') prefix = performance.now();

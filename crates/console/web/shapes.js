@@ -16,7 +16,7 @@ export function needOf(need, votes = []) {
   const groups = all ?? need.members?.any ?? [];
   const yes = votes.filter((vote) => vote.verdict === 'approve' && (vote.counts_for ?? []).includes(need.name));
   const each = all?.length > 1 ? all.length : 1;
-  return { name: need.name, groups, all: Boolean(all) && all.length > 1, quorum: need.quorum ?? 1, wanted: (need.quorum ?? 1) * each, have: need.have ?? yes.length, reasonRequired: Boolean(need.reason_required), breakGlass: need.break_glass ?? null };
+  return { name: need.name, groups, all: Boolean(all) && all.length > 1, quorum: need.quorum ?? 1, wanted: need.wanted ?? (need.quorum ?? 1) * each, have: need.have ?? yes.length, reasonRequired: Boolean(need.reason_required), breakGlass: need.break_glass ?? null };
 }
 
 /** What somebody may do with a request: `{approve: {ok, why}, ...}`. */
@@ -42,7 +42,7 @@ export function request(raw) {
     number: whole.number, state: stateOf(whole.state), opened: whole.opened, until: whole.until, votes, used: whole.used ?? 0,
     requester: ask.requester, database: ask.database, session: ask.session, client: ask.client, application: ask.application_name,
     statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
-    needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose,
+    needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose, purposeShown: raw.purpose_shown,
     shown: raw.text_shown ?? statement.text, plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
     may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), review: whole.review ?? 'none', undelivered: raw.undelivered ?? (raw.notifications ?? []).filter((it) => it.state === 'undelivered' || it.state === 'given_up').map((it) => it.channel),
   };

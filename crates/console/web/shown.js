@@ -91,8 +91,14 @@ export function rules(list) {
     : h('li', null, h('code', { class: 'rule-id' }, rule.id), ' ', rule.forbid ? h('span', { class: 'badge v-deny' }, 'forbids') : null, rule.file ? h('span', { class: 'note' }, ` ${rule.file}${rule.line ? `:${rule.line}` : ''}`) : null))));
 }
 
-/** A query plan, as lines. */
+/** Runs within a line. */
+export function inline(runs) {
+  if (typeof runs === 'string') return runs;
+  return runs.map((run) => pieces(run).map((piece, at) => (at > 0 ? [' ', piece] : piece)));
+}
+
+/** A query plan: lines, each a text or runs. */
 export function plan(lines) {
-  const text = Array.isArray(lines) ? lines.join('\n') : String(lines);
+  const text = lines.map((line, at) => [at > 0 ? '\n' : null, inline(line)]);
   return h('pre', { class: 'plan', dir: 'ltr', tabindex: 0, role: 'region', 'aria-label': 'Query plan' }, h('code', null, text));
 }

@@ -1,6 +1,6 @@
 // A certified OpenID provider (npm oidc-provider) on loopback, for tests. Never for production.
 //
-//   GATEPOST_TOOLS=/opt/gatepost-tools node provider.mjs [--port N] [--client ID=GROUP,GROUP]...
+//   GATEPOST_TOOLS=/opt/gatepost-tools node provider.mjs [--port N] [--client ID=GROUP,GROUP]... [--person NAME=GROUP,GROUP]... [--redirect URL]...
 //
 // Prints one line when it is ready: {"ready":true,"port":N,"issuer":"http://127.0.0.1:N"}. Ends when its stdin does.
 //
@@ -9,6 +9,9 @@
 //   https://gatepost.test/opaque: audience "gatepost", and only the provider can read it (POST /token/introspection)
 //   anything else: that is the audience, signed with ES256
 //   ?ttl=SECONDS after any of them: its lifetime (default 300)
+//
+// --person NAME=GROUP,GROUP may log in with a browser as the public client `console` (authorization code, PKCE), back to --redirect URL; ID
+// tokens have `groups`. The log-in is a form that asks for a name alone.
 //
 // Beside the provider's own paths:
 //   POST /admin/rotate  new keys with new ids (es256-1 -> es256-2, ...), the old ones gone; answers {"generation":N}
@@ -27,16 +30,22 @@ const { Provider } = await import(pathToFileURL(require.resolve('oidc-provider')
 
 const DEFAULT_CLIENTS = ['support-agent=support-agents', 'analyst=analysts,readers', 'nobody='];
 const { values: options } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, client: { type: 'string', multiple: true, default: DEFAULT_CLIENTS } },
+  options: {
+    port: { type: 'string', default: '0' }, client: { type: 'string', multiple: true, default: DEFAULT_CLIENTS },
+    person: { type: 'string', multiple: true, default: [] }, redirect: { type: 'string', multiple: true, default: [] },
+  },
 });
-const groups = new Map(options.client.map((text) => {
-  const [id, list = ''] = text.split('=');
-  return [id, list.split(',').filter(Boolean)];
+const named = (list) => new Map(list.map((text) => {
+  const [id, all = ''] = text.split('=');
+  return [id, all.split(',').filter(Boolean)];
 }));
+const groups = named(options.client);
+const people = named(options.person);
 
 const counts = { discovery: 0, jwks: 0 };
 let generation = 0;
 let issuer;
+let provider;
 let callback;
 
 function privateJwk(type, keyOptions, alg) {
@@ -61,7 +70,7 @@ function resourceServer(resource) {
 
 function rotate() {
   generation += 1;
-  const provider = new Provider(issuer, {
+  provider = new Provider(issuer, {
     jwks: { keys: [privateJwk('ec', { namedCurve: 'P-256' }, 'ES256'), privateJwk('rsa', { modulusLength: 2048 }, 'RS256')] },
     clients: [...groups.keys()].map((id) => ({
       client_id: id,
@@ -69,7 +78,26 @@ function rotate() {
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],
-    })),
+    })).concat(options.redirect.length ? [{
+      client_id: 'console',
+      token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code'],
+      response_types: ['code'],
+      redirect_uris: options.redirect,
+      id_token_signed_response_alg: 'ES256',
+    }] : []),
+    claims: { openid: ['sub', 'groups'], profile: ['name'] },
+    conformIdTokenClaims: false,
+    pkce: { required: () => true },
+    findAccount: (_ctx, id) => people.has(id) && { accountId: id, claims: () => ({ sub: id, groups: people.get(id) }) },
+    // Whoever logs in has agreed: there is but one client.
+    loadExistingGrant: async (ctx) => {
+      const grant = new provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
+      grant.addOIDCScope('openid profile email');
+      await grant.save();
+      return grant;
+    },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -92,6 +120,20 @@ function answer(response, status, body) {
   response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
 }
 
+/** The log-in: a form, and what it sends. */
+async function interact(request, response) {
+  if (request.method === 'GET') {
+    const page = '<!doctype html><html lang="en"><title>Log in</title><link rel="icon" href="data:,"><form method="post"><label>Name <input name="name" autofocus></label><button>Log in</button></form>';
+    response.writeHead(200, { 'content-type': 'text/html' }).end(page);
+    return;
+  }
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const name = new URLSearchParams(Buffer.concat(chunks).toString()).get('name');
+  const result = people.has(name) ? { login: { accountId: name } } : { error: 'access_denied', error_description: 'nobody is called that' };
+  await provider.interactionFinished(request, response, result);
+}
+
 const server = createServer((request, response) => {
   switch (`${request.method} ${request.url}`) {
     case 'POST /admin/rotate':
@@ -106,6 +148,7 @@ const server = createServer((request, response) => {
       counts.jwks += 1;
       break;
     default:
+      if (request.url.startsWith('/interaction/')) return interact(request, response).catch((error) => { console.error(error); response.destroy(); });
   }
   return callback(request, response);
 });

@@ -37,11 +37,26 @@ impl Provider {
         Self::listen(0, clients)
     }
 
+    /// Starts a provider with clients, where people, given as `NAME=GROUP,GROUP`, may log in with a browser, as the client
+    /// `console`, and come back to `redirect`.
+    ///
+    /// # Panics
+    /// Node or the provider isn't installed.
+    pub fn with_people(clients: &[&str], people: &[&str], redirect: &str) -> Self {
+        let mut more = vec!["--redirect", redirect];
+        more.extend(people.iter().flat_map(|person| ["--person", person]));
+        Self::run(0, clients, &more)
+    }
+
     /// Starts a provider on that port, as one that comes back after an outage; its keys are new.
     ///
     /// # Panics
     /// Node or the provider isn't installed, or the port is taken.
     pub fn listen(port: u16, clients: &[&str]) -> Self {
+        Self::run(port, clients, &[])
+    }
+
+    fn run(port: u16, clients: &[&str], more: &[&str]) -> Self {
         let modules = tools().join("oidc-provider/node_modules");
         assert!(modules.exists(), "{modules:?} is not there: run `make setup`");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider/provider.mjs");
@@ -50,6 +65,7 @@ impl Provider {
         for client in clients {
             command.args(["--client", client]);
         }
+        command.args(more);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = Process::spawn(command).expect("setpriv");
         let mut line = String::new();

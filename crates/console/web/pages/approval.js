@@ -1,12 +1,12 @@
 // One request, as an approver must see it: whole. Decides nothing by itself: it asks, and shows the answer.
 
 import { get, post } from '../api.js';
-import { clock, count, duration, line, moment, several } from '../format.js';
+import { clock, count, moment, several } from '../format.js';
 import { fill, h, icon } from '../h.js';
 import { soon } from '../live.js';
 import { countdown, drain, empty, facts, heading, question, section, since, standing, tag, time, toast, who } from '../parts.js';
 import { page as listOf, request } from '../shapes.js';
-import { parameters, plan, rules, statement, touches } from '../shown.js';
+import { inline, parameters, plan, rules, statement, touches } from '../shown.js';
 
 const WAITS = {
   held: 'Its connection is held open; nothing has reached the database.',
@@ -87,7 +87,7 @@ export async function approval(context) {
   fill(place, head, h('div', { class: 'request' },
     h('div', { class: 'request-main' },
       section('Statement', { note: it.statement.pattern ? 'A pattern: any literals and parameters may stand where these do' : `${several(new TextEncoder().encode(it.statement.text).length, 'byte')}, shown whole` }, statement(it.shown)),
-      it.purpose ? section('Why it is wanted', { note: 'in the requester’s own words' }, h('blockquote', { class: 'purpose' }, it.purpose)) : null,
+      it.purpose ? section('Why it is wanted', { note: 'in the requester’s own words' }, h('blockquote', { class: 'purpose' }, it.purposeShown ? inline(it.purposeShown) : it.purpose)) : null,
       it.statement.parameters?.length ? section('Parameters', {}, parameters(it.statement.parameters)) : null,
       section('What it touches', { note: 'as PostgreSQL itself says' }, it.touches.length ? touches(it.touches) : empty('data', 'Nothing that has a name')),
       planCard(it, number, signal),
@@ -158,8 +158,8 @@ function needsCard(it) {
 function planCard(it, number, signal) {
   const place = h('div', null, h('p', { class: 'note' }, 'Asking PostgreSQL…'));
   const show = (got) => {
-    const lines = got?.lines ?? got?.text ?? got?.plan ?? (typeof got === 'string' ? got : null);
-    fill(place, lines?.length ? plan(lines) : h('p', { class: 'note' }, got?.error ?? got?.why ?? 'There is no plan for this statement.'));
+    fill(place, got.lines?.length ? plan(got.lines) : h('p', { class: 'note' }, got.error ?? 'There is no plan for this statement.'),
+      got.estimates === false ? h('p', { class: 'note' }, 'Costs and numbers of rows are left out: the planner knows values that the requester sees masked.') : null);
   };
   if (it.plan) show(it.plan);
   else if (it.state === 'open') get(['approvals', number, 'plan'], {}, signal).then(show, (error) => { if (!signal.aborted) show({ error: error.message }); });
@@ -169,14 +169,14 @@ function planCard(it, number, signal) {
 
 function rowsCard(it, number) {
   if (it.state !== 'open' || !it.countable) return null;
-  const answer = h('p', { class: 'rows-answer', role: 'status' });
+  const answer = h('div', { class: 'rows-answer', role: 'status' });
   const button = h('button', { type: 'button', class: 'button', id: 'count-rows', onclick: async () => {
     button.disabled = true;
     fill(answer, 'Counting…');
     try {
       const got = await post(['approvals', number, 'count-rows']);
-      if (got.rows === null || got.rows === undefined) fill(answer, got.why ?? got.error ?? 'That can’t be counted.');
-      else fill(answer, h('strong', { class: 'big-number' }, count(got.rows)), ` ${got.rows === 1 ? 'row' : 'rows'} as of now`, got.took_ms ? `, counted in ${duration(got.took_ms) === '0 s' ? `${got.took_ms} ms` : duration(got.took_ms)}` : '');
+      const all = got.relations.flatMap((it) => [['deleted', it.deleted], ['updated', it.updated], ['inserted', it.inserted]].filter(([, rows]) => rows > 0).map(([word, rows]) => h('li', null, h('strong', { class: 'big-number' }, count(rows)), ` ${rows === 1 ? 'row' : 'rows'} ${word} in `, h('bdi', { class: 'mono' }, it.relation))));
+      fill(answer, all.length ? h('ul', null, all) : 'No row would change.', h('p', { class: 'note' }, 'As of ', time(got.at), '.'), (got.notes ?? []).map((words) => h('p', { class: 'note' }, words)));
     } catch (error) {
       fill(answer, error.message);
     }
@@ -195,15 +195,15 @@ function beforeCard(it) {
   if (!it.approvedBefore) return null;
   const { items } = listOf(it.approvedBefore);
   return section('Asked before', { id: 'before', note: 'by the same identity' }, items.length ? h('ol', { class: 'timeline' }, items.map((raw) => {
-    const one = request(raw);
-    return h('li', null, h('a', { href: `/approvals/${one.number}` }, `#${one.number}`), ' ', standing(one.state), ' ', h('code', { class: 'snippet' }, h('bdi', null, line(one.statement?.text ?? raw.text ?? ''))), time(one.opened));
+    const same = raw.same_statement ? 'this very statement' : raw.same_shape ? 'the same but for literals' : null;
+    return h('li', null, h('a', { href: `/approvals/${raw.number}` }, `#${raw.number}`), standing(raw.state), h('div', null, h('code', { class: 'snippet' }, h('bdi', null, inline(raw.text))), same ? tag(same) : null, raw.approved_by?.length ? h('span', { class: 'note' }, ` ${raw.approved_by.join(', ')}`) : null), time(raw.at));
   })) : empty('approvals', 'Nothing yet', 'This identity has never asked before.'));
 }
 
 function lines(items) {
-  return h('ol', { class: 'so-far' }, items.map((one) => h('li', { class: one.verdict ? `edge-${one.verdict}` : null },
-    time(one.at), one.seq ? h('a', { href: `/audit/${one.seq}`, class: 'so-far-text' }, h('code', null, h('bdi', null, line(one.text ?? one.statement ?? '', 400)))) : h('code', { class: 'so-far-text' }, h('bdi', null, line(one.text ?? '', 400))),
-    h('span', { class: 'note' }, [one.outcome ?? one.sqlstate, one.rows === undefined || one.rows === null ? null : several(one.rows, 'row')].filter(Boolean).join(' · ')))));
+  return h('ol', { class: 'so-far' }, items.map((one) => h('li', null,
+    time(one.at), h('a', { href: `/audit/${one.seq}`, class: 'so-far-text' }, h('code', null, h('bdi', null, inline(one.text)), one.text_is_whole === false ? '…' : null)),
+    h('span', { class: 'note' }, [one.result ?? one.sqlstate, one.rows === undefined || one.rows === null ? null : several(one.rows, 'row')].filter(Boolean).join(' · ')))));
 }
 
 const SAID = { approve: 'approved', deny: 'denied', break_glass: 'broke the glass', review: 'reviewed' };

@@ -7,7 +7,7 @@ import { line, several } from '../format.js';
 import { countdown, empty, failure, heading, loading, since, standing } from '../parts.js';
 import { page, request } from '../shapes.js';
 
-const PAGE = 50;
+const PAGE = 100;
 
 const VIEWS = [
   ['open', 'Waiting', 'open'],
@@ -155,9 +155,11 @@ function arrange(list, nodes) {
   const focused = document.activeElement?.closest?.('[data-row]');
   const follow = focused && list.contains(focused) && !wanted.has(focused) ? [...list.children].indexOf(focused) : -1;
   for (const node of [...list.children]) if (!wanted.has(node)) node.remove();
-  nodes.forEach((node, at) => {
-    if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
-  });
+  let at = list.firstElementChild;
+  for (const node of nodes) {
+    if (node === at) at = at.nextElementSibling;
+    else list.insertBefore(node, at);
+  }
   if (follow >= 0) list.children[Math.min(follow, list.children.length - 1)]?.querySelector('a')?.focus({ preventScroll: true });
 }
 

@@ -147,10 +147,10 @@ const ROUTES = [
   ['GET', /^\/approvals\/(\d+)$/, ([number]) => {
     const request = state.requests.get(Number(number));
     if (!request) return null;
-    return { request, text_shown: runs(request.ask.statement.text), may: may(request), session_so_far: { items: rows(5) }, approved_before: { items: [{ number: 90, state: 'used', opened: iso(now() - 86_400_000), text: 'DELETE FROM tickets WHERE id = 4' }] }, undelivered: state.hostile ? [{ channel: state.hostile }] : [] };
+    return { request, text_shown: runs(request.ask.statement.text), may: may(request), session_so_far: rows(5).map((it) => ({ ...it, text: runs(it.text) })), approved_before: [{ number: 90, state: 'used', at: iso(now() - 86_400_000), database: 'shop', same_statement: false, same_shape: true, relations: ['public.tickets'], approved_by: ['corp:lead'], text: runs(state.hostile ?? 'DELETE FROM tickets WHERE id = 4'), text_is_whole: true }], undelivered: state.hostile ? [{ channel: state.hostile }] : [] };
   }],
-  ['GET', /^\/approvals\/(\d+)\/plan$/, () => ({ lines: state.hostile ? [state.hostile] : ['Delete on tickets  (cost=8.44..29.11 rows=4 width=12)', '  ->  Hash Semi Join  (cost=8.44..29.11 rows=4 width=12)', '        Hash Cond: (tickets.customer_id = customers.id)', '        ->  Seq Scan on tickets  (cost=0.00..20.50 rows=38 width=18)', "              Filter: ((status = 'open'::text) AND (opened_at < (now() - '90 days'::interval)))", '        ->  Hash  (cost=8.25..8.25 rows=15 width=10)'] })],
-  ['POST', /^\/approvals\/(\d+)\/count-rows$/, () => ({ rows: 38, took_ms: 14 })],
+  ['GET', /^\/approvals\/(\d+)\/plan$/, () => ({ estimates: true, at: iso(now()), lines: (state.hostile ? [state.hostile] : ['Delete on tickets  (cost=8.44..29.11 rows=4 width=12)', '  ->  Hash Semi Join  (cost=8.44..29.11 rows=4 width=12)', '        Hash Cond: (tickets.customer_id = customers.id)', '        ->  Seq Scan on tickets  (cost=0.00..20.50 rows=38 width=18)', "              Filter: ((status = 'open'::text) AND (opened_at < (now() - '90 days'::interval)))", '        ->  Hash  (cost=8.25..8.25 rows=15 width=10)']).map(runs) })],
+  ['POST', /^\/approvals\/(\d+)\/count-rows$/, () => ({ relations: [{ relation: own('public.tickets'), inserted: 0, updated: 0, deleted: 38 }], command: 'DELETE 38', notes: state.hostile ? [state.hostile] : [], at: iso(now()) })],
   ['POST', /^\/approvals\/(\d+)\/(approve|deny|break-glass|review|withdraw)$/, ([number, act], _, body) => {
     const request = state.requests.get(Number(number));
     if (request.state !== 'open') return { status: 409, error: 'somebody was faster: it is decided' };
@@ -226,7 +226,7 @@ const server = createServer(async (request, response) => {
   const route = ROUTES.find(([method, pattern]) => method === request.method && pattern.test(url.pathname.slice(7)));
   const found = route && await route[2](route[1].exec(url.pathname.slice(7)).slice(1), url.searchParams, await body(request));
   if (!found) json(response, 404, { error: 'there is nothing here' });
-  else json(response, found.status ?? 200, found);
+  else json(response, Number.isInteger(found.status) ? found.status : 200, found);
 });
 server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () => console.log(JSON.stringify({ ready: true, port: server.address().port })));
 process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();

@@ -6,6 +6,7 @@
 mod approvals;
 mod attacks;
 mod audit_trail;
+mod browser;
 mod cli;
 mod clients;
 mod edges;

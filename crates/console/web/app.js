@@ -18,22 +18,22 @@ import { policy } from './pages/policy.js';
 import { record } from './pages/record.js';
 import { sessions } from './pages/sessions.js';
 
-/** Path segments, and the page that they are; `:name` stands for any one segment. */
+/** Path segments, the page that they are, and which role it needs; `:name` stands for any one segment. */
 const ROUTES = [
   ['', 'Overview', overview],
   ['approvals', 'Approvals', approvals],
   ['approvals/:number', 'Approval', approval],
   ['sessions', 'Sessions', sessions],
-  ['audit', 'Audit', audit],
-  ['audit/:seq', 'Record', record],
-  ['identities', 'Identities', identities],
-  ['identities/:issuer/:subject', 'Identity', identity],
+  ['audit', 'Audit', audit, 'auditor'],
+  ['audit/:seq', 'Record', record, 'auditor'],
+  ['identities', 'Identities', identities, 'auditor'],
+  ['identities/:issuer/:subject', 'Identity', identity, 'auditor'],
   ['data', 'Data', data],
   ['data/:database', 'Data', data],
   ['policy', 'Policy', policy],
   ['policy/:database', 'Policy', policy],
   ['health', 'System', health],
-  ['delegations', 'Away', delegations],
+  ['delegations', 'Away', delegations, 'approver'],
 ];
 
 const NAVIGATION = [
@@ -57,7 +57,7 @@ let openCount = 0;
 
 function match(path) {
   const segments = path.split('/').filter(Boolean);
-  for (const [pattern, title, page] of ROUTES) {
+  for (const [pattern, title, page, needs] of ROUTES) {
     const parts = pattern.split('/').filter(Boolean);
     if (parts.length !== segments.length) continue;
     const params = {};
@@ -70,9 +70,15 @@ function match(path) {
       }
       return true;
     });
-    if (fits) return { title, page, params };
+    if (fits) return { title, page, params, needs };
   }
   return null;
+}
+
+/** Whether somebody may see what needs a role; the API has the last word. */
+function may(needs) {
+  const roles = me.roles ?? [];
+  return !needs || roles.includes(needs) || (needs === 'approver' && roles.includes('auditor'));
 }
 
 /** Opens a page of the console. */
@@ -109,6 +115,10 @@ async function show() {
   window.scrollTo(0, 0);
   if (!found) {
     fill(place, heading('Nothing is here'), h('p', { class: 'note' }, 'The address leads nowhere. ', h('a', { href: '/' }, 'Go to the overview'), '.'));
+    return;
+  }
+  if (!may(found.needs ?? 'viewer')) {
+    fill(place, heading(found.title), failure(new Refused(403, `It needs the role ${found.needs ?? 'viewer'}.`)));
     return;
   }
   const context = {
@@ -163,7 +173,8 @@ function closeMenu() {
 }
 
 function navigation() {
-  return NAVIGATION.map(([href, picture, word]) => h('a', { href, class: 'nav', 'data-nav': picture }, icon(picture), h('span', { class: 'nav-word' }, word),
+  const needed = new Map(ROUTES.map(([path, , , needs]) => [`/${path}`, needs]));
+  return NAVIGATION.filter(([href]) => may(needed.get(href))).map(([href, picture, word]) => h('a', { href, class: 'nav', 'data-nav': picture }, icon(picture), h('span', { class: 'nav-word' }, word),
     picture === 'approvals' ? h('span', { class: 'nav-count', 'data-open-count': '', hidden: true }) : null));
 }
 
@@ -193,7 +204,7 @@ function frame() {
     h('nav', { id: 'side', class: 'side', 'aria-label': 'Console' },
       h('div', { class: 'side-main' }, navigation()),
       h('div', { class: 'side-foot' },
-        h('a', { href: '/delegations', class: 'nav', 'data-nav': 'delegations' }, icon('delegations'), h('span', { class: 'nav-word' }, 'I am away')),
+        !may('approver') ? null : h('a', { href: '/delegations', class: 'nav', 'data-nav': 'delegations' }, icon('delegations'), h('span', { class: 'nav-word' }, 'I am away')),
         themeButton(),
         h('button', { type: 'button', class: 'ghost', onclick: showKeys }, icon('keys'), h('span', { class: 'nav-word' }, 'Shortcuts')),
         h('div', { class: 'self' },

@@ -34,7 +34,8 @@ export function request(raw) {
   const ask = whole.ask ?? whole;
   // Of a list, where texts are not whole.
   const statement = ask.statement ?? { text: whole.text ?? '', command: whole.command ?? '', parameters: [] };
-  const shownParameters = raw.parameters_shown;
+  const shown = raw.text_shown;
+  const shownParameters = raw.parameters_shown ?? shown?.parameters?.map((it) => it.value);
   if (shownParameters) statement.parameters = (statement.parameters ?? []).map((it, at) => ({ ...it, text_shown: shownParameters[at] }));
   const wait = waitOf(ask.wait);
   const votes = whole.votes ?? [];
@@ -43,12 +44,5 @@ export function request(raw) {
     requester: ask.requester, database: ask.database, session: ask.session, client: ask.client, application: ask.application_name,
     statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
     needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose, purposeShown: raw.purpose_shown,
-    shown: raw.text_shown ?? statement.text, plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
+    shown: shown?.text ?? shown ?? statement.text, legend: shown?.legend ?? [], plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
     may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), review: whole.review ?? 'none', undelivered: raw.undelivered ?? (raw.notifications ?? []).filter((it) => it.state === 'undelivered' || it.state === 'given_up').map((it) => it.channel),
-  };
-}
-
-/** A list's entries and how to go on. */
-export function page(answer) {
-  return Array.isArray(answer) ? { items: answer, next: null } : { items: answer.items ?? [], next: answer.next ?? null };
-}

@@ -86,7 +86,7 @@ export async function approval(context) {
   fill(story, history(it));
   fill(place, head, h('div', { class: 'request' },
     h('div', { class: 'request-main' },
-      section('Statement', { note: it.statement.pattern ? 'A pattern: any literals and parameters may stand where these do' : `${several(new TextEncoder().encode(it.statement.text).length, 'byte')}, shown whole` }, statement(it.shown)),
+      section('Statement', { note: it.statement.pattern ? 'A pattern: any literals and parameters may stand where these do' : `${several(new TextEncoder().encode(it.statement.text).length, 'byte')}, shown whole` }, statement(it.shown), it.legend.map((words) => h('p', { class: 'note' }, words))),
       it.purpose ? section('Why it is wanted', { note: 'in the requester’s own words' }, h('blockquote', { class: 'purpose' }, it.purposeShown ? inline(it.purposeShown) : it.purpose)) : null,
       it.statement.parameters?.length ? section('Parameters', {}, parameters(it.statement.parameters)) : null,
       section('What it touches', { note: 'as PostgreSQL itself says' }, it.touches.length ? touches(it.touches) : empty('data', 'Nothing that has a name')),

@@ -8,7 +8,8 @@ import { page as listOf } from '../shapes.js';
 import { touches } from '../shown.js';
 
 /** The page. */
-export async function policy({ place, params, query, signal, go }) {
+export async function policy({ me, place, params, query, signal, go }) {
+  const mayTry = (me.roles ?? []).includes('auditor');
   const all = listOf(await get(['policy'], {}, signal)).items;
   if (!params.database) {
     if (all.length === 1) { go(`/policy/${encodeURIComponent(all[0].database)}`, { replace: true }); return; }
@@ -18,24 +19,24 @@ export async function policy({ place, params, query, signal, go }) {
   const it = await get(['policy', params.database], {}, signal);
   const bundle = it.policy;
   // A statement of the audit trail, to be explained again.
-  const record = query.get('seq') ? await get(['audit', query.get('seq')], {}, signal) : null;
+  const record = mayTry && query.get('seq') ? await get(['audit', query.get('seq')], {}, signal) : null;
   const kept = record ? { sql: record.record?.text ?? record.row.text ?? '', identity: record.row.identity ?? '', groups: record.record?.identity?.groups ?? [] } : {};
   fill(place, heading(h('bdi', null, params.database), { eyebrow: all.length > 1 ? h('a', { href: '/policy' }, icon('back'), 'Policy') : 'Policy', lead: [`${bundle.bundle} ${bundle.version}`, bundle.since ? [', in force since ', time(bundle.since)] : null], actions: bundle.enforced ? null : h('span', { class: 'badge v-hold' }, 'observes only: nothing is refused') }),
     bundle.refused ? h('p', { class: 'warning', role: 'alert' }, h('strong', null, 'A newer bundle was refused: '), bundle.refused) : null,
     h('div', { class: 'request' },
       h('div', { class: 'request-main' },
-        tryIt(params.database, kept),
+        mayTry ? tryIt(params.database, kept) : null,
         section('Files', { id: 'files', note: several((it.files ?? []).length, 'file') }, h('ul', { class: 'rule-list' }, (it.files ?? []).map((file) => h('li', null, h('details', null, h('summary', null, h('code', { class: 'rule-id' }, file.path)), h('pre', { class: 'plan wrap', tabindex: 0, role: 'region', 'aria-label': file.path }, h('code', null, file.text))))))),
         it.versions?.length ? section('Versions', { id: 'versions' }, h('ol', { class: 'timeline' }, it.versions.map((one) => h('li', null, time(one.at), h('div', null, h('a', { href: `/audit/${one.seq}` }, `${one.bundle} ${one.version}`), ' ', h('code', { class: 'note' }, one.hash.slice(0, 12)), one.refused ? h('p', null, h('span', { class: 'badge v-deny' }, 'refused'), ' ', h('span', { class: 'note break' }, one.refused)) : null))))) : null),
       h('aside', { class: 'decision', 'aria-label': 'About the bundle' },
         section('Bundle', { id: 'bundle' }, facts([['Name', bundle.bundle], ['Version', bundle.version], ['Hash', h('code', { class: 'break' }, bundle.hash)], ['Enforced', bundle.enforced ? 'yes' : 'no']]), it.warnings?.length ? h('ul', { class: 'plain-list' }, it.warnings.map((words) => h('li', { class: 'why-not' }, words))) : null),
-        tests(params.database, it),
+        tests(params.database, it, mayTry),
         it.approvers?.length ? section('Approvers', { id: 'approvers' }, h('ul', { class: 'need-list' }, it.approvers.map((one) => h('li', null, h('strong', null, one.name), h('p', { class: 'note' }, `${count(one.quorum ?? 1)} of ${one.group ?? ''}${one.hold_seconds ? `, within ${duration(one.hold_seconds * 1000)}` : ''}`))))) : null,
         it.masks?.length ? section('Masks', { id: 'masks' }, facts(it.masks.map((one) => [one.tag, one.mask]))) : null,
         it.limits?.length ? section('Limits', { id: 'limits' }, h('ul', { class: 'plain-list' }, it.limits.map((words) => h('li', null, words)))) : null)));
 }
 
-function tests(database, it) {
+function tests(database, it, mayRun) {
   const result = h('div', { role: 'status' });
   const all = it.tests_at_load + it.tests_with_sql;
   const run = h('button', { type: 'button', class: 'button', id: 'run-tests', onclick: async () => {
@@ -49,7 +50,7 @@ function tests(database, it) {
     }
     run.disabled = false;
   } }, 'Run the tests');
-  return section('Tests', { id: 'tests' }, h('p', { class: 'note' }, all ? `${several(all, 'test')}; ${count(it.tests_at_load)} of them passed when it was loaded, ${count(it.tests_with_sql)} ask the database.` : 'The bundle has no tests.'), result, all ? run : null);
+  return section('Tests', { id: 'tests' }, h('p', { class: 'note' }, all ? `${several(all, 'test')}; ${count(it.tests_at_load)} of them passed when it was loaded, ${count(it.tests_with_sql)} ask the database.` : 'The bundle has no tests.'), result, all && mayRun ? run : null);
 }
 
 function explained(got) {

@@ -29,7 +29,7 @@ export async function browser(hosts) {
   await context.addInitScript(() => document.addEventListener('securitypolicyviolation', (event) => window.__wrong(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`)));
   const watch = (page) => {
     page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type()) && !expected.some((it) => it.test(message.text()))) wrong.push(`console: ${message.text()} (${page.url()})`);
+      if (['error', 'warning'].includes(message.type()) && !expected.some((it) => it.test(`${message.text()} ${message.location().url}`))) wrong.push(`console: ${message.text()} ${message.location().url} (${page.url()})`);
     });
     page.on('pageerror', (error) => wrong.push(`exception: ${error.stack}`));
     page.on('dialog', (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });

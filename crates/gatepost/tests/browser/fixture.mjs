@@ -22,7 +22,7 @@ const state = {
   /** Text that goes into every field that strangers control; null: what an honest shop has. */
   hostile: null,
   requests: new Map(),
-  roles: ['viewer', 'operator', 'approver'],
+  roles: ['viewer', 'approver', 'auditor', 'operator'],
   signedIn: true,
   notReady: null,
   delegations: [],

@@ -145,6 +145,17 @@ await run({
     assert.ok(await page.isVisible('dialog[open]'), 'a reason is required');
   },
 
+  async 'pages that need a role are not offered to who lacks it'() {
+    await set('', { roles: ['viewer', 'approver'] });
+    await open('/');
+    assert.equal(await page.$('[data-nav=audit]'), null);
+    await open('/audit');
+    assert.match(await page.innerText('.failure'), /needs the role auditor/);
+    await open('/policy/shop');
+    assert.equal(await page.$('#try-sql'), null);
+    await set('', { roles: ['viewer', 'approver', 'auditor', 'operator'] });
+  },
+
   async 'somebody who was faster is seen at once'() {
     chromium.expect(/status of 409/);
     await open('/approvals/2');

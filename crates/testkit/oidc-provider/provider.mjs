@@ -159,4 +159,6 @@ server.listen(Number(options.port), '127.0.0.1', () => {
   rotate();
   console.log(JSON.stringify({ ready: true, port, issuer }));
 });
+// Whoever started this reads one line, and may close its end then.
+process.stdout.on('error', () => {});
 process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();

@@ -12,6 +12,9 @@ const require = createRequire(path.join(tools, 'browser', 'package.json'));
 const { chromium } = require('playwright-core');
 const AXE = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
+/** Pages that are told of where a test fails. */
+const shown = [];
+
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 export const DESKTOP = { width: 1280, height: 900 };
 export const PHONE = { width: 375, height: 740 };
@@ -42,7 +45,10 @@ export async function browser(hosts) {
   for (const page of context.pages()) watch(page);
   return {
     context, expect,
-    page: () => context.newPage(),
+    async page() {
+      shown.push(await context.newPage());
+      return shown.at(-1);
+    },
     clean: (where) => assert.deepEqual(wrong, [], where),
     async close() {
       await context.close();
@@ -90,6 +96,7 @@ export async function run(tests, only = '') {
       console.log(`ok ${name} (${Date.now() - from} ms)`);
     } catch (error) {
       console.log(`FAILED ${name}`);
+      for (const page of shown) console.log(`at ${page.url()}: ${await page.innerText('body').catch(String)}`);
       throw error;
     }
   }

@@ -41,7 +41,7 @@ fn people_log_in_decide_and_what_waits_goes_on() {
         tls: false,
         listen_keys: format!("http = \"127.0.0.1:{port}\"\npublic_url = \"{public}\"\n"),
         issuers: vec![("corp".into(), provider.issuer())],
-        sections: "[console]\nissuer = \"corp\"\nclient_id = \"console\"\nscopes = \"openid profile\"\n\
+        sections: "[console]\nissuer = \"corp\"\nclient_id = \"console\"\nscopes = [\"openid\", \"profile\"]\n\
                    [operators]\nviewer = \"corp:support-leads\"\napprover = \"corp:support-leads\"\noperator = \"corp:dba\"\n\
                    auditor = \"corp:dba\"\n"
             .into(),

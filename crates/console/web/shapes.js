@@ -46,3 +46,10 @@ export function request(raw) {
     needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose, purposeShown: raw.purpose_shown,
     shown: shown?.text ?? shown ?? statement.text, legend: shown?.legend ?? [], plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
     may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), review: whole.review ?? 'none', undelivered: raw.undelivered ?? (raw.notifications ?? []).filter((it) => it.state === 'undelivered' || it.state === 'given_up').map((it) => it.channel),
+  };
+}
+
+/** A list's entries and how to go on. */
+export function page(answer) {
+  return Array.isArray(answer) ? { items: answer, next: null } : { items: answer.items ?? [], next: answer.next ?? null };
+}

@@ -24,6 +24,7 @@ mod kinds;
 mod limits;
 mod memory;
 mod names;
+mod notifications;
 mod passthrough;
 mod policy;
 mod policy_change;

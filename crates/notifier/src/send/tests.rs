@@ -1,13 +1,19 @@
 //! Sending to doubles of the other side.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use approval::Stamp;
-use config::{Notify, NotifyEvent, NotifyKind, NotifyStatement, SlackWay};
+use config::{Notify, NotifyEvent, NotifyKind, NotifyStatement, SlackWay, Smtp, SmtpTls};
 use model::{Pattern, Secret};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use testkit::http::{Answer, Request, Server};
+use testkit::scratch::Scratch;
+use testkit::tls::{Authority, Certified};
 
 use super::{Failure, Outgoing, Receipt, Secrets, Sender, Whose};
 use crate::letter::{Event, Letter};
@@ -158,4 +164,127 @@ async fn slack_is_answered_at_slack_s_own_address_only() {
         assert!(failure.text.contains("not Slack's"), "{url}: {failure}");
     }
     assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+/// What a mail server offers.
+#[derive(Clone, Copy, PartialEq)]
+enum Offers {
+    StartTls,
+    Nothing,
+}
+
+/// Takes one mail, as RFC 5321 and RFC 3207 say; returns where, and all that was said to it.
+fn mail_server(offers: Offers, certified: &Certified) -> (u16, mpsc::Receiver<Vec<String>>) {
+    let chain = CertificateDer::pem_slice_iter(certified.certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(certified.key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.collect::<Result<_, _>>().unwrap(), key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (told, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        let _ = stream.write_all(b"220 mail.test ESMTP\r\n");
+        if talk(
+            &mut stream,
+            if offers == Offers::StartTls { "250 STARTTLS" } else { "250 8BITMIME" },
+            &mut all,
+        ) {
+            let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            talk(&mut rustls::StreamOwned::new(connection, stream), "250 AUTH PLAIN", &mut all);
+        }
+        let _ = told.send(all);
+    });
+    (port, said)
+}
+
+/// Answers until the end, or until STARTTLS.
+fn talk(stream: &mut (impl Read + Write), offer: &str, all: &mut Vec<String>) -> bool {
+    let (mut line, mut in_data) = (Vec::new(), false);
+    let mut byte = [0];
+    while matches!(stream.read(&mut byte), Ok(1)) {
+        if byte != [b'\n'] {
+            line.push(byte[0]);
+            continue;
+        }
+        let text = String::from_utf8_lossy(&std::mem::take(&mut line)).trim_end().to_owned();
+        let answer = match text.split(' ').next().unwrap_or_default() {
+            "." if in_data => {
+                in_data = false;
+                "250 taken".to_owned()
+            }
+            _ if in_data => {
+                all.push(text);
+                continue;
+            }
+            "EHLO" => format!("250-mail.test\r\n{offer}"),
+            "STARTTLS" => "220 go on".to_owned(),
+            "AUTH" => "235 welcome".to_owned(),
+            "DATA" => {
+                in_data = true;
+                "354 go on".to_owned()
+            }
+            "QUIT" => return false,
+            _ => "250 so be it".to_owned(),
+        };
+        let starts = text == "STARTTLS";
+        all.push(text);
+        let _ = stream.write_all(format!("{answer}\r\n").as_bytes()).and_then(|()| stream.flush());
+        if starts {
+            return true;
+        }
+    }
+    false
+}
+
+async fn mail(port: u16, ca: &std::path::Path) -> Result<(), Failure> {
+    let smtp = Smtp {
+        host: "localhost".to_owned(),
+        port,
+        tls: SmtpTls::StartTls,
+        login: Some((reference(), reference())),
+        from: "Gatepost <gatepost@example.com>".to_owned(),
+        to: vec!["dba@example.com".to_owned()],
+    };
+    let channel = Notify { ca: Some(ca.to_owned()), ..channel(NotifyKind::Email(smtp)) };
+    let letter = Letter::test("c", None, Stamp(0));
+    let secret = |text: &str| Some(Secret::new(text.to_owned()));
+    let secrets = Secrets { first: secret("mailer"), second: secret("pa55") };
+    let message =
+        Outgoing { letter: &letter, about: None, id: "m1", thread: None, replaces: None, console: None };
+    Sender::new(&channel).unwrap().send(&secrets, &message, Stamp(0)).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_mail_leaves_by_starttls_to_a_known_server_or_not_at_all() {
+    let authority = Authority::new("mail");
+    let certified = authority.issue(&["localhost"]);
+    let folder = Scratch::new("notifier");
+    let (ca, other) = (
+        folder.write("ca.crt", authority.certificate()),
+        folder.write("other.crt", Authority::new("other").certificate()),
+    );
+    let (port, said) = mail_server(Offers::StartTls, &certified);
+    mail(port, &ca).await.unwrap();
+    let said = said.recv().unwrap();
+    assert!(said.iter().any(|line| line.starts_with("AUTH PLAIN")), "{said:?}");
+    assert!(said.iter().any(|line| line == "Subject: A test message of Gatepost"), "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("RCPT TO:<dba@example.com>")), "{said:?}");
+
+    // Neither a mail nor a password goes to who offers no TLS, or is somebody else.
+    for (offers, ca) in [(Offers::Nothing, &ca), (Offers::StartTls, &other)] {
+        let (port, said) = mail_server(offers, &certified);
+        let failure = mail(port, ca).await.unwrap_err();
+        let said = said.recv().unwrap();
+        assert!(
+            !said.iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")),
+            "{failure}: {said:?}"
+        );
+    }
 }

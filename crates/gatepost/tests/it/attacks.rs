@@ -266,7 +266,10 @@ fn wrong(agents: &mut Sessions<'_>, attack: &Attack) -> Option<String> {
 fn check(version: Version) {
     let environment = vec![("SHOP_USER".into(), STRONG.into())];
     let gate = Setup { environment, ..Setup::default() }.start(prepared(version));
-    let mut agents = Sessions::new(|agent| gate.open(agent));
+    let mut agents = Sessions::new(|agent| {
+        // What needs approval is refused at once.
+        gate.connect(agent).parameter("options", "-c gatepost.approval=async").open()
+    });
     let mut watcher = gate.shop.cluster.connect(&gate.shop.database);
     let mut before = state(&mut watcher);
     let attacks = attacks();

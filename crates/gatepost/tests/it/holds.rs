@@ -1,17 +1,22 @@
 //! Statements that are held in front of a real PostgreSQL: what the client is told, what the server has of them (nothing), and how it ends
 //! when nobody agrees.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use testkit::client::Raw;
+use serde_json::{Value, json};
+use testkit::client::{Message, Raw};
 use testkit::postgres::Version;
-use testkit::process::poll;
+use testkit::process::{poll, tools};
+use testkit::scratch::Scratch;
 use wire::backend::tag;
 use wire::frontend::encode;
 
+use crate::clients;
 use crate::flight::{Flight, sqlstate};
-use crate::stage::{Gate, LOGIN, SOON};
+use crate::http::request;
+use crate::stage::{Gate, LOGIN, SOON, Setup, Shop, repository, token};
 
 const DELETE: &str = "DELETE FROM tickets WHERE id = 1";
 
@@ -137,4 +142,153 @@ fn psql_shows_the_notice_while_it_waits_and_its_end_ends_the_hold() {
     let ended = poll(SOON, || gate.audit(&["--event", "disconnected"]).pop());
     assert_eq!(ended.unwrap()["reason"], "the client has gone");
     assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "120");
+}
+
+/// A gateway whose approvers are clerks, who decide over HTTP.
+fn with_approvers(version: Version) -> Gate {
+    let policy = Scratch::new("approvers");
+    for file in ["analysts.cedar", "dba.cedar", "support.cedar", "bundle.toml"] {
+        let from = repository("examples/shop/policy/shop").join(file);
+        let text = fs::read_to_string(&from).unwrap_or_else(|error| panic!("{from:?}: {error}"));
+        policy.write(
+            file,
+            text.replace("group = \"support-leads\"", "group = \"clerks\", in_transaction = \"hold\""),
+        );
+    }
+    // Without TLS, so that HTTP can be spoken by hand.
+    Setup {
+        tls: false,
+        listen_keys: "http = \"127.0.0.1:0\"".into(),
+        sections: "[operators]\noperator = \"corp:dba\"\napprover = [\"corp:clerks\"]\n".into(),
+        policy: policy.path().to_owned(),
+        ..Setup::default()
+    }
+    .start(Shop::new(version))
+}
+
+fn api(gate: &Gate, line: &str, body: &Value) -> Value {
+    let bearer = format!("Bearer {}", token("clerk"));
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = request(gate.gateway.address("http").unwrap(), line, &headers, &body);
+    assert_eq!(answer.status, 200, "{line}: {} {}", answer.head, answer.body);
+    answer.json()
+}
+
+/// Waits for the request with that number, and does that.
+fn decide(gate: &Gate, number: u64, act: &str) {
+    api(gate, &format!("POST /api/v1/approvals/{number}/{act}"), &json!({ "reason": "said so" }));
+}
+
+fn number(notice: &Message) -> u64 {
+    let text = notice.field(b'M');
+    let digits = text.split("approval ").nth(1).unwrap().split(' ').next().unwrap();
+    digits.parse().unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn held_as(raw: &mut Raw) -> u64 {
+    let messages = raw.until(tag::NOTICE_RESPONSE);
+    assert_eq!(messages.last().unwrap().field(b'C'), "01X01", "{messages:?}");
+    number(messages.last().unwrap())
+}
+
+#[test]
+fn what_is_approved_runs_on_either_protocol_and_once() {
+    for version in [Version::V15, Version::V18] {
+        let gate = with_approvers(version);
+        let mut raw = gate.open("support-agent");
+        raw.send(&Flight::default().query(DELETE).bytes());
+        let number = held_as(&mut raw);
+        decide(&gate, number, "approve");
+        assert_eq!(sqlstate(&raw.until(tag::READY_FOR_QUERY)), "");
+        assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "119");
+        let record = gate.statements(DELETE, 1).pop().unwrap();
+        assert_eq!((&record["verdict"], &record["approval"]), (&"allow".into(), &number.into()));
+        // In a pipeline with parameters, and what follows in it.
+        let text = "DELETE FROM tickets WHERE id = $1";
+        let flight = Flight::default().parse("", text).bind("", &["2"], 0).execute();
+        raw.send(&flight.run("", "SELECT count(*) FROM tickets").sync().bytes());
+        let number = held_as(&mut raw);
+        decide(&gate, number, "approve");
+        assert_eq!(sqlstate(&raw.until(tag::READY_FOR_QUERY)), "");
+        assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "118");
+        // Inside a transaction, where this group says so; a denial fails it.
+        raw.query("BEGIN");
+        raw.send(&Flight::default().query("DELETE FROM tickets WHERE id = 3").bytes());
+        let number = held_as(&mut raw);
+        decide(&gate, number, "approve");
+        raw.until(tag::READY_FOR_QUERY);
+        raw.send(&Flight::default().query("DELETE FROM tickets WHERE id = 4").bytes());
+        let number = held_as(&mut raw);
+        decide(&gate, number, "deny");
+        let messages = raw.until(tag::READY_FOR_QUERY);
+        assert_eq!((sqlstate(&messages), messages.last().unwrap().body[0]), ("42501".to_owned(), b'E'));
+        assert!(messages[0].field(b'M').contains("said so"), "{messages:?}");
+        raw.query("ROLLBACK");
+        assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "118");
+        // PREPARE passes, EXECUTE is held.
+        assert_eq!(sqlstate(&raw.query("PREPARE d AS DELETE FROM tickets WHERE id = $1")), "");
+        raw.send(&Flight::default().query("EXECUTE d(5)").bytes());
+        let number = held_as(&mut raw);
+        let shown = api(&gate, &format!("GET /api/v1/approvals/{number}"), &Value::Null);
+        assert!(shown.to_string().contains("PREPARE d AS DELETE"), "{shown}");
+        decide(&gate, number, "approve");
+        assert_eq!(sqlstate(&raw.until(tag::READY_FOR_QUERY)), "");
+        assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "117");
+    }
+}
+
+#[test]
+fn a_statement_that_came_without_waiting_runs_when_it_comes_again() {
+    let gate = with_approvers(Version::V15);
+    let open = || gate.connect("support-agent").parameter("options", "-c gatepost.approval=async").open();
+    let pending = open().query(DELETE);
+    assert_eq!(sqlstate(&pending), "57X01");
+    decide(&gate, number(&pending[0]), "approve");
+    // In another session, and in a transaction.
+    let mut raw = open();
+    raw.query("BEGIN");
+    assert_eq!(sqlstate(&raw.query("DELETE FROM tickets WHERE id = 2")), "57X01", "another statement");
+    raw.query("ROLLBACK; BEGIN");
+    assert_eq!(sqlstate(&raw.query(DELETE)), "");
+    raw.query("COMMIT");
+    assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "119");
+    assert_eq!(sqlstate(&raw.query(DELETE)), "57X01", "once");
+}
+
+#[test]
+fn stock_drivers_wait_and_go_on() {
+    const PSYCOPG: &str = "
+import psycopg
+c = psycopg.connect('', autocommit=True)
+c.add_notice_handler(lambda notice: print(notice.sqlstate, notice.message_primary, flush=True))
+print(c.execute('DELETE FROM tickets WHERE id = %s', (1,)).rowcount, flush=True)
+print(c.cursor(binary=True).execute('DELETE FROM tickets WHERE id = %b', (2,)).rowcount, flush=True)
+";
+    const ASYNCPG: &str = "
+import asyncio, asyncpg
+async def main():
+    c = await asyncpg.connect(host='localhost', ssl=False)
+    c.add_log_listener(lambda c, message: print(message.sqlstate, message.message, flush=True))
+    print(await c.execute('DELETE FROM tickets WHERE id = $1', 3), flush=True)
+asyncio.run(main())
+";
+    let gate = with_approvers(Version::V15);
+    for (program, results) in [(PSYCOPG, vec!["1", "1"]), (ASYNCPG, vec!["DELETE 1"])] {
+        let mut environment = gate.libpq("support-agent");
+        environment.retain(|(name, _)| !name.starts_with("PGSSL"));
+        environment.push(("PGSSLMODE", "disable".to_owned()));
+        let mut python = clients::command(&tools().join("venv/bin/python"), &environment);
+        let mut child = python.args(["-c", program]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for result in results {
+            let notice = lines.next().expect("a line").unwrap();
+            assert!(notice.starts_with("01X01 statement held: approval "), "{notice}");
+            let number = notice.split(' ').nth(4).unwrap().parse().unwrap();
+            decide(&gate, number, "approve");
+            assert_eq!(lines.next().expect("a line").unwrap(), result);
+        }
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "117");
 }

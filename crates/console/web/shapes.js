@@ -44,7 +44,7 @@ export function request(raw) {
     requester: ask.requester, database: ask.database, session: ask.session, client: ask.client, application: ask.application_name,
     statement, touches: ask.touches ?? [], rules: ask.rules ?? [], why: ask.why, bundle: ask.bundle,
     needs: (ask.needs ?? []).map((need) => needOf(need, votes)), wait: wait.how, inTransaction: wait.inTransaction, uses: ask.uses ?? 1, purpose: ask.purpose, purposeShown: raw.purpose_shown,
-    shown: shown?.text ?? shown ?? statement.text, legend: shown?.legend ?? [], plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
+    shown: shown?.text ?? shown ?? statement.text, legend: shown?.legend ?? [], runs: statement.runs ? (raw.runs_shown ?? statement.runs) : null, plan: raw.plan, sessionSoFar: raw.session_so_far ?? null, approvedBefore: raw.approved_before ?? null,
     may: mayOf(raw.may), countable: Boolean(raw.may?.count_rows ?? (ask.needs ?? []).some((need) => need.count_rows)), review: whole.review ?? 'none', undelivered: raw.undelivered ?? (raw.notifications ?? []).filter((it) => it.state === 'undelivered' || it.state === 'given_up').map((it) => it.channel),
   };
 }

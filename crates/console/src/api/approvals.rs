@@ -112,6 +112,9 @@ pub(crate) struct Shown {
     /// The statement's text in runs; what is invisible, steers the direction or looks like something else is marked.
     #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
     text_shown: Vec<shown::Run>,
+    /// Likewise the text that it runs by name, as EXECUTE does; empty where it doesn't.
+    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
+    runs_shown: Vec<shown::Run>,
     /// Likewise each parameter; null is NULL.
     #[schemars(with = "Vec<Option<Vec<BTreeMap<String, serde_json::Value>>>>")]
     parameters_shown: Vec<Option<Vec<shown::Run>>>,
@@ -168,16 +171,27 @@ async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Respon
     };
     let statement = &request.ask.statement;
     let text_shown = shown::statement(&statement.text);
+    let runs_shown = statement.runs.as_deref().map(shown::statement).unwrap_or_default();
     let parameters_shown: Vec<_> = statement.parameters.iter().map(shown::parameter).collect();
-    let marked =
-        shown::is_marked(&text_shown) || parameters_shown.iter().flatten().any(|it| shown::is_marked(it));
+    let marked = shown::is_marked(&text_shown)
+        || shown::is_marked(&runs_shown)
+        || parameters_shown.iter().flatten().any(|it| shown::is_marked(it));
     let purpose_shown = request.ask.purpose.as_deref().map(shown::plain).unwrap_or_default();
     let link = app.control.public_url().map(|url| url.join(&format!("/approvals/{}", request.number)));
     // That it can't be told doesn't keep anybody from deciding.
     let notifications = app.control.notifications(request.number).await.unwrap_or_default();
     let request = Request::of(request, link);
-    Json(Shown { request, text_shown, parameters_shown, purpose_shown, marked, may, notifications })
-        .into_response()
+    Json(Shown {
+        request,
+        text_shown,
+        runs_shown,
+        parameters_shown,
+        purpose_shown,
+        marked,
+        may,
+        notifications,
+    })
+    .into_response()
 }
 
 fn may_of(refused: Option<ActRefused>) -> May {

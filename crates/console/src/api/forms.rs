@@ -32,6 +32,9 @@ pub(crate) struct Person {
 pub(crate) struct Statement {
     /// As the client sent it; in a list perhaps only its beginning.
     text: String,
+    /// What that runs which was prepared or declared before: of EXECUTE or FETCH, that text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<String>,
     /// The command's tag.
     command: String,
     /// Values bound to `$1`, `$2`, ...; none in a list.
@@ -265,6 +268,7 @@ impl Statement {
         });
         Self {
             text: statement.text.clone(),
+            runs: statement.runs.clone(),
             command: statement.command.clone(),
             parameters: parameters.collect(),
             pattern: statement.pattern,
@@ -275,6 +279,7 @@ impl Statement {
     fn begun(statement: &approval::Statement) -> Self {
         Self {
             text: statement.text.chars().take(TEXT_CHARS_MAX).collect(),
+            runs: None,
             command: statement.command.clone(),
             parameters: Vec::new(),
             pattern: statement.pattern,

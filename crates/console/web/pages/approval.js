@@ -87,6 +87,7 @@ export async function approval(context) {
   fill(place, head, h('div', { class: 'request' },
     h('div', { class: 'request-main' },
       section('Statement', { note: it.statement.pattern ? 'A pattern: any literals and parameters may stand where these do' : `${several(new TextEncoder().encode(it.statement.text).length, 'byte')}, shown whole` }, statement(it.shown), it.legend.map((words) => h('p', { class: 'note' }, words))),
+      it.runs ? section('Which runs', { note: 'By that name was prepared or declared' }, statement(it.runs)) : null,
       it.purpose ? section('Why it is wanted', { note: 'in the requester’s own words' }, h('blockquote', { class: 'purpose' }, it.purposeShown ? inline(it.purposeShown) : it.purpose)) : null,
       it.statement.parameters?.length ? section('Parameters', {}, parameters(it.statement.parameters)) : null,
       section('What it touches', { note: 'as PostgreSQL itself says' }, it.touches.length ? touches(it.touches) : empty('data', 'Nothing that has a name')),

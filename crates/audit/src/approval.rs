@@ -166,6 +166,45 @@ pub struct DelegationChanged<'a> {
     pub reason: &'a str,
 }
 
+/// See [`Event::RowsCounted`](event::Event::RowsCounted).
+#[derive(Clone, Debug)]
+pub struct RowsCounted<'a> {
+    /// The request's number.
+    pub approval: u64,
+    /// The session on whose behalf it is run, if one waits: 32 hexadecimal digits.
+    pub session: Option<&'a str>,
+    /// Whose statement it is: `issuer:subject`.
+    pub requester: &'a str,
+    /// The database as clients name it.
+    pub database: &'a str,
+    /// Who asked for the count, from [`crate::IdentityForm`].
+    pub by: &'a Fragment,
+    /// `begun`, before it is run; then `counted`, or `failed`.
+    pub outcome: &'a str,
+    /// By relation: rows inserted, updated and deleted, together.
+    pub counts: &'a [(&'a str, u64)],
+    /// What went wrong.
+    pub reason: Option<&'a str>,
+}
+
+impl RowsCounted<'_> {
+    pub(crate) fn fields<'o, 'b>(&self, o: &'o mut Object<'b>) -> &'o mut Object<'b> {
+        let Self { approval, session, requester, database, by, outcome, counts, reason } = self;
+        o.number("approval", *approval)
+            .text_or_null("session", *session)
+            .text("requester", requester)
+            .text("database", database)
+            .fragment("by", by)
+            .text("outcome", outcome)
+            .list("counts", *counts, |out, (relation, rows)| {
+                object(out, |o| {
+                    o.text("relation", relation).number("rows", *rows);
+                });
+            })
+            .text_or_null("reason", *reason)
+    }
+}
+
 impl ApprovalRequested<'_> {
     pub(crate) fn fields<'o, 'b>(&self, o: &'o mut Object<'b>) -> &'o mut Object<'b> {
         let Self { approval, session, identity, owner, client, database, text, runs, parameters, .. } = self;

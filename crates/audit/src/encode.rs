@@ -218,6 +218,7 @@ impl Event<'_> {
             Self::Notified(notified) => notified.fields(o),
             Self::NotificationFailed(failed) => failed.fields(o),
             Self::NotifyCallRefused(refused) => refused.fields(o),
+            Self::RowsCounted(counted) => counted.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

@@ -6,6 +6,7 @@ use model::{ClientAddr, Identity, SessionId};
 
 use crate::approval::{
     ApprovalEnded, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted, DelegationChanged,
+    RowsCounted,
 };
 use crate::notice::{NotificationFailed, Notified, NotifyCallRefused};
 use crate::{Fragment, Seq, Time};
@@ -324,6 +325,9 @@ pub enum Event<'a> {
     NotificationFailed(NotificationFailed<'a>),
     /// A call by which somebody wanted to decide something was forged, repeated, old, or of nobody who is known.
     NotifyCallRefused(NotifyCallRefused<'a>),
+    /// A statement that waits for approval is run and rolled back, to tell an approver how many rows it would change. Twice: before, and what
+    /// came of it.
+    RowsCounted(RowsCounted<'a>),
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -570,6 +574,7 @@ impl Event<'_> {
             Self::Notified(_) => 95,
             Self::NotificationFailed(_) => 96,
             Self::NotifyCallRefused(_) => 97,
+            Self::RowsCounted(_) => 88,
         })
     }
 
@@ -615,6 +620,7 @@ impl Event<'_> {
             Self::Notified(_) => "notified",
             Self::NotificationFailed(_) => "notification_failed",
             Self::NotifyCallRefused(_) => "notify_call_refused",
+            Self::RowsCounted(_) => "rows_counted",
         }
     }
 }

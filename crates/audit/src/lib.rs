@@ -28,7 +28,7 @@ mod verify;
 
 pub use approval::{
     ApprovalEnded, ApprovalNeed, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted,
-    DelegationChanged,
+    DelegationChanged, RowsCounted,
 };
 pub use chain::{Chain, TooLong};
 pub use decision::{Decision, IdentityForm, MaskUse, Touch};

@@ -403,7 +403,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 37] = [
+const EVENTS: [&str; 38] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -441,6 +441,7 @@ const EVENTS: [&str; 37] = [
     "notified",
     "notification_failed",
     "notify_call_refused",
+    "rows_counted",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

@@ -287,27 +287,6 @@ impl Facts {
         })
     }
 
-    async fn log_in(
-        &self,
-        gateway: &Arc<Gateway>,
-        served: &Arc<Served>,
-        login: &Login,
-        limit: Duration,
-    ) -> Result<(Upstream, Option<Lease>), UpstreamFailure> {
-        // SECURITY: an account is itself upstream, whatever others log in as.
-        let Some(roles) = served.roles.as_ref().filter(|_| login.keys.is_none()) else {
-            return Ok((log_in(&served.config, &served.target, login, limit).await?, None));
-        };
-        let (Some(identity), Some(until)) = (&login.identity, login.expires_at) else {
-            return Err(failed("a role is made only for somebody".to_owned()));
-        };
-        let wanted = Wanted { session: self.session, identity: Arc::new((**identity).clone()), until };
-        let lease = roles.lease(gateway, served, wanted).await.map_err(|error| error.failure())?;
-        let upstream =
-            login::log_in_as(&served.target, &lease.role, Some(&lease.password), login, limit).await?;
-        Ok((upstream, Some(lease)))
-    }
-
     async fn login(
         &self,
         gateway: &Arc<Gateway>,
@@ -315,7 +294,7 @@ impl Facts {
         login: &Login,
         limit: Duration,
     ) -> Result<Connected, UpstreamFailure> {
-        let (mut upstream, lease) = self.log_in(gateway, served, login, limit).await?;
+        let (mut upstream, lease) = log_in_for(self.session, gateway, served, login, limit).await?;
         let catalog =
             current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
         let named = served.database.roles_named();
@@ -345,6 +324,27 @@ impl Facts {
             credential: upstream.lease,
         })
     }
+}
+
+/// Logs in upstream as whoever a session's identity is there, by the kind of login that the database has.
+pub(crate) async fn log_in_for(
+    session: SessionId,
+    gateway: &Arc<Gateway>,
+    served: &Arc<Served>,
+    login: &Login,
+    limit: Duration,
+) -> Result<(Upstream, Option<Lease>), UpstreamFailure> {
+    // SECURITY: an account is itself upstream, whatever others log in as.
+    let Some(roles) = served.roles.as_ref().filter(|_| login.keys.is_none()) else {
+        return Ok((log_in(&served.config, &served.target, login, limit).await?, None));
+    };
+    let (Some(identity), Some(until)) = (&login.identity, login.expires_at) else {
+        return Err(failed("a role is made only for somebody".to_owned()));
+    };
+    let wanted = Wanted { session, identity: Arc::new((**identity).clone()), until };
+    let lease = roles.lease(gateway, served, wanted).await.map_err(|error| error.failure())?;
+    let upstream = login::log_in_as(&served.target, &lease.role, Some(&lease.password), login, limit).await?;
+    Ok((upstream, Some(lease)))
 }
 
 /// A session's upstream side.

@@ -20,6 +20,7 @@ use crate::cancel::CancelRegistry;
 use crate::desk::Desk;
 use crate::legacy::Accounts;
 use crate::notices::Notices;
+use crate::preview::Previews;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
@@ -128,6 +129,8 @@ pub(crate) struct Gateway {
     pub(crate) desk: Arc<Desk>,
     /// Who is told of them.
     pub(crate) notices: Arc<Notices>,
+    /// What approvers were shown of requests.
+    pub(crate) previews: Arc<Previews>,
     pub(crate) connections: Arc<Semaphore>,
     /// Permits to read something large: fewer than there are processors, so that one is left for everybody else.
     pub(crate) large: Arc<Semaphore>,
@@ -167,6 +170,7 @@ impl Gateway {
             desk,
             notices,
             mask_keys,
+            previews: Arc::default(),
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,

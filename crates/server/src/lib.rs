@@ -19,6 +19,7 @@ pub mod legacy;
 mod login;
 pub mod memory;
 pub mod notices;
+pub mod preview;
 pub mod probe;
 mod recheck;
 mod reload;

@@ -71,8 +71,26 @@ impl Probe {
         }
     }
 
+    /// Takes a connection that somebody has logged in.
+    pub(crate) fn over(upstream: Upstream, catalog: Arc<Catalog>) -> Self {
+        Self { upstream, catalog }
+    }
+
+    pub(crate) fn upstream(&mut self) -> &mut Upstream {
+        &mut self.upstream
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
+    }
+
+    /// Ends the connection in order.
+    pub(crate) async fn close(self) {
+        self.upstream.terminate().await;
+    }
+
     /// Asks what an examiner wants to know, to its end.
-    async fn run(
+    pub(crate) async fn run(
         &mut self,
         examiner: &mut Examiner,
     ) -> Result<Result<Examined, session::Refusal>, ProbeError> {

@@ -263,6 +263,7 @@ impl Shell {
                                 &mut self.out,
                             );
                         } else if let Some(served) = &self.served {
+                            self.enrolled.entry.set_startup(&parameters);
                             self.step = Some(Box::pin(self.context.clone().connect(
                                 self.gateway.clone(),
                                 served.clone(),

@@ -4,6 +4,7 @@
 //! operators only. Knows no client and no policy.
 
 mod authenticate;
+mod bound;
 mod connect;
 mod fault;
 mod inbox;
@@ -27,6 +28,7 @@ use wire::scram::Requirement;
 use wire::startup::{CANCEL_KEY_BYTES_MIN, PROTOCOL_PARAMETER_PREFIX, ProtocolVersion};
 use zeroize::Zeroizing;
 
+pub(crate) use self::bound::Bound;
 pub use self::connect::PeerAddr;
 pub(crate) use self::connect::connect;
 pub use self::fault::{LoginError, LoginFault};

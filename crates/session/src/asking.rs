@@ -252,7 +252,7 @@ fn touched_facts(analysis: &Analysis) -> String {
 }
 
 /// As people read it.
-fn resource(resource: &Resource) -> String {
+pub(crate) fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Database => "database".to_owned(),
         Resource::Schema { name } => format!("schema {name}"),

@@ -2,11 +2,14 @@
 //!
 //! Asks the same questions in the same way; nothing is executed, and nothing is allowed here.
 
+mod asked;
 mod lore;
 mod named;
+mod remains;
 mod tell;
 pub mod told;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +20,9 @@ use sql::{Ask, CopySource, Effect, QueryRole, Statement};
 use wire::error::{ErrorFields, field};
 use wire::sqlstate::SqlState;
 
+pub use asked::Asked;
 pub use lore::{About, Lore};
+pub use remains::Remains;
 use told::Destination;
 pub use told::{Line, Status, Told, UnknownCode};
 
@@ -141,6 +146,8 @@ pub struct Examined {
     accesses: Vec<(Use, Access)>,
     /// By ask: what a relation's name was resolved to.
     named: Vec<Option<Oid>>,
+    /// Types of values in it that didn't come with the server.
+    made_types: BTreeSet<u32>,
     overlay: Catalog,
     version: ServerVersion,
 }
@@ -172,13 +179,27 @@ impl Examiner {
         catalog: Arc<Catalog>,
         limits: Limits,
     ) -> Result<Self, Refusal> {
+        Self::typed(step, &[], version_major, catalog, limits)
+    }
+
+    /// The same, with the types that a client gives its parameters.
+    ///
+    /// # Errors
+    /// [`Refusal`]: as a session would refuse it.
+    pub fn typed(
+        step: &Step,
+        param_types: &[Oid],
+        version_major: u32,
+        catalog: Arc<Catalog>,
+        limits: Limits,
+    ) -> Result<Self, Refusal> {
         let version = known_version(version_major)?;
         let statement = sql::parse(&step.text, sql_limits(limits))
             .map_err(|error| Refusal::Syntax(error.to_string()))?
             .pop()
             .ok_or_else(|| Refusal::Syntax("the text has no statement".to_owned()))?;
         let job = Job::Simple(Origin::step(step.text.clone(), 0));
-        let inquiry = Inquiry::new(job, statement.clone(), &[]);
+        let inquiry = Inquiry::new(job, statement.clone(), param_types);
         let statement = Some(statement);
         let overlay = Catalog::default();
         let offset_chars = step.offset_chars;
@@ -278,7 +299,7 @@ impl Examiner {
             .statement
             .clone()
             .ok_or_else(|| Refusal::NotUnderstood("there is nothing to examine".to_owned()))?;
-        let mut accesses = Vec::new();
+        let (mut accesses, mut made_types) = (Vec::new(), BTreeSet::new());
         let (mut named, mut relations) = (vec![None; statement.asks.len()], 0);
         let resolved = self.inquiry.resolved_names()?;
         for (i, ask) in statement.asks.iter().enumerate() {
@@ -297,10 +318,11 @@ impl Examiner {
             let tree = self.inquiry.tree(i).unwrap_or_default();
             let access = querytree::read(tree, self.version)
                 .map_err(|unknown| Refusal::NotUnderstood(unknown.to_string()))?;
+            made_types.extend(remains::made_types(tree));
             accesses.push((asked, access));
         }
         let overlay = std::mem::take(&mut self.overlay);
-        Ok(Examined { analysis, statement, accesses, named, overlay, version: self.version })
+        Ok(Examined { analysis, statement, accesses, named, made_types, overlay, version: self.version })
     }
 }
 

@@ -56,7 +56,8 @@ pub use authorize::{Asker, Executes, Judged, Parse, Permit, Prepare, Read, Write
 pub use catalog::{Catalog, CatalogError, Column, ColumnName, Function, Relation, Row, Since};
 pub use effect::{Effect, Keep, Outbox};
 pub use examine::{
-    About, Examined, Examiner, Line, Lore, Progress, Status, Step, Text, Told, UnknownCode, search_path, told,
+    About, Asked, Examined, Examiner, Line, Lore, Progress, Remains, Status, Step, Text, Told, UnknownCode,
+    search_path, told,
 };
 pub use forward::{
     InProgress, ParseMessage, UpstreamBytes, forward_binding, forward_copy_data, forward_parse,

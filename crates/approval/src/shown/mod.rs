@@ -72,6 +72,23 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Returns the word that reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Comment => "comment",
+            Self::String => "string",
+            Self::Bidi => "bidi",
+            Self::Invisible => "invisible",
+            Self::Control => "control",
+            Self::Space => "space",
+            Self::LookAlike => "look_alike",
+            Self::Combining => "combining",
+            Self::RightToLeft => "right_to_left",
+            Self::Unassigned => "unassigned",
+        }
+    }
+
     /// Returns whether a run of this kind must not be shown as it is.
     pub const fn is_marked(self) -> bool {
         !matches!(self, Self::Plain | Self::Comment | Self::String)

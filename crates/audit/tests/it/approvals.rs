@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use audit::{
     ApprovalEnded, ApprovalNeed, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted,
     DelegationChanged, Event, Fragment, IdentityForm, NotificationFailed, Notified, NotifyCallRefused,
-    Parameter, Time,
+    Parameter, RowsCounted, Time,
 };
 use model::{Identity, Party};
 
@@ -135,6 +135,21 @@ fn who_decided_what_becomes_of_it_and_who_was_refused_is_said() {
         }),
         85,
         r#"{"event":"delegation","delegation":"3","what":"made","by":"corp:ann","from":"corp:ann","to":"corp:bob","groups":["dba"],"until":"1970-01-01T00:00:00.000000Z","reason":"away"}"#,
+    );
+    let counted = RowsCounted {
+        approval: 7,
+        session: Some("5e"),
+        requester: "corp:agent",
+        database: "shop",
+        by: &identity,
+        outcome: "counted",
+        counts: &[("public.people", 3)],
+        reason: None,
+    };
+    check(
+        Event::RowsCounted(counted),
+        88,
+        r#"{"event":"rows_counted","approval":7,"session":"5e","requester":"corp:agent","database":"shop","by":{"issuer":"corp","subject":"agent","groups":["dev"],"token_id":null,"on_behalf_of":{"issuer":"corp","subject":"erin"}},"outcome":"counted","counts":[{"relation":"public.people","rows":3}],"reason":null}"#,
     );
 }
 

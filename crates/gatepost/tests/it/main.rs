@@ -28,6 +28,7 @@ mod notifications;
 mod passthrough;
 mod policy;
 mod policy_change;
+mod preview;
 mod proof;
 mod quotas;
 mod reference;

@@ -6,6 +6,7 @@
 mod approvals;
 mod login;
 mod notify;
+mod preview;
 mod roles;
 mod sessions;
 mod views;

@@ -42,6 +42,7 @@ pub(crate) struct Entry {
     pub(crate) began: Instant,
     pub(crate) since: SystemTime,
     who: OnceLock<Who>,
+    startup: OnceLock<Vec<(String, String)>>,
     backend_pid: AtomicI32,
     words: mpsc::UnboundedSender<Word>,
 }
@@ -67,8 +68,8 @@ impl Entry {
     pub(super) fn new(newcomer: Newcomer) -> (Arc<Self>, mpsc::UnboundedReceiver<Word>) {
         let Newcomer { id, client, user, database, rule, now: (began, since) } = newcomer;
         let (words, receiver) = mpsc::unbounded_channel();
-        let (who, backend_pid) = (OnceLock::new(), AtomicI32::new(0));
-        let entry = Self { id, client, user, database, rule, began, since, who, backend_pid, words };
+        let (who, startup, backend_pid) = (OnceLock::new(), OnceLock::new(), AtomicI32::new(0));
+        let entry = Self { id, client, user, database, rule, began, since, who, startup, backend_pid, words };
         (Arc::new(entry), receiver)
     }
 
@@ -80,6 +81,17 @@ impl Entry {
     /// Returns whose it is, once that is proven.
     pub(crate) fn who(&self) -> Option<&Who> {
         self.who.get()
+    }
+
+    /// Notes the run-time parameters that it logs in upstream with.
+    pub(crate) fn set_startup(&self, parameters: &[(String, String)]) {
+        // A session logs in once.
+        let _known = self.startup.set(parameters.to_vec());
+    }
+
+    /// Returns the run-time parameters that it has logged in upstream with.
+    pub(crate) fn startup(&self) -> &[(String, String)] {
+        self.startup.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(crate) fn set_backend_pid(&self, pid: i32) {

@@ -75,7 +75,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    fn read(fault: ReadFault, limits: QueryLimits) -> Self {
+    pub(super) fn read(fault: ReadFault, limits: QueryLimits) -> Self {
         match fault {
             ReadFault::TooMuch | ReadFault::Frame(FrameError::TooLong { .. }) => Self::TooMuch(limits),
             ReadFault::Io(error) => Self::Io(error),
@@ -175,7 +175,7 @@ impl Upstream {
         Ok(refused)
     }
 
-    fn note_parameter(&mut self, body: &[u8]) -> Result<(), QueryError> {
+    pub(super) fn note_parameter(&mut self, body: &[u8]) -> Result<(), QueryError> {
         set_parameter(&mut self.parameters, body).map_err(|fault| match fault {
             LoginFault::Message(error) => QueryError::Message(error),
             _ => QueryError::Unexpected(tag::PARAMETER_STATUS),

@@ -53,6 +53,10 @@ pub enum ClientError {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The gateway ends a stream of events sooner.
+const LISTENING: Duration = Duration::from_secs(3600);
+/// For one event; the gateway's are small.
+const EVENT_BYTES_MAX: usize = 1 << 20;
 
 impl Client {
     /// Asks over the local socket in the folder of `[state]`.
@@ -116,6 +120,30 @@ impl Client {
         self.send(self.http.get(self.url(path)?)).await
     }
 
+    /// Gets what is at a path, with these parameters.
+    ///
+    /// # Errors
+    /// [`ClientError`]: see there.
+    pub async fn get_with(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.http.get(url)).await
+    }
+
+    /// Listens to what happens.
+    ///
+    /// # Errors
+    /// [`ClientError`]: see there.
+    pub async fn events(&self) -> Result<Happenings, ClientError> {
+        let request = self.http.get(self.url(&["events"])?).timeout(LISTENING);
+        let response = self.with_token(request).send().await.map_err(|error| self.unreached(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refused(status.as_u16(), response.json().await.ok()));
+        }
+        Ok(Happenings { response, buffer: Vec::new() })
+    }
+
     /// Posts to a path.
     ///
     /// # Errors
@@ -139,26 +167,85 @@ impl Client {
         Ok(url)
     }
 
-    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
         }
-        let failed = |source: reqwest::Error| ClientError::Reach {
-            at: self.base.to_string(),
-            source: source.without_url(),
-        };
-        let response = request.send().await.map_err(failed)?;
+    }
+
+    fn unreached(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Reach { at: self.base.to_string(), source: source.without_url() }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
+        let response = self.with_token(request).send().await.map_err(|error| self.unreached(error))?;
         let status = response.status();
         let body: Option<Value> = response.json().await.ok();
         match body {
             Some(body) if status.is_success() => Ok(body),
-            Some(Value::Object(body)) => match body.get("error").and_then(Value::as_str) {
-                Some(message) => {
-                    Err(ClientError::Refused { status: status.as_u16(), message: message.to_owned() })
-                }
-                None => Err(ClientError::Answer(status.as_u16())),
-            },
-            _ => Err(ClientError::Answer(status.as_u16())),
+            body => Err(refused(status.as_u16(), body)),
         }
     }
+}
+
+fn refused(status: u16, body: Option<Value>) -> ClientError {
+    let message = body.as_ref().and_then(|body| body.get("error")?.as_str());
+    match message {
+        Some(message) => ClientError::Refused { status, message: message.to_owned() },
+        None => ClientError::Answer(status),
+    }
+}
+
+/// What happens in the gateway, as it is told.
+pub struct Happenings {
+    response: reqwest::Response,
+    buffer: Vec<u8>,
+}
+
+/// One of those.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// The event's name: `approval`, `session`, ...
+    pub kind: String,
+    /// What is told of it.
+    pub data: Value,
+}
+
+impl Happenings {
+    /// Returns the next; `None` where the gateway has ended the stream.
+    ///
+    /// # Errors
+    /// [`ClientError`]: the connection broke, or it is no such stream.
+    pub async fn next(&mut self) -> Result<Option<Happening>, ClientError> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
+                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if let Some(happening) = read(&block) {
+                    return Ok(Some(happening));
+                }
+                continue;
+            }
+            if self.buffer.len() > EVENT_BYTES_MAX {
+                return Err(ClientError::Answer(self.response.status().as_u16()));
+            }
+            let at = self.response.url().to_string();
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
+                Ok(None) => return Ok(None),
+                Err(source) => return Err(ClientError::Reach { at, source: source.without_url() }),
+            }
+        }
+    }
+}
+
+/// Reads one event of a stream (WHATWG HTML, 9.2); `None` for a comment, or one without data.
+fn read(block: &[u8]) -> Option<Happening> {
+    let text = String::from_utf8_lossy(block);
+    let field = |name: &str| {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(field, _)| *field == name).map(|(_, value)| value.trim_start()).next_back()
+    };
+    let data = serde_json::from_str(field("data")?).ok()?;
+    Some(Happening { kind: field("event").unwrap_or("message").to_owned(), data })
 }

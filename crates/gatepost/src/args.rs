@@ -1,11 +1,15 @@
 //! The command line: what may be written on it. Does nothing.
 
+mod approvals;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use model::SessionId;
+
+pub(crate) use approvals::{Approvals, Before, Decide, Delegations, ListRequests, OneRequest};
 
 use crate::logging::LogFormat;
 use crate::output::{Format, RecordFormat};
@@ -57,6 +61,9 @@ pub(crate) enum Command {
     /// Look after the channels by which approvers are told
     #[command(subcommand)]
     Notify(Notify),
+    /// See and decide what waits for approval
+    #[command(subcommand)]
+    Approvals(Approvals),
     /// Look at the audit trail; needs only its files
     #[command(subcommand)]
     Audit(Audit),

@@ -1,10 +1,12 @@
 //! The commands, a file for each family. What they do is in the crates that they call.
 
+mod approvals;
 mod audit;
 mod check;
 mod dev;
 mod docs;
 mod explain;
+mod gateway;
 mod init;
 mod legacy;
 mod migration;
@@ -25,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Command::Check { connect, format } => check::run(config, connect, format).await,
         Command::Init { dir } => init::run(&dir),
         Command::Policy(command) => policy::run(config, command).await,
+        Command::Approvals(command) => approvals::run(config, command).await,
         Command::Sessions(command) => sessions::run(config, command).await,
         Command::Notify(command) => notify::run(config, command).await,
         Command::Audit(command) => audit::run(config, command),

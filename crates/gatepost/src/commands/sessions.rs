@@ -2,18 +2,12 @@
 
 use std::path::Path;
 
-use console::client::{Client, ClientError};
-use model::Secret;
 use serde_json::{Value, json};
 
-use crate::args::{BlockFor, Blocks, Kill, Running, Sessions};
+use super::gateway::{client, failed, print};
+use crate::args::{BlockFor, Blocks, Kill, Sessions};
 use crate::failure::{Failure, Status};
-use crate::output::{Cell, Format, Out, Tone};
-use crate::settings;
-
-const TOKEN: &str = "GATEPOST_TOKEN";
-const URL: &str = "GATEPOST_URL";
-const AUTHORITY: &str = "GATEPOST_CA";
+use crate::output::{Format, Out, Tone};
 
 pub(crate) async fn run(config: Option<&Path>, command: Sessions) -> Result<Status, Failure> {
     match command {
@@ -33,43 +27,6 @@ pub(crate) async fn run(config: Option<&Path>, command: Sessions) -> Result<Stat
             Ok(Status::Success)
         }
     }
-}
-
-fn failed(error: ClientError) -> Failure {
-    Failure::of(&error)
-}
-
-/// Chooses the way to the gateway: with a token over HTTP, else the local socket.
-fn client(config: Option<&Path>, running: &Running) -> Result<Client, Failure> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let url = running.url.clone().or_else(|| variable(URL));
-    let Some(token) = variable(TOKEN) else {
-        if running.url.is_some() {
-            return Err(Failure::usage(format!("--url needs a token in {TOKEN}")));
-        }
-        return Client::local(&settings::load(config)?.state).map_err(failed);
-    };
-    let url = match url {
-        Some(url) => url,
-        None => {
-            let listen = settings::load(config)?.listen;
-            let Some(address) = listen.http.first() else {
-                let text =
-                    format!("the configuration has no listen.http; name the gateway with --url or {URL}");
-                return Err(Failure::new(text));
-            };
-            let scheme = if listen.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{address}")
-        }
-    };
-    let authority = match running.ca.clone().or_else(|| variable(AUTHORITY).map(Into::into)) {
-        Some(path) => {
-            let read = std::fs::read(&path);
-            Some(read.map_err(|error| Failure::caused(&format!("can't read {}", path.display()), error))?)
-        }
-        None => None,
-    };
-    Client::remote(&url, Secret::new(token), authority.as_deref()).map_err(failed)
 }
 
 fn list(answer: &Value, format: Format) -> Result<Status, Failure> {
@@ -107,14 +64,6 @@ fn list(answer: &Value, format: Format) -> Result<Status, Failure> {
     };
     print(answer, headings, format)?;
     Ok(Status::Success)
-}
-
-fn print(answer: &Value, headings: &[&str], format: Format) -> Result<(), Failure> {
-    let items = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-    let cell = |item: &Value, heading: &&str| Cell::new(item.get(*heading).cloned().unwrap_or_default());
-    let rows: Vec<Vec<Cell>> =
-        items.iter().map(|item| headings.iter().map(|heading| cell(item, heading)).collect()).collect();
-    Out::new().table(format, headings, &rows)
 }
 
 async fn ended(config: Option<&Path>, kill: Kill) -> Result<Status, Failure> {

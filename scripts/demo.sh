@@ -101,13 +101,25 @@ start_issuer() {
 
 start_gateway() {
   port=$(free_port 6432)
+  http_port=$(free_port 8432)
   # A copy, so that it can be played with: the gateway loads what changes.
   mkdir "$demo/policy"
   cp -r examples/shop/policy/shop "$demo/policy/shop"
   cat >"$demo/gatepost.toml" <<TOML
 # The demo's configuration. "gatepost init" writes one with explanations.
 [listen]
-postgres = "127.0.0.1:$port"
+postgres   = "127.0.0.1:$port"
+http       = "127.0.0.1:$http_port"
+public_url = "http://127.0.0.1:$http_port"
+
+[console]
+issuer    = "dev"
+client_id = "gatepost-console"
+
+[operators]
+operator = ["dev:operators"]
+auditor  = ["dev:auditors"]
+approver = ["dev:support-leads", "dev:dba"]
 
 [[issuer]]
 name     = "dev"
@@ -166,6 +178,10 @@ ${dim}\$ export PGPASSWORD=\$(gatepost dev-token ada --groups support-agents)${o
 TEXT
   PGPASSWORD=$(gatepost dev-token ada --groups support-agents --listen "$issuer_address" --key-dir "$demo/issuer")
   export PGPASSWORD
+  # Who decides: a lead, and a DBA.
+  GRACE=$(gatepost dev-token grace --groups support-leads --listen "$issuer_address" --key-dir "$demo/issuer")
+  DAN=$(gatepost dev-token dan --groups dba --listen "$issuer_address" --key-dir "$demo/issuer")
+  export GRACE DAN
 
   step "1. The configuration is sound, the policy's own tests pass, issuer and database answer" 0 \
     "gatepost check --connect | sed -n '/^what /,\$p'" '+tests passed' '+logged in as gatepost_admin' '-error|failed'
@@ -180,37 +196,43 @@ TEXT
     '+ERROR:  42501' '+ssn' '+HINT' '-Bo Dahl'
   step "5. She may close a ticket" 0 \
     "$psql -c \"UPDATE tickets SET status = 'closed' WHERE id = 1 RETURNING id, status\"" '+closed' '+UPDATE 1'
-  step "6. To delete one, a lead has to agree; the refusal says who" 1 \
-    "$psql -c 'DELETE FROM tickets WHERE id = 1'" '+approval' '+support-leads'
-  step "7. To empty the whole table takes a DBA" 1 \
-    "$psql -c 'DELETE FROM tickets'" '+approval' '+dba'
-  step "8. Nothing was deleted, and after a refusal the session just goes on" 0 \
-    "$psql -c 'SELECT count(*) FROM tickets'" '+120'
-  step "9. A write can't launder what a read would mask" 1 \
+  local waits='until gatepost approvals list --state open | grep -q dev:ada; do sleep 0.1; done'
+  step "6. To delete one, a lead has to agree: the statement waits on the wire until Grace has seen all of it" 0 \
+    "$psql -c 'DELETE FROM tickets WHERE id = 1' & $waits; gatepost approvals show 1; GATEPOST_TOKEN=\$GRACE gatepost approvals approve 1; wait" \
+    '+NOTICE' '+asked by +dev:ada' '+delete on' '+support-deletes-tickets' '+request 1 is (approved|used)' '+DELETE 1'
+  step "7. To empty the whole table takes a DBA as well, who says no, and why" 1 \
+    "($waits; GATEPOST_TOKEN=\$DAN gatepost approvals deny 2 --reason 'close them instead') & $psql -v VERBOSITY=verbose -c 'DELETE FROM tickets'; status=\$?; wait; exit \$status" \
+    '+request 2 is denied' '+42501' '+close them instead'
+  step "8. An agent that can't wait is told a number, and sends the same statement again when it is approved" 0 \
+    "export PGOPTIONS='-c gatepost.approval=async'; $psql -c 'DELETE FROM tickets WHERE id = 2'; GATEPOST_TOKEN=\$GRACE gatepost approvals approve 3; $psql -c 'DELETE FROM tickets WHERE id = 3'; $psql -c 'DELETE FROM tickets WHERE id = 2'" \
+    '+request 3 is approved' '+DELETE 1' '-DELETE 1.*DELETE 1'
+  step "9. Two are gone, the others aren't" 0 \
+    "$psql -c 'SELECT count(*), min(id) FROM tickets'" '+118 +\| +3'
+  step "10. A write can't launder what a read would mask" 1 \
     "$psql -c 'UPDATE tickets SET body = (SELECT ssn FROM customers WHERE id = 1) WHERE id = 1'" '+ERROR' '+HINT'
-  step "10. To PostgreSQL each session is a role of its own, with the rights of its policy: a second lock" 0 \
+  step "11. To PostgreSQL each session is a role of its own, with the rights of its policy: a second lock" 0 \
     "$psql -c 'SELECT session_user'" '+gatepost_s'
-  step "11. These rights can be read, as PostgreSQL's own grants" 0 \
+  step "12. These rights can be read, as PostgreSQL's own grants" 0 \
     "gatepost policy explain --groups support-agents --grants" '+GRANT SELECT \(.*ON TABLE .*customers' '-GRANT (INSERT|DELETE) .*customers'
-  step "12. Somebody ends what she is doing, at once" 0 \
+  step "13. Somebody ends what she is doing, at once" 0 \
     "($psql -v VERBOSITY=verbose -c 'SELECT count(*) FROM tickets a, tickets b, tickets c, tickets d' || true) & until gatepost sessions list | grep -q running; do sleep 0.1; done; gatepost sessions list; gatepost sessions kill --identity dev:ada --reason 'that is enough'; wait" \
     '+dev:ada' '+57P01' '+that is enough'
-  step "13. A token that is none gets her nowhere, and she is not told why" 2 \
+  step "14. A token that is none gets her nowhere, and she is not told why" 2 \
     "PGPASSWORD=guess $psql -c 'SELECT 1'" '+FATAL' '-guess'
-  step "14. Why is that? The policy explains itself, and says what would help" 0 \
+  step "15. Why is that? The policy explains itself, and says what would help" 0 \
     "gatepost policy explain --groups support-agents --sql 'DELETE FROM tickets'" '+tickets' '+needs approval by support-leads and dba'
-  step "15. All of it is on record: who, what, and what was decided" 0 \
+  step "16. All of it is on record: who, what, and what was decided" 0 \
     "gatepost audit query --event statement --identity dev:ada" '+DELETE FROM tickets' '+deny|hold' '+mask'
-  step "16. The record is whole: its chain of hashes says so, with nothing but the files" 0 \
+  step "17. The record is whole: its chain of hashes says so, with nothing but the files" 0 \
     "gatepost audit verify --journal .demo/journal"
   cp -r "$demo/journal" "$demo/tampered"
   local segment
   segment=$(find "$demo/tampered" -type f -size +0 | sort | head -n 1)
   # shellcheck disable=SC2016
-  step "17. Change one letter in a copy, and it isn't" 1 \
+  step "18. Change one letter in a copy, and it isn't" 1 \
     "sed -i 's/DELETE FROM tickets/delete FROM tickets/' '${segment#"$root"/}' && gatepost audit verify --journal .demo/tampered" \
     '+damaged'
-  step "18. Neither her token nor the database's password is on record or in a log" 0 \
+  step "19. Neither her token nor the database's password is on record or in a log" 0 \
     "! grep -rF -e \"\$PGPASSWORD\" -e \"\$(sed 's/.*admin:\([^@]*\)@.*/\1/' .demo/admin.url)\" .demo/journal .demo/gatepost.log .demo/gatepost.out"
 }
 
@@ -248,6 +270,9 @@ Still up until Ctrl-C. In another terminal:
   export PGPASSWORD=\$(gatepost dev-token ada --groups support-agents --listen $issuer_address --key-dir $demo/issuer)
   psql "host=127.0.0.1 port=$port dbname=shop user=ada"
   gatepost audit tail
+
+The console is at http://127.0.0.1:$http_port/. Log in as whoever you like: in the group support-leads you may approve, in operators you may end
+sessions, in auditors you see the audit trail. Then try, as Ada: DELETE FROM tickets WHERE id = 4;
 
 The policy is in .demo/policy/shop; what you change there counts from the next statement on.
 TEXT

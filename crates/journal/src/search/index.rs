@@ -21,10 +21,10 @@ use crate::reader::{Place, ReadError, Reader};
 const BLOCK_RECORDS: u32 = 256;
 /// Their bytes: more are in a block only where it has a single record.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// Words of a block's digest. A block has some hundreds of keys; of 4096 bits, three for each, one in fifty lets through what isn't there.
-const DIGEST_WORDS: usize = 64;
-/// Blocks that are kept in memory, some 60 MB: 25 million records. Beyond that, segments that were not asked about for longest are forgotten.
-const BLOCKS_MAX: usize = 100_000;
+/// Words of a block's digest. A block has some hundreds of keys; of 8192 bits, three for each, one in a hundred lets through what isn't there.
+const DIGEST_WORDS: usize = 128;
+/// Blocks that are kept in memory, some 70 MB: 15 million records. Beyond that, segments that were not asked about for longest are forgotten.
+const BLOCKS_MAX: usize = 60_000;
 
 /// How much one call may do.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,7 @@ impl Key {
 fn places(Key(hash): Key) -> [(usize, u64); 3] {
     [0, 20, 40].map(|shift| {
         let at = hash >> shift;
-        let word = usize::try_from((at >> 6) & 63).unwrap_or_default();
+        let word = usize::try_from((at >> 6) & 127).unwrap_or_default();
         (word, 1 << (at & 63))
     })
 }

@@ -84,6 +84,24 @@ impl Search {
         keys
     }
 
+    /// What a record's bytes must have to be looked at.
+    fn needles(&self) -> Vec<Needle> {
+        let Self { filter, sqlstate, .. } = self;
+        let mut needles: Vec<Needle> =
+            filter.session.iter().map(|session| Needle::Exact(session.to_string())).collect();
+        needles.extend(sqlstate.as_ref().and_then(|it| Needle::exact(it)));
+        if sqlstate.is_none() {
+            // `issuer:subject` stands in two members.
+            let subject =
+                filter.identity.as_ref().map(|it| it.rsplit_once(':').map_or(it.as_str(), |it| it.1));
+            let exact =
+                [subject, filter.database.as_deref(), filter.verdict.as_deref(), self.rule.as_deref()];
+            needles.extend(exact.into_iter().flatten().filter_map(Needle::exact));
+            needles.extend(filter.text.as_deref().and_then(Needle::any_case));
+        }
+        needles
+    }
+
     fn may_be_in(&self, earliest: Time, latest: Time) -> bool {
         let Filter { since, until, .. } = self.filter;
         since.is_none_or(|since| latest >= since) && until.is_none_or(|until| earliest < until)
@@ -131,7 +149,8 @@ impl Index {
         limit: usize,
         mut budget: Budget,
     ) -> Result<Page, ReadError> {
-        let mut walk = Walk { index: self, search, keys: search.keys(), limit, from, page: Page::default() };
+        let (keys, needles, page) = (search.keys(), search.needles(), Page::default());
+        let mut walk = Walk { index: self, search, keys, needles, limit, from, page };
         let mut firsts = self.names()?;
         if from.is_back() {
             firsts.reverse();
@@ -184,7 +203,7 @@ impl Index {
                     return Ok(wanted.left());
                 }
                 if wanted.may_end_in(block) {
-                    self.each_of(block, budget, |record, view| wanted.take(record, view, rows))?;
+                    self.each_of(block, &[], budget, |record, view| wanted.take(record, view, rows))?;
                 }
             }
             if !whole {
@@ -200,6 +219,7 @@ impl Index {
     /// As [`Reader::read`].
     pub fn statement(&self, session: &str, number: u64, before: Seq) -> Result<Option<Row>, ReadError> {
         let keys = [Key::of(About::Statement(session, number))];
+        let needle = [Needle::Exact(session.to_owned())];
         let mut budget = Budget::for_outcomes();
         for first in self.names()?.into_iter().rev().filter(|first| *first < before) {
             for block in self.blocks(first, &mut budget)?.0.iter().rev() {
@@ -207,7 +227,7 @@ impl Index {
                     continue;
                 }
                 let mut found = None;
-                self.each_of(block, &mut budget, |record, view| {
+                self.each_of(block, &needle, &mut budget, |record, view| {
                     let is_it = view.is("statement") && view.statement == Some(number);
                     if is_it && view.session.as_deref() == Some(session) {
                         found = Some(Row::statement(record));
@@ -224,10 +244,11 @@ impl Index {
         Ok(None)
     }
 
-    /// Reads a block, and checks it.
+    /// Reads a block, checks it, and gives what may have all the needles.
     fn each_of(
         &self,
         block: &Block,
+        needles: &[Needle],
         budget: &mut Budget,
         mut each: impl FnMut(&Record<'_>, &View),
     ) -> Result<(), ReadError> {
@@ -236,7 +257,9 @@ impl Index {
             if record.seq >= block.until {
                 break;
             }
-            each(&record, &View::of(&record));
+            if needles.iter().all(|needle| needle.may_be_in(record.payload)) {
+                each(&record, &View::of(&record));
+            }
         }
         budget.spend(block.bytes);
         Ok(())
@@ -259,6 +282,37 @@ impl From {
 
 fn row(record: &Record<'_>, view: &View) -> Row {
     if view.is("statement") { Row::statement(record) } else { Row::alone(record) }
+}
+
+/// Bytes that a record must have; spares reading those as JSON that don't.
+enum Needle {
+    Exact(String),
+    /// In lower case.
+    AnyCase(String),
+}
+
+impl Needle {
+    /// Takes a text that JSON writes as it is; of any other, nothing can be said.
+    fn exact(text: &str) -> Option<Self> {
+        is_plain(text).then(|| Self::Exact(text.to_owned()))
+    }
+
+    fn any_case(text: &str) -> Option<Self> {
+        is_plain(text).then(|| Self::AnyCase(text.to_ascii_lowercase()))
+    }
+
+    fn may_be_in(&self, payload: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(payload) else { return true };
+        match self {
+            Self::Exact(needle) => text.contains(needle.as_str()),
+            // Some letters beyond ASCII have lower case in it.
+            Self::AnyCase(needle) => !text.is_ascii() || text.to_ascii_lowercase().contains(needle.as_str()),
+        }
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'/'))
 }
 
 /// Statements whose outcomes are looked for.
@@ -322,6 +376,7 @@ struct Walk<'a> {
     index: &'a Index,
     search: &'a Search,
     keys: Vec<Key>,
+    needles: Vec<Needle>,
     limit: usize,
     /// Moves with what was looked at.
     from: From,
@@ -390,7 +445,7 @@ impl Walk<'_> {
     fn look_at(&mut self, block: &Block, budget: &mut Budget) -> Result<bool, ReadError> {
         let (search, from) = (self.search, self.from);
         let mut found: Vec<(Seq, Time, Found)> = Vec::new();
-        self.index.each_of(block, budget, |record, view| {
+        self.index.each_of(block, &self.needles, budget, |record, view| {
             if !from.allows(record.seq) {
                 return;
             }

@@ -57,10 +57,15 @@ pub(crate) async fn tell_onlookers(gateway: Arc<Gateway>) {
     loop {
         let number = match changes.recv().await {
             Ok(Change::Request { number, version: _ }) => number,
-            // They read again by themselves when they have missed something.
-            Ok(Change::Delegations | Change::Outbox | Change::Everything) | Err(RecvError::Lagged(_)) => {
+            Ok(Change::Delegations) => {
+                gateway.views.live.tell(LiveKind::Delegations);
                 continue;
             }
+            Ok(Change::Everything) | Err(RecvError::Lagged(_)) => {
+                gateway.views.live.tell(LiveKind::Resync);
+                continue;
+            }
+            Ok(Change::Outbox) => continue,
             Err(RecvError::Closed) => return,
         };
         if let Ok(Some(kept)) = gateway.store.request(number).await {

@@ -116,6 +116,10 @@ pub struct View {
     pub hash: Option<String>,
     /// The limit that was reached, as `bundle.toml` calls it.
     pub limit: Option<String>,
+    /// `issuer:subject` of who asked for approval.
+    pub requester: Option<String>,
+    /// Who did it: `issuer:subject`, or an object like `identity`.
+    by: Option<Value>,
     // Of whatever type: a record of a newer gateway must not lose its other fields over it.
     approval: Option<Value>,
 }
@@ -215,6 +219,8 @@ impl View {
             verdict: text("verdict"),
             sqlstate: text("sqlstate"),
             reason: text("reason"),
+            requester: text("requester"),
+            by: fields.get("by").cloned(),
             approval: fields.get("approval").cloned(),
             ..Self::default()
         }
@@ -265,7 +271,23 @@ impl View {
     }
 
     fn is_by(&self, want: &str) -> bool {
-        self.subject().is_some_and(|subject| subject == want) || self.who().is_some_and(|who| who == want)
+        self.names().iter().any(|name| name == want)
+    }
+
+    /// Everybody whom the record is about, each as `issuer:subject` and as the subject alone.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.subject().map(str::to_owned).into_iter().chain(self.who()).collect();
+        let by = match &self.by {
+            Some(Value::String(by)) => Some(by.clone()),
+            Some(by @ Value::Object(_)) => Who::deserialize(by).ok().map(|who| who.to_string()),
+            _ => None,
+        };
+        for name in self.requester.iter().cloned().chain(by) {
+            names.extend(name.split_once(':').map(|(_, subject)| subject.to_owned()));
+            names.push(name);
+        }
+        names
     }
 
     fn is_on_behalf_of(&self, want: &str) -> bool {

@@ -169,11 +169,8 @@ fn each_key(view: &View, each: &mut impl FnMut(Key)) {
             }
         }
     }
-    if let Some(subject) = view.subject() {
-        key(About::Identity(subject));
-    }
-    if let Some(who) = view.who() {
-        key(About::Identity(&who));
+    for name in view.names() {
+        key(About::Identity(&name));
     }
     if let Some(party) = view.behalf() {
         key(About::Behalf(&party.subject));

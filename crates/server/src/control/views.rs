@@ -8,16 +8,17 @@ use audit::{Seq, Time};
 use model::{Identity, SessionId};
 use policy::grants::{self, Objects};
 use serde_json::Value;
+use store::{RequestFilter, Standing};
 
 use super::sessions::State;
 use super::{Control, Session};
 use crate::gateway::Served;
 use crate::probe::{self, Explainer, Line};
 use crate::views::{
-    self, AuditDetail, AuditPage, AuditQuery, CertificateHealth, DataPage, DataQuery, DatabaseView,
-    ExplainAs, Health, IdentityDetail, IdentityPage, IdentityQuery, IssuerHealth, JournalHealth, Live, MayDo,
-    Overview, PolicyDetail, PolicyInForce, PolicyTests, RunningNow, SessionCounts, Sight, UpstreamHealth,
-    ViewError,
+    self, ApprovalCounts, AuditDetail, AuditPage, AuditQuery, CertificateHealth, DataPage, DataQuery,
+    DatabaseView, ExplainAs, Health, IdentityDetail, IdentityPage, IdentityQuery, IssuerHealth,
+    JournalHealth, Live, MayDo, Overview, PolicyDetail, PolicyInForce, PolicyTests, RunningNow,
+    SessionCounts, Sight, StoreHealth, UpstreamHealth, ViewError,
 };
 
 /// Statements that run, in one overview.
@@ -47,17 +48,27 @@ impl Control {
             match session.activity.as_ref().map(|activity| &activity.state) {
                 Some(State::Running { .. }) => counts.running += 1,
                 Some(State::InTransaction | State::InFailedTransaction) => counts.in_transaction += 1,
-                Some(state) if state.as_str() == "held" => counts.held += 1,
+                Some(State::Held { .. }) => counts.held += 1,
                 _ => continue,
             }
             running.extend(running_now(session, now));
         }
+        let held = running.iter().filter(|it| it.state == "held").filter_map(|it| it.for_ms).max();
         running.sort_by_key(|it| std::cmp::Reverse(it.for_ms));
         running.truncate(RUNNING_MAX);
         if sight == Sight::Texts {
             running = self.with_texts(running).await;
         }
-        self.gateway.views.observed.lock().overview(sight, counts, running)
+        let approvals = self.approval_counts(held).await;
+        self.gateway.views.observed.lock().overview(sight, (counts, approvals), running)
+    }
+
+    async fn approval_counts(&self, longest_held_ms: Option<u64>) -> ApprovalCounts {
+        let store = &self.gateway.store;
+        let open = RequestFilter { states: [Standing::Open].into(), ..RequestFilter::default() };
+        let due = RequestFilter { review_due: true, ..RequestFilter::default() };
+        let (open, review_due) = tokio::join!(store.count_requests(&open), store.count_requests(&due));
+        ApprovalCounts { open: open.ok(), review_due: review_due.ok(), longest_held_ms }
     }
 
     /// Adds the texts of statements that run. What can't be found at once is left out.
@@ -327,8 +338,11 @@ impl Control {
             (upstreams, observed.configuration(), observed.is_complete())
         };
         let certificates = self.certificates();
+        let store = self.store_health().await;
         let mut reasons: Vec<String> = self.not_ready().into_iter().map(str::to_owned).collect();
         reasons.extend(journal.fault.iter().map(|fault| format!("audit records can't be kept: {fault}")));
+        reasons
+            .extend(store.fault.iter().map(|it| format!("statements that need approval are refused: {it}")));
         let failing = |it: &UpstreamHealth| it.failing;
         let down = upstreams.iter().filter(|it| failing(it));
         reasons.extend(down.map(|it| format!("the last login to database \"{}\" failed", it.database)));
@@ -340,6 +354,7 @@ impl Control {
             ready: self.not_ready().is_none(),
             reasons,
             journal,
+            store,
             upstreams,
             issuers: self.issuers_health(),
             certificates,
@@ -362,6 +377,17 @@ impl Control {
             views_lag: written.saturating_sub(read),
             disk_free: disk.map(|it| it.0),
             disk_total: disk.map(|it| it.1),
+        }
+    }
+
+    async fn store_health(&self) -> StoreHealth {
+        let store = &self.gateway.store;
+        let (answer, outbox, instances) =
+            tokio::join!(store.ping(), store.count_waiting(), store.instances());
+        StoreHealth {
+            fault: answer.err().map(|error| oidc::chain(&error)),
+            outbox: outbox.ok(),
+            gateways: instances.ok().map(|it| it.len()),
         }
     }
 
@@ -399,9 +425,10 @@ impl Control {
 
 fn running_now(session: &Session, now: Instant) -> Option<RunningNow> {
     let state = &session.activity.as_ref()?.state;
-    let (statement, since) = match state {
-        State::Running { statement, since } => (Some(*statement), Some(*since)),
-        _ => (None, None),
+    let (statement, approval, since) = match state {
+        State::Running { statement, since } => (Some(*statement), None, Some(*since)),
+        State::Held { approval, since } => (None, *approval, Some(*since)),
+        _ => (None, None, None),
     };
     let for_ms = since.map(|since| u64::try_from(now.saturating_duration_since(since).as_millis()));
     Some(RunningNow {
@@ -410,6 +437,7 @@ fn running_now(session: &Session, now: Instant) -> Option<RunningNow> {
         database: session.database.clone(),
         state: state.as_str().to_owned(),
         statement,
+        approval,
         for_ms: for_ms.and_then(Result::ok),
         text: None,
     })

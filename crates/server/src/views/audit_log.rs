@@ -18,7 +18,7 @@ const TEXT_CHARS_MAX: usize = 400;
 /// Statements of the session before and after one.
 const NEIGHBOURS: usize = 10;
 /// Members of a record that hold what was written in a statement, or bound to it.
-const TEXTS: [&str; 2] = ["text", "parameters"];
+const TEXTS: [&str; 3] = ["text", "parameters", "runs"];
 
 /// What to look for; a record must pass every part that is given.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -341,7 +341,7 @@ pub(crate) fn row(found: &Row, sight: Sight, joined: bool) -> AuditRow {
     let view = View::of(&record);
     let outcome = found.outcome().map(|outcome| View::of(&outcome));
     let ended = view.awaits_outcome().then_some(outcome.is_some()).filter(|ended| *ended || joined);
-    let identity = view.who();
+    let identity = view.who().or_else(|| view.requester.clone());
     let on_behalf_of =
         view.identity.as_ref().and_then(|who| who.on_behalf_of.as_ref()).map(|it| it.to_string());
     let mut relations = Vec::new();

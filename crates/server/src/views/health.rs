@@ -18,6 +18,8 @@ pub struct Health {
     pub reasons: Vec<String>,
     /// The audit journal.
     pub journal: JournalHealth,
+    /// The store that gateways share.
+    pub store: StoreHealth,
     /// Databases.
     pub upstreams: Vec<UpstreamHealth>,
     /// Issuers.
@@ -47,6 +49,17 @@ pub struct JournalHealth {
     pub disk_free: Option<u64>,
     /// Bytes that there are.
     pub disk_total: Option<u64>,
+}
+
+/// How the store of approvals is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StoreHealth {
+    /// Why it doesn't answer; statements that need approval are refused then.
+    pub fault: Option<String>,
+    /// Messages that wait to be sent; `None`: it doesn't answer.
+    pub outbox: Option<u64>,
+    /// Gateways that share it and have shown signs of life.
+    pub gateways: Option<usize>,
 }
 
 /// How logins to a database go.

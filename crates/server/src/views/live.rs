@@ -60,6 +60,8 @@ pub enum LiveKind {
         /// Its state now.
         state: String,
     },
+    /// A delegation was made or ended.
+    Delegations,
     /// A bundle was loaded, or refused.
     Policy {
         /// The database as clients name it.
@@ -72,6 +74,8 @@ pub enum LiveKind {
         /// The event's name in the journal.
         what: String,
     },
+    /// Anything may have changed: what is shown must be asked for again.
+    Resync,
 }
 
 impl LiveKind {
@@ -82,8 +86,10 @@ impl LiveKind {
             Self::Activity { .. } => "activity",
             Self::Refused { .. } => "refused",
             Self::Approval { .. } => "approval",
+            Self::Delegations => "delegations",
             Self::Policy { .. } => "policy",
             Self::Health { .. } => "health",
+            Self::Resync => "resync",
         }
     }
 }

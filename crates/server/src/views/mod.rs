@@ -32,10 +32,12 @@ pub(crate) use self::bundles::{detail as policy_detail, in_force};
 pub(crate) use self::data::Data;
 pub use self::data::{ColumnView, DataPage, DataQuery, DatabaseView, RelationView};
 pub(crate) use self::health::disk;
-pub use self::health::{CertificateHealth, Health, IssuerHealth, JournalHealth, UpstreamHealth};
+pub use self::health::{CertificateHealth, Health, IssuerHealth, JournalHealth, StoreHealth, UpstreamHealth};
 pub use self::live::{Live, LiveEvent, LiveKind, LiveReceiver, Received};
 pub(crate) use self::observed::Observed;
-pub use self::overview::{Incident, Overview, RefusedNow, RunningNow, SessionCounts, StatementCounts};
+pub use self::overview::{
+    ApprovalCounts, Incident, Overview, RefusedNow, RunningNow, SessionCounts, StatementCounts,
+};
 pub use self::people::{GrantView, IdentityDetail, IdentityPage, IdentityQuery, IdentityView, MayDo};
 pub(crate) use self::people::{beyond, grant};
 pub use self::series::{Counts, Point};

@@ -21,6 +21,8 @@ pub struct Overview {
     pub complete: bool,
     /// Live sessions.
     pub sessions: SessionCounts,
+    /// Requests for approval, of all gateways that share the store.
+    pub approvals: ApprovalCounts,
     /// Statements.
     pub statements: StatementCounts,
     /// Identities that have been seen.
@@ -31,6 +33,17 @@ pub struct Overview {
     pub incidents: Vec<Incident>,
     /// What runs now or waits, the longest first, 100 at most.
     pub running: Vec<RunningNow>,
+}
+
+/// Requests for approval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ApprovalCounts {
+    /// That wait; `None`: the store doesn't answer.
+    pub open: Option<u64>,
+    /// Break-glasses that nobody has reviewed.
+    pub review_due: Option<u64>,
+    /// For how long the statement that has been held longest at this gateway has waited, in milliseconds.
+    pub longest_held_ms: Option<u64>,
 }
 
 /// Live sessions, by what they are at.
@@ -119,6 +132,8 @@ pub struct RunningNow {
     pub state: String,
     /// Its number in the session.
     pub statement: Option<u64>,
+    /// The request that it waits for, if it waits for approval.
+    pub approval: Option<u64>,
     /// For how long, in milliseconds.
     pub for_ms: Option<u64>,
     /// The statement's text, 400 characters at most; only for who may see texts, and where it is found at once.
@@ -163,7 +178,7 @@ impl Observed {
     pub(crate) fn overview(
         &self,
         sight: Sight,
-        sessions: SessionCounts,
+        (sessions, approvals): (SessionCounts, ApprovalCounts),
         running: Vec<RunningNow>,
     ) -> Overview {
         let now = now();
@@ -172,6 +187,7 @@ impl Observed {
             since: self.since(),
             complete: self.caught_up,
             sessions,
+            approvals,
             statements: StatementCounts {
                 last_hour: self.series.hour(now),
                 last_day: self.series.day(now),

@@ -66,7 +66,7 @@ pub struct IdentityView {
     pub counts: Counts,
     /// When something of its was refused last, RFC 3339.
     pub refused_last: Option<String>,
-    /// Statements of its that waited for approval.
+    /// Requests for approval of its.
     pub approvals: u64,
 }
 
@@ -192,6 +192,7 @@ impl People {
         {
             person.on_behalf_of.insert(party.to_string());
         }
+        person.approvals += u64::from(view.is("approval_requested"));
         if view.is("session_started") {
             person.sessions += 1;
             person.name.clone_from(&who.name);
@@ -205,7 +206,6 @@ impl People {
             } else {
                 person.counts.verdict(verdict);
             }
-            person.approvals += u64::from(verdict == "hold");
             if is_refusal(view) {
                 person.refused_last = Some(time);
             }

@@ -46,5 +46,6 @@ mod trust;
 mod twins;
 mod upstream;
 mod vault;
+mod views;
 mod withdrawal;
 mod written_back;

@@ -12,6 +12,8 @@ mod observed;
 mod overview;
 mod people;
 mod series;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod uses;
 mod watch;

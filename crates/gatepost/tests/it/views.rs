@@ -210,7 +210,11 @@ fn nobody_sees_texts_who_is_no_auditor_and_nobody_sees_secrets_or_values_that_we
         assert_eq!(seen("support-agent").status, 403, "{path}");
     }
     let overview = get(&gate, "/overview", "analyst");
-    assert_eq!(overview["refused"][0]["text"], REFUSED);
+    // Those who were refused here are among them.
+    let refused = overview["refused"].as_array().unwrap();
+    let statement = refused.iter().find(|it| it["event"] == "statement").expect("the refused statement");
+    assert_eq!(statement["text"], REFUSED);
+    assert!(refused.iter().any(|it| it["event"] == "control_refused"), "{overview:#}");
 }
 
 #[test]

@@ -410,7 +410,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 38] = [
+const EVENTS: [&str; 40] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -436,6 +436,8 @@ const EVENTS: [&str; 38] = [
     "block_removed",
     "trust_ended",
     "control_refused",
+    "logged_in",
+    "logged_out",
     "configuration_reloaded",
     "limit_exceeded",
     "approval_requested",

@@ -9,6 +9,7 @@ mod audit_trail;
 mod browser;
 mod cli;
 mod clients;
+mod console_api;
 mod edges;
 mod explain;
 mod extremes;

@@ -40,6 +40,16 @@ impl Signer {
         said["token"].as_str().unwrap().into()
     }
 
+    /// Sets what the token endpoint answers, and returns the form that was sent there before.
+    pub(crate) fn answer(&self, answer: Value) -> Value {
+        let mut pipes = self.pipes.lock().unwrap();
+        writeln!(pipes.0, "{}", json!({ "answer": answer })).unwrap();
+        let mut line = String::new();
+        pipes.1.read_line(&mut line).unwrap();
+        let mut said: Value = serde_json::from_str(&line).unwrap();
+        said["form"].take()
+    }
+
     /// Signs an access token that lives for five minutes.
     pub(crate) fn access(&self, subject: &str, groups: &[&str], further: Value) -> String {
         let mut claims = json!({ "aud": "gatepost", "sub": subject, "groups": groups, "exp": now() + 300 });

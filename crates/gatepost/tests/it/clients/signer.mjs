@@ -1,7 +1,8 @@
 // An issuer on loopback that signs whatever it is asked to, for tests only.
 //
 // Prints one line, {"issuer":URL}, and answers discovery and JWKS. Each line of its stdin, {"header":{},"claims":{},"key":"own"|"stranger"},
-// is answered with one line: the token. `iss` and `iat` are there unless the claims say otherwise.
+// is answered with one line: the token. `iss` and `iat` are there unless the claims say otherwise. {"answer":{}} sets what its token
+// endpoint answers; the line that comes back has the form that was sent there last.
 
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -13,9 +14,26 @@ const jwk = { ...own.publicKey.export({ format: 'jwk' }), kid: 'signer-1', alg: 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 let issuer;
+let answer = {};
+let form = {};
 const server = createServer((request, response) => {
+  if (request.method === 'POST' && request.url === '/token') {
+    let body = '';
+    request.on('data', (chunk) => { body += chunk; });
+    request.on('end', () => {
+      form = Object.fromEntries(new URLSearchParams(body));
+      response.writeHead(answer.error ? 400 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+    });
+    return;
+  }
   const documents = {
-    '/.well-known/openid-configuration': { issuer, jwks_uri: `${issuer}/jwks` },
+    '/.well-known/openid-configuration': {
+      issuer,
+      jwks_uri: `${issuer}/jwks`,
+      authorization_endpoint: `${issuer}/authorize`,
+      token_endpoint: `${issuer}/token`,
+      authorization_response_iss_parameter_supported: true,
+    },
     '/jwks': { keys: [jwk] },
   };
   const document = documents[request.url];
@@ -27,7 +45,14 @@ server.listen(0, '127.0.0.1', () => {
   console.log(JSON.stringify({ issuer }));
   const lines = createInterface({ input: process.stdin });
   lines.on('line', (line) => {
-    const { header = {}, claims = {}, key = 'own' } = JSON.parse(line);
+    const asked = JSON.parse(line);
+    if (asked.answer) {
+      const last = form;
+      ({ answer } = asked);
+      console.log(JSON.stringify({ form: last }));
+      return;
+    }
+    const { header = {}, claims = {}, key = 'own' } = asked;
     const head = { alg: 'ES256', kid: 'signer-1', ...header };
     const input = `${encode(head)}.${encode({ iss: issuer, iat: Math.floor(Date.now() / 1000), ...claims })}`;
     const keys = { own, stranger };

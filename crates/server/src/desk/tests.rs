@@ -10,6 +10,7 @@ use approval::{
 use config::{IssuerGroup, Operators};
 use serde_json::Value;
 use store::{Location, Password, Postgres, RequestFilter, Tls};
+use testkit::postgres::{Cluster, Options, Version};
 use testkit::scratch::Scratch;
 
 use super::*;
@@ -390,17 +391,15 @@ async fn a_pattern_is_used_as_often_as_it_was_approved_whoever_races() {
     assert!(matches!(office.desk.ask_before(&twice, &terms()).await, Err(AskRefused::Invalid(_))));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_who_decide_at_once_at_two_gateways_one_wins_and_the_other_is_told() {
-    let office = Office::open().await;
-    let second = desk(&office.path(), "two").await;
+/// Two gateways with the same store: one wins, the other is told, and whoever decides where, it goes on.
+async fn decide_at_both(office: &Office, second: &Desk) {
     for round in 0..12 {
         let mut asked = office.desk.ask(ask(&round.to_string(), HELD, 1), terms());
         let number = waiting(&mut asked).await;
         let (alice, bob) = (approver("alice"), approver("bob"));
         let (yes, no) = tokio::join!(
             office.act_at(&office.desk, number, &alice, Act::Approve),
-            office.act_at(&second, number, &bob, Act::Deny),
+            office.act_at(second, number, &bob, Act::Deny),
         );
         match (yes, no, answer(&mut asked).await) {
             (Ok(_), Err(ActRefused::Refused(Refused::Over(_))), Answer::Granted(_)) => {}
@@ -408,11 +407,41 @@ async fn of_two_who_decide_at_once_at_two_gateways_one_wins_and_the_other_is_tol
             other => panic!("{other:?}"),
         }
     }
-    // Whoever decides elsewhere, it goes on here.
     let mut asked = office.desk.ask(ask("last", HELD, 1), terms());
     let number = waiting(&mut asked).await;
-    office.act_at(&second, number, &approver("bob"), Act::Approve).await.unwrap();
+    office.act_at(second, number, &approver("bob"), Act::Approve).await.unwrap();
     assert!(matches!(answer(&mut asked).await, Answer::Granted(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_decide_at_once_at_two_gateways_one_wins_and_the_other_is_told() {
+    let office = Office::open().await;
+    let second = desk(&office.path(), "two").await;
+    decide_at_both(&office, &second).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_gateways_over_postgresql_likewise() {
+    let hba = Some("host all all 127.0.0.1/32 trust".to_owned());
+    let cluster = Cluster::start(Version::V15, Options { hba, ..Options::default() });
+    cluster.psql("CREATE ROLE keeper LOGIN");
+    cluster.fresh_database("control", "keeper");
+    let open = async || {
+        let place = Postgres {
+            host: "127.0.0.1".to_owned(),
+            port: cluster.port(),
+            database: "control".to_owned(),
+            user: "keeper".to_owned(),
+            password: Password::none(),
+            tls: Tls::Disable,
+        };
+        Store::open(Location::Postgres(place)).await.unwrap()
+    };
+    let mut office = Office::open().await;
+    let home = office.path();
+    office.desk = desk_over(open().await, &home, "first");
+    let second = desk_over(open().await, &home, "second");
+    decide_at_both(&office, &second).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,8 @@ const BEAT_EVERY: Duration = Duration::from_secs(5);
 const SILENT_AFTER: Duration = Duration::from_secs(30);
 /// Requests that are closed at one time.
 const CLOSED_AT_ONCE: u32 = 100;
+/// So many times in a row; the rest has time until the next sign of life.
+const PAGES_MAX: usize = 20;
 /// What names the run before, in the folder of `[state]`.
 const FORMER: &str = "instance";
 
@@ -126,8 +128,14 @@ impl Desk {
                     self.lose(&instance).await?;
                 }
             }
-            for kept in self.store.overdue(now(), CLOSED_AT_ONCE).await? {
-                self.try_end(kept.request.number, |request| request.expire(now())).await?;
+            for _ in 0..PAGES_MAX {
+                let page = self.store.overdue(now(), CLOSED_AT_ONCE).await?;
+                for kept in &page {
+                    self.try_end(kept.request.number, |request| request.expire(now())).await?;
+                }
+                if page.len() < CLOSED_AT_ONCE as usize {
+                    break;
+                }
             }
             Ok::<_, Trouble>(())
         };

@@ -119,7 +119,7 @@ const fn related(relation: Relation) -> &'static str {
         Relation::Itself => "nobody decides about what they ask themselves",
         Relation::ActedFor => "nobody decides about what is asked in their name",
         Relation::Owner => "nobody decides about what their own agent asks",
-        Relation::ForAnother => "who acts for somebody else has no vote",
+        Relation::ForAnother => "an agent of somebody else has no vote here",
         Relation::Owned => "who belongs to the same owner has no vote",
     }
 }
@@ -248,11 +248,12 @@ impl Request {
         self.places(by, delegations, now)?.into_iter().next().ok_or_else(|| self.not_in_group())
     }
 
-    /// By oneself only: it is not delegated. The requester's own human may, who will answer for it; an agent that acts for somebody may not.
+    /// By oneself only: it is not delegated. The requester's own human may, who will answer for it. SECURITY: an agent may not, which acts for somebody
+    /// or has an owner: by its own glass it would let itself through.
     fn can_break_glass(&self, by: &Who, now: Stamp) -> Result<Capacity, Refused> {
         let State::Open = self.state else { return Err(Refused::Over(self.state.as_str())) };
         self.in_time(now)?;
-        if by.on_behalf_of.is_some() {
+        if by.on_behalf_of.is_some() || by.owner.is_some() {
             return Err(Refused::Related(Relation::ForAnother));
         }
         let missing: Vec<_> =

@@ -199,6 +199,9 @@ fn a_broken_glass_runs_at_once_and_is_reviewed_by_somebody_else() {
     let bot = Who { groups: erin.groups.clone(), ..agent() };
     let refused = request.act(Act::BreakGlass, &bot, said, &[], LATER);
     assert_eq!(refused, Err(Refused::Related(Relation::ForAnother)));
+    let owned = Who { owner: Some("dana".to_owned()), ..who("bot", &["oncall"]) };
+    let refused = request.act(Act::BreakGlass, &owned, said, &[], LATER);
+    assert_eq!(refused, Err(Refused::Related(Relation::ForAnother)));
     // It isn't lent.
     let lent = [delegation(&erin, "corp:bob", NOW)];
     let refused = request.act(Act::BreakGlass, &who("bob", &[]), said, &lent, LATER);

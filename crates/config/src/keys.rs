@@ -909,7 +909,7 @@ pub(crate) const NOTIFY: Section = Section {
             "login_age_max",
             "duration",
             Toml("\"24h\""),
-            "Whoever decides by a channel has the groups of their last login in the console or command line. If that is longer ago, they must log in first. From 1m to 90d.",
+            "Whoever decides by a channel has the groups of their last login at the console. If that is longer ago, they must log in first. From 1m to 90d.",
         ),
         key(
             "host",

@@ -11,7 +11,7 @@ const FACT_CHARS_MAX: usize = 300;
 /// Of what a statement touches, and of rules.
 const LISTED_MAX: usize = 12;
 /// Requests that a digest names.
-pub(crate) const DIGEST_MAX: usize = 20;
+pub const DIGEST_MAX: usize = 20;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

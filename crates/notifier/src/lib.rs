@@ -17,7 +17,7 @@ mod testdata;
 mod webhook;
 
 pub use inbound::{BadCall, Decision, Said, interaction, webhook_decision};
-pub use letter::{Event, Letter};
+pub use letter::{DIGEST_MAX, Event, Letter};
 pub use send::{Failure, Outgoing, Receipt, Secrets, Sender, Whose};
 pub use signature::{BadSignature, SlackHeaders, WINDOW, WebhookHeaders, WebhookSecret, slack_verify};
 pub use slack::{Approvable, LONGEST_SHOWN};

@@ -144,12 +144,16 @@ impl Notices {
                 }
             }
         }
-        let mut open = Vec::new();
+        // Texts may be large: only those that are named are held.
+        let (mut open, mut more) = (Vec::new(), 0);
         let mut told = Vec::new();
         for message in messages {
             match self.store.request(message.number).await?.map(|kept| kept.request).filter(is_open) {
                 Some(request) => {
-                    open.push(request);
+                    match open.len() < notifier::DIGEST_MAX {
+                        true => open.push(request),
+                        false => more += 1,
+                    }
                     told.push(message);
                 }
                 None => drop(self.store.failed(&message, None, UNNEEDED).await?),
@@ -158,7 +162,7 @@ impl Notices {
         if told.is_empty() {
             return Ok(0);
         }
-        let letter = Letter::digest(&open.iter().collect::<Vec<_>>(), 0, self.console.as_deref(), now());
+        let letter = Letter::digest(&open.iter().collect::<Vec<_>>(), more, self.console.as_deref(), now());
         let first = told.first().map_or(0, |message| message.id.0);
         let id = format!("digest_{first}_{}", told.len());
         let outgoing = Outgoing {

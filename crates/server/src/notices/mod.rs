@@ -20,7 +20,7 @@ use model::Secret;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Delivery, Message, Store, StoreError};
+use store::{Delivery, Message, RequestFilter, Standing, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 pub use calls::{Call, Called};
@@ -146,6 +146,28 @@ impl Notices {
             tokio::spawn(self.clone().keep(heard));
         }
         tokio::spawn(self.clone().supervise());
+        tokio::spawn(self.clone().catch_up());
+    }
+
+    /// Tells of what waits, should the gateway have gone before that was kept; of what is kept already nothing more comes.
+    async fn catch_up(self: Arc<Self>) {
+        let filter =
+            RequestFilter { states: [Standing::Open].into(), limit: Some(1), ..RequestFilter::default() };
+        let mut before = None;
+        // One at a time: texts may be large.
+        for _ in 0..SAID_MAX {
+            match self.store.requests(&RequestFilter { before, ..filter.clone() }).await {
+                Ok(page) => {
+                    let Some(kept) = page.first() else { return };
+                    self.announce(&kept.request, notifier::Event::Opened);
+                    before = Some(kept.request.number);
+                }
+                Err(error) => {
+                    tracing::warn!(error = oidc::chain(&error), "it is not known who is still to be told");
+                    return;
+                }
+            }
+        }
     }
 
     /// Tells whom it concerns what the desk has done.

@@ -65,12 +65,12 @@ export async function settled(page) {
   await page.evaluate(() => Promise.all(document.getAnimations().filter((it) => it.effect.getTiming().iterations !== Infinity).map((it) => it.finished)));
 }
 
-/** Fails if axe finds something serious. */
-export async function accessible(page, where) {
+/** Fails if axe finds something serious; `rules` are those that are asked, all of them unless told. */
+export async function accessible(page, where, rules = null) {
   // As a debugger would, since the page's own policy allows no such script.
   const session = await page.context().newCDPSession(page);
   await session.send('Runtime.evaluate', { expression: AXE });
-  const { result, exceptionDetails } = await session.send('Runtime.evaluate', { expression: 'axe.run(document, { resultTypes: ["violations"] }).then((it) => JSON.stringify(it.violations))', awaitPromise: true, returnByValue: true });
+  const { result, exceptionDetails } = await session.send('Runtime.evaluate', { expression: `axe.run(document, ${JSON.stringify({ resultTypes: ['violations'], ...(rules ? { runOnly: rules } : {}) })}).then((it) => JSON.stringify(it.violations))`, awaitPromise: true, returnByValue: true });
   await session.detach();
   assert.equal(exceptionDetails, undefined, `${where}: ${exceptionDetails?.exception?.description}`);
   const found = JSON.parse(result.value).filter((it) => ['serious', 'critical'].includes(it.impact));
@@ -86,6 +86,9 @@ export async function fits(page, where) {
   });
   assert.deepEqual(over, [], where);
 }
+
+/** What a theme changes. */
+export const COLOURS = ['color-contrast', 'link-in-text-block'];
 
 /** Runs tests one after another, and says which; only those whose names have `only` in them. */
 export async function run(tests, only = '') {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { DESKTOP, PHONE, accessible, browser, fits, run, settled } from './driver.mjs';
+import { COLOURS, DESKTOP, PHONE, accessible, browser, fits, run, settled } from './driver.mjs';
 
 const web = process.argv[2];
 const fixture = spawn(process.execPath, [new URL('fixture.mjs', import.meta.url).pathname, web], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -33,7 +33,7 @@ await run({
       for (const path of PAGES) {
         await page.setViewportSize(DESKTOP);
         await open(path);
-        await accessible(page, `${path} ${colorScheme}`);
+        await accessible(page, `${path} ${colorScheme}`, colorScheme === 'dark' ? COLOURS : null);
         await page.setViewportSize(PHONE);
         await fits(page, `${path} ${colorScheme}`);
         chromium.clean(path);

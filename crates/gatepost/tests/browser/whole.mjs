@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { DESKTOP, PHONE, accessible, browser, fits, run, settled } from './driver.mjs';
+import { COLOURS, DESKTOP, PHONE, accessible, browser, fits, run, settled } from './driver.mjs';
 
 const { base, issuer, psql, environment } = JSON.parse(process.argv[2]);
 const hosts = [new URL(base).host, new URL(issuer).host];
@@ -136,7 +136,7 @@ await run({
         await lead.goto(base + path);
         await settled(lead);
         assert.equal(await lead.$('.failure'), null, `${path}: ${await lead.innerText('main')}`);
-        await accessible(lead, `${path} ${colorScheme}`);
+        await accessible(lead, `${path} ${colorScheme}`, colorScheme === 'dark' ? COLOURS : null);
         chromium.clean(path);
       }
     }

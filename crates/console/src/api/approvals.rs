@@ -127,6 +127,10 @@ pub(crate) struct Shown {
     may: BTreeMap<&'static str, May>,
     /// What became of telling approvers, for each channel.
     notifications: Vec<server::notices::Notification>,
+    /// What the session that waits has done, the last first; null where the journal can't be asked.
+    session_so_far: Option<Vec<server::preview::SoFar>>,
+    /// What the same identity had approved before, what is most alike first; null where the store can't be asked.
+    approved_before: Option<Vec<server::preview::ApprovedBefore>>,
 }
 
 /// `GET /approvals/{number}`.
@@ -160,7 +164,7 @@ fn concerns(request: &approval::Request, by: &str) -> bool {
     requester.to_string() == by || requester.on_behalf_of.as_deref() == Some(by)
 }
 
-async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Response {
+pub(super) async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Response {
     let may = match &caller.who {
         Some(who) => match app.control.approval_may(request, &Who::from(who)).await {
             Ok(may) => may.into_iter().map(|(act, refused)| (act.as_str(), may_of(refused))).collect(),
@@ -180,6 +184,8 @@ async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Respon
     let link = app.control.public_url().map(|url| url.join(&format!("/approvals/{}", request.number)));
     // That it can't be told doesn't keep anybody from deciding.
     let notifications = app.control.notifications(request.number).await.unwrap_or_default();
+    let session_so_far = app.control.session_so_far(request).await.ok();
+    let approved_before = app.control.approved_before(request).await.ok();
     let request = Request::of(request, link);
     Json(Shown {
         request,
@@ -190,6 +196,8 @@ async fn show(app: &App, caller: &Caller, request: &approval::Request) -> Respon
         marked,
         may,
         notifications,
+        session_so_far,
+        approved_before,
     })
     .into_response()
 }

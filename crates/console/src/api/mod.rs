@@ -4,6 +4,7 @@ mod approvals;
 mod forms;
 mod me;
 pub(crate) mod openapi;
+mod preview;
 pub(crate) mod routes;
 mod sessions;
 mod views;

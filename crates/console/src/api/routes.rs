@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{approvals, forms, me, openapi, sessions, views};
+use super::{approvals, forms, me, openapi, preview, sessions, views};
 use crate::caller::Needs;
 use crate::guard::App;
 use crate::stream;
@@ -223,6 +223,29 @@ pub(crate) fn all() -> Vec<Route> {
             "/api/v1/approvals/{number}",
             ("see a request", Needs::Somebody, "A request, whole, and what whoever asks may do with it."),
             get(approvals::one),
+        ),
+        Route::post::<server::preview::Before, approvals::Shown>(
+            "/api/v1/approvals",
+            (
+                "ask for approval",
+                Needs::Person,
+                "Asks for a statement, or a pattern, before it is run. 422: it needs no approval, or the policy refuses it whoever approves.",
+            ),
+            post(preview::ask),
+        ),
+        Route::get::<server::preview::Plan>(
+            "/api/v1/approvals/{number}/plan",
+            ("see a plan", Needs::Somebody, "What the planner would do. 409: such a statement has no plan."),
+            get(preview::plan),
+        ),
+        Route::post::<views::Nothing, server::preview::RowCount>(
+            "/api/v1/approvals/{number}/count-rows",
+            (
+                "count rows",
+                Needs::Person,
+                "Runs the statement and rolls it back, to say how many rows it would change: for who may approve it, where the bundle allows it. 409: it has effects that can't be undone.",
+            ),
+            post(preview::count_rows),
         ),
         Route::post::<approvals::Said, approvals::Shown>(
             "/api/v1/approvals/{number}/{act}",

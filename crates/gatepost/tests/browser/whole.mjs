@@ -57,6 +57,7 @@ await run({
     assert.match(await lead.innerText('.statement'), /DELETE FROM tickets WHERE id = 1 RETURNING id/);
     assert.match(await lead.innerText('#who'), /corp:support-agent/);
     assert.match(await lead.innerText('main'), /"><script>alert\(3\)<\/script>/);
+    await lead.waitForFunction(() => /Delete on tickets/.test(document.querySelector('.plan')?.textContent));
     assert.equal(waiting.ended, false);
     await lead.click('#act-approve');
     await lead.click('dialog button[type=submit]');
@@ -95,6 +96,7 @@ await run({
     await lead.keyboard.press('Enter');
     await lead.waitForSelector('#act-approve');
     await settled(lead);
+    assert.match(await lead.innerText('#before'), /the same but for literals/);
     await lead.keyboard.press('a');
     await lead.waitForSelector('dialog[open]');
     await lead.keyboard.press('Control+Enter');

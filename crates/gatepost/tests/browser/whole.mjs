@@ -92,11 +92,13 @@ await run({
     const waiting = client('DELETE FROM tickets WHERE id = 4');
     await lead.goto(`${base}/approvals`);
     await lead.waitForSelector('[data-row]');
+    await settled(lead);
     await lead.keyboard.press('j');
+    await lead.waitForFunction(() => document.activeElement.closest('[data-row]'));
     await lead.keyboard.press('Enter');
     await lead.waitForSelector('#act-approve');
     await settled(lead);
-    assert.match(await lead.innerText('#before'), /the same but for literals/);
+    assert.match(await lead.innerText('#before'), /#1/);
     await lead.keyboard.press('a');
     await lead.waitForSelector('dialog[open]');
     await lead.keyboard.press('Control+Enter');

@@ -74,6 +74,8 @@ pub(crate) const ROOT: Section = Section {
         key("operators", "table", Toml("{}"), "see [operators]"),
         key("notify", "tables", Toml("[]"), "see [[notify]]"),
         key("state", "table", Toml("{}"), "see [state]"),
+        key("store", "table", Toml("{}"), "see [store]"),
+        key("telemetry", "table", Toml("{}"), "see [telemetry]"),
         key(
             "console",
             "table",
@@ -81,7 +83,7 @@ pub(crate) const ROOT: Section = Section {
             "see [console]",
         ),
     ],
-    later: &[later("store", "state shared by several gateways")],
+    later: &[],
 };
 
 pub(crate) const LISTEN: Section = Section {
@@ -967,6 +969,77 @@ pub(crate) const STATE: Section = Section {
     later: &[],
 };
 
+pub(crate) const STORE: Section = Section {
+    name: "store",
+    header: "[store]",
+    about: "What gateways share and must not forget: requests for approval, delegations, people, browsers that are logged in, messages to be sent. See [the store](../guide/store.md).",
+    keys: &[
+        key(
+            "url",
+            "URL",
+            Absent("`sqlite:store.db` in `state.path`"),
+            "`sqlite:PATH`: a file for this gateway alone, made where it is missing, with mode 0600. `postgres://HOST:PORT/DBNAME?sslmode=…&sslrootcert=…`, without user and password: a database for all gateways, in which they make the schema `gatepost`; as `upstream` of `[[database]]`, but `sslmode` must be `verify-full`, or `disable` on this host. DBNAME is `gatepost` where it is left out.",
+        ),
+        key("user", "secret reference", Absent("required for `postgres:`"), "The role to log in as."),
+        key(
+            "password",
+            "secret reference",
+            Absent("no password is sent"),
+            "Its password; fetched anew after each loss of the connection.",
+        ),
+        key(
+            "keep",
+            "time",
+            Toml("\"90d\""),
+            "How long requests are kept that are over; the journal has them all the same. Never forgotten is a break-glass that nobody has reviewed. From 1d to 3650d.",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const TELEMETRY: Section = Section {
+    name: "telemetry",
+    header: "[telemetry]",
+    about: "The gateway's numbers and traces; see [monitoring](../guide/monitoring.md).",
+    keys: &[
+        key(
+            "metrics",
+            "string",
+            Toml("\"viewer\""),
+            "Who may read `/metrics`, beside whoever may use the local socket. `local`: nobody. `viewer`: whoever has the role viewer or more, at `http` of `[listen]`. An IP address and a port: whoever reaches that, without TLS or token; nothing else is served there.",
+        ),
+        key("otlp", "table", Absent("there are no traces"), "Where traces go; see `telemetry.otlp`."),
+    ],
+    later: &[],
+};
+
+pub(crate) const OTLP: Section = Section {
+    name: "otlp",
+    header: "telemetry.otlp",
+    about: "A collector of OpenTelemetry traces that speaks OTLP over HTTP. Spans hold no statement, no value and no secret. While it can't be reached, spans are dropped and counted.",
+    keys: &[
+        key(
+            "endpoint",
+            "URL",
+            Required,
+            "`https://HOST:PORT`, to which `/v1/traces` is appended; `http:` only on loopback.",
+        ),
+        key(
+            "headers",
+            "table of secret references",
+            Toml("{}"),
+            "Sent with each request: `headers = { Authorization = \"env:OTLP_AUTHORIZATION\" }`. Fetched at the start.",
+        ),
+        key(
+            "sample",
+            "number",
+            Toml("100"),
+            "One session, and one request over HTTP, in so many is traced, with all that is in it. 1: each.",
+        ),
+    ],
+    later: &[],
+};
+
 /// All tables, in the order of the reference page.
 pub(crate) const SECTIONS: &[&Section] = &[
     &LISTEN,
@@ -988,6 +1061,9 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &NOTIFY,
     &STATE,
     &CONSOLE,
+    &STORE,
+    &TELEMETRY,
+    &OTLP,
 ];
 
 impl Section {

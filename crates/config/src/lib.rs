@@ -23,6 +23,8 @@ mod redacted;
 mod reference;
 mod secret_ref;
 mod sections;
+mod store;
+mod telemetry;
 mod upstream;
 mod vault;
 
@@ -55,6 +57,8 @@ pub use redacted::render_redacted;
 pub use reference::reference;
 pub use secret_ref::{ExecCommand, SecretRef, SecretRefError, Servers, VaultRef};
 pub use sections::{Durability, Journal, Limits, Mask};
+pub use store::{Store, StorePlace};
+pub use telemetry::{Metrics, Otlp, Telemetry};
 pub use upstream::{Host, Roots, Upstream, UpstreamTls};
 pub use vault::{Vault, VaultMethod};
 
@@ -92,6 +96,10 @@ pub struct Config {
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
     pub state: PathBuf,
+    /// `[store]`: what gateways share and must not forget.
+    pub store: Store,
+    /// `[telemetry]`: numbers and traces.
+    pub telemetry: Telemetry,
     /// `[console]`: how people log in with a browser; `None`: they don't.
     pub console: Option<Console>,
     /// What is allowed but deserves a second look; `Display` gives one line for the log.
@@ -205,6 +213,8 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         let path = table.value("path", context)?.string(context)?;
         Some(context.resolve(&path))
     });
+    let store = root.table("store", context).and_then(|table| store::read(&table, state.as_deref(), context));
+    let telemetry = root.table("telemetry", context).and_then(|table| telemetry::read(&table, context));
     let console = match root.written("console") {
         None => Some(None),
         Some(_) => root.table("console", context).and_then(|table| {
@@ -230,6 +240,8 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         notify: notify.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?,
         operators: operators?,
         state: state?,
+        store: store?,
+        telemetry: telemetry?,
         console: console?,
         warnings: Vec::new(),
     })

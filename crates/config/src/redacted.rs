@@ -12,13 +12,14 @@ use crate::{
     AuthRule, Config, Console, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy,
     Limits, Listen, Login, Mask, Operators,
 };
+use crate::{Otlp, Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, servers, notify, operators, state, console, warnings: _, .. } =
-        config;
+    let Config { journal, limits, mask, servers, notify, operators, state, .. } = config;
+    let Config { console, store, telemetry, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
     issuers.iter().for_each(|issuer| write_issuer(issuer, &mut out));
@@ -45,6 +46,8 @@ pub fn render_redacted(config: &Config) -> String {
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
+    write_store(store, &mut out);
+    write_telemetry(telemetry, &mut out);
     if let Some(console) = console {
         write_console(console, &mut out);
     }
@@ -125,6 +128,29 @@ fn write_console(console: &Console, out: &mut Lines) {
     out.list("scopes", scopes);
     out.text("session", show_duration(*session));
     out.text("idle", show_duration(*idle));
+}
+
+fn write_store(store: &Store, out: &mut Lines) {
+    let Store { place, keep } = store;
+    out.header("[store]");
+    out.text("url", place);
+    if let StorePlace::Postgres { server: _, user, password } = place {
+        out.text("user", user);
+        if let Some(password) = password {
+            out.text("password", password);
+        }
+    }
+    out.text("keep", show_duration(*keep));
+}
+
+fn write_telemetry(telemetry: &Telemetry, out: &mut Lines) {
+    let Telemetry { metrics, otlp } = telemetry;
+    out.header("[telemetry]");
+    out.text("metrics", metrics);
+    if let Some(Otlp { endpoint, headers, sample }) = otlp {
+        let (endpoint, headers) = (quoted(endpoint), table(headers));
+        out.raw("otlp", format!("{{ endpoint = {endpoint}, headers = {headers}, sample = {sample} }}"));
+    }
 }
 
 fn write_issuer(issuer: &Issuer, out: &mut Lines) {

@@ -10,6 +10,7 @@ mod console;
 mod notify;
 mod reach;
 mod secrets;
+mod store;
 
 const ISSUER: &str =
     "[[issuer]]\nname = \"corp\"\nurl = \"https://idp.example.com\"\naudience = \"gatepost\"\n";
@@ -74,17 +75,6 @@ gatepost.toml:4:44: error: unknown key "pasword" in database.login; the nearest 
         &whole("[mask]\nsalt = 1"),
         "gatepost.toml:2:1: error: unknown key \"salt\" in [mask]; known are \"hash_key\", \"keys\"",
     );
-}
-
-#[test]
-fn what_later_versions_bring_is_refused_by_name() {
-    let later = [("[store]\nurl = \"sqlite:x\"", "1:2: error: \"store\" (state shared by several gateways)")];
-    for (text, start) in later {
-        check_line(
-            &whole(text),
-            &format!("gatepost.toml:{start} is not available in this version; remove it"),
-        );
-    }
 }
 
 #[test]
@@ -536,6 +526,14 @@ message_bytes_max = 20000000
 [mask]
 hash_key = "file:/run/secrets/k"
 keys = { partners = "env:PARTNERS", "a b" = "exec:pass x" }
+[store]
+url = "postgres://db.internal/control?sslrootcert=ca.pem"
+user = "env:U"
+password = "file:p"
+keep = "30d"
+[telemetry]
+metrics = "[::1]:9187"
+otlp = { endpoint = "https://collector.internal:4318/x/", headers = { x-token = "env:T" }, sample = 7 }
 "#;
     let config = parse(&format!("{text}{ISSUER}")).unwrap();
     let printed = render_redacted(&config);
@@ -565,6 +563,10 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                 }
                 "issuer.introspection" => {
                     whole(&format!("[[issuer]]\nintrospection.{} = 1979-05-27", key.name))
+                }
+                "telemetry.otlp" => whole(&format!("[telemetry]\notlp.{} = 1979-05-27", key.name)),
+                "[store]" if matches!(key.name, "user" | "password") => {
+                    whole(&format!("[store]\nurl = \"postgres:///d?host=/s\"\n{} = 1979-05-27", key.name))
                 }
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
                 "[[notify]]" => {

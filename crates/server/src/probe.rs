@@ -311,6 +311,7 @@ pub async fn connect_check(config: &config::Config) -> Vec<Reach> {
         Ok(Err(error)) => found.push(Reach::failed("issuer", "*", oidc::chain(&error))),
         Err(error) => found.push(Reach::failed("issuer", "*", oidc::chain(&error))),
     }
+    found.push(reach_store(&config.store).await);
     for database in &config.databases {
         found.push(match reach(database).await {
             Ok(reach) => reach,
@@ -323,6 +324,21 @@ pub async fn connect_check(config: &config::Config) -> Vec<Reach> {
 impl Reach {
     fn failed(what: &'static str, subject: &str, why: String) -> Self {
         Self { what, subject: subject.to_owned(), outcome: Err(why), advice: Vec::new() }
+    }
+}
+
+async fn reach_store(config: &config::Store) -> Reach {
+    let subject = config.place.to_string();
+    match crate::storage::probe(config).await {
+        Ok(store::Probe { server, schema }) => {
+            let schema = schema.map_or_else(
+                || "empty: the gateway makes what it needs at its start".to_owned(),
+                |schema| format!("schema {schema}"),
+            );
+            let outcome = Ok(format!("{server}, {schema}"));
+            Reach { what: "store", subject, outcome, advice: Vec::new() }
+        }
+        Err(error) => Reach::failed("store", &subject, oidc::chain(&error)),
     }
 }
 

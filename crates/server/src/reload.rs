@@ -160,6 +160,8 @@ fn difference(old: &config::Config, new: &config::Config) -> (Vec<&'static str>,
         ("[limits]", others_are != old.limits),
         ("[mask]", old.mask != new.mask),
         ("[state]", old.state != new.state),
+        ("[store]", old.store != new.store),
+        ("[telemetry]", old.telemetry != new.telemetry),
     ];
     let named = |of: &[(&'static str, bool)]| of.iter().filter(|it| it.1).map(|it| it.0).collect();
     (named(&at_once), named(&at_start))

@@ -11,7 +11,6 @@ use journal::Journal;
 use model::Secret;
 use session::{Database, Limits, MaskKeys, Settings};
 use sha2::{Digest, Sha256};
-use store::{Location, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,7 +27,7 @@ use crate::shell::Order;
 use crate::tls::ClientCertificates;
 use crate::trust::{StateError, Trust};
 use crate::upstream::Target;
-use crate::{cancel, connection, probe, reload, secrets, tls, views};
+use crate::{cancel, connection, probe, reload, secrets, storage, tls, views};
 
 /// Why the gateway can't start, or had to stop. Always the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +77,9 @@ pub enum ServeError {
     /// What must outlive the gateway.
     #[error(transparent)]
     State(#[from] StateError),
-    /// What is shared with other gateways.
+    /// What gateways share and must not forget.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] storage::PlaceError),
     /// What serves those who administer it.
     #[error("{0}")]
     Console(String),
@@ -189,7 +188,7 @@ where
         listeners.push(listener);
     }
     let mask = config.mask.clone();
-    let (store, state) = (open_store(&config).await?, config.state.clone());
+    let (store, state) = (storage::open(&config.store).await?, config.state.clone());
     let started = (config, source.to_owned());
     let tls = (tls, rotation::MaskKeys::note(mask).await);
     let instance = hex::encode(cancel::random::<8>().map_err(|_| ServeError::NoRandomness)?);
@@ -235,6 +234,7 @@ async fn run(
     tokio::spawn(gateway.desk.clone().keep());
     tokio::spawn(crate::approval::tell_onlookers(gateway.clone()));
     gateway.notices.start();
+    tokio::spawn(storage::keep(gateway.clone()));
     for served in gateway.databases.values() {
         if let Some(kept) = &served.roles {
             roles::keep(&gateway, served, kept);
@@ -255,11 +255,6 @@ async fn run(
     let stopped = Event::GatewayStopped { reason: "signal" };
     gateway.record(&stopped)?;
     Ok(())
-}
-
-/// Opens what is shared with other gateways.
-async fn open_store(config: &config::Config) -> Result<Store, ServeError> {
-    Ok(Store::open(Location::Sqlite(config.state.join("store.sqlite"))).await?)
 }
 
 /// Counts the sessions that are open.

@@ -38,6 +38,7 @@ mod rotation;
 mod session;
 mod signer;
 mod stage;
+mod store;
 mod support;
 mod tokens;
 mod told;

@@ -1,0 +1,77 @@
+//! `[store]` and `[telemetry]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{check_line, parse, whole};
+use crate::{Metrics, StorePlace, Telemetry};
+
+#[test]
+fn without_a_word_the_store_is_a_file_in_the_state() {
+    let config = parse(&whole("[state]\npath = \"/var/lib/gatepost\"")).unwrap();
+    assert_eq!(config.store.place, StorePlace::Sqlite(Path::new("/var/lib/gatepost/store.db").to_owned()));
+    assert_eq!(config.store.keep, Duration::from_secs(90 * 24 * 3600));
+    assert_eq!(config.telemetry, Telemetry { metrics: Metrics::Viewer, otlp: None });
+    let config = parse(&whole("[store]\nurl = \"sqlite:here.db\"")).unwrap();
+    assert_eq!(config.store.place, StorePlace::Sqlite(Path::new("/etc/gatepost/here.db").to_owned()));
+}
+
+#[test]
+fn a_store_that_proves_nothing_is_refused() {
+    let user = "user = \"env:U\"";
+    for mode in ["disable", "require", "verify-ca"] {
+        check_line(
+            &whole(&format!("[store]\nurl = \"postgres://db.internal/x?sslmode={mode}\"\n{user}")),
+            "gatepost.toml:2:7: error: the store must prove who it is: write sslmode=verify-full, or leave it out on this host",
+        );
+    }
+    for good in ["db.internal/x", "127.0.0.1:5433", "localhost/x?sslmode=disable", "/x?host=/run/postgresql"]
+    {
+        let config = parse(&whole(&format!("[store]\nurl = \"postgres://{good}\"\n{user}"))).unwrap();
+        assert!(matches!(config.store.place, StorePlace::Postgres { .. }), "{good}");
+    }
+}
+
+#[test]
+fn stores_that_make_no_sense_say_how_to_mend_it() {
+    for (text, told) in [
+        ("url = \"postgres://h/x\"", "1:1: error: [store] lacks \"user\" (secret reference)"),
+        ("password = \"env:P\"", "2:12: error: \"password\" is not for a store in a file; remove it"),
+        ("url = \"sqlite:\"", "2:7: error: \"url\" must be \"sqlite:PATH\", without \"//\", \"?\" and \"#\""),
+        (
+            "url = \"sqlite://x\"",
+            "2:7: error: \"url\" must be \"sqlite:PATH\", without \"//\", \"?\" and \"#\"",
+        ),
+        ("keep = \"1h\"", "2:8: error: \"keep\" must be from 1d to 3650d"),
+        (
+            "url = \"mysql://h/x\"\nuser = \"env:U\"",
+            "2:7: error: \"url\" must begin with postgres://; a file is \"sqlite:PATH\"",
+        ),
+    ] {
+        check_line(&whole(&format!("[store]\n{text}")), &format!("gatepost.toml:{told}"));
+    }
+    let leak = parse(&whole("[store]\nurl = \"postgres://u:hunter2@h/x\"")).unwrap_err();
+    assert!(!leak.contains("hunter2") && leak.contains("name them in \"user\" and \"password\""), "{leak}");
+    let leak = parse(&whole("[store]\nurl = \"postgres://h/x\"\nuser = \"env:U\"\npassword = \"hunter2\""))
+        .unwrap_err();
+    assert!(!leak.contains("hunter2"), "{leak}");
+}
+
+#[test]
+fn telemetry_goes_only_where_it_is_safe() {
+    check_line(
+        &whole("[telemetry]\nmetrics = \"public\""),
+        "gatepost.toml:2:11: error: metrics \"public\" is neither \"local\" nor \"viewer\" nor an IP address and port like \"127.0.0.1:9187\"",
+    );
+    check_line(
+        &whole("[telemetry]\notlp = { endpoint = \"http://collector:4318\" }"),
+        "gatepost.toml:2:21: error: \"http://collector:4318\" must be https; http is for loopback only",
+    );
+    let leak = parse(&whole(
+        "[telemetry]\notlp = { endpoint = \"https://c\", headers = { Authorization = \"hunter2\" } }",
+    ));
+    assert!(!leak.unwrap_err().contains("hunter2"));
+    let odd =
+        parse(&whole("[telemetry]\notlp = { endpoint = \"https://c\", headers = { \"a b\" = \"env:X\" } }"));
+    assert!(odd.unwrap_err().contains("must be named with letters"));
+}

@@ -40,5 +40,5 @@ pub mod views;
 pub use desk::{ActRefused, AskRefused, DelegationRefused, Happened, Lend};
 pub use issuers::issuers;
 pub use serve::{Ready, ServeError, serve};
-pub use store::{RequestFilter, Standing};
 pub use storage::PlaceError;
+pub use store::{RequestFilter, Standing};

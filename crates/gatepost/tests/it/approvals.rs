@@ -5,16 +5,17 @@ use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::postgres::Version;
+use testkit::postgres::{Cluster, Options, Version};
 use testkit::process::poll;
 use testkit::scratch::Scratch;
 
 use crate::clients::psql;
 use crate::http::{Answer, request};
 use crate::signer::Signer;
-use crate::stage::{Gate, SOON, Setup, Shop};
+use crate::stage::{Gate, LOGIN, SOON, Setup, Shop};
 use crate::support::Ran;
 
 /// Agents delete tickets if two of the leads agree, or one and somebody of security for whole tables; oncall may break the glass.
@@ -398,4 +399,64 @@ fn a_store_that_fails_refuses_and_holds_nothing() {
         office.psql("agent").args(["-v", "VERBOSITY=verbose", "-c", DELETE]).output().unwrap().into();
     assert!(ran.stderr.contains("57X03"), "{}", ran.stderr);
     assert_eq!(office.tickets(), before);
+}
+
+#[test]
+fn a_person_at_another_gateway_lets_it_go_on_and_one_of_two_is_first() {
+    let hba = "host all all 127.0.0.1/32 trust".to_owned();
+    let store = Cluster::start(Version::V15, Options { hba: Some(hba), ..Options::default() });
+    store.psql("CREATE ROLE keeper LOGIN");
+    store.fresh_database("control", "keeper");
+    let sections = format!(
+        "[store]\nurl = \"postgres://127.0.0.1:{}/control?sslmode=disable\"\nuser = \"env:SHOP_USER\"\n",
+        store.port()
+    );
+    store.psql(&format!("CREATE ROLE {LOGIN} LOGIN; GRANT keeper TO {LOGIN}"));
+    store.psql(&format!("ALTER DATABASE control OWNER TO {LOGIN}"));
+    let office = Office::open_with(Shop::new(Version::V15), Signer::start(), &sections);
+    let same = Shop { cluster: office.gate.shop.cluster, database: office.gate.shop.database.clone() };
+    let mut second = gate(same, &office.signer, &sections);
+    let at_second = |gate: &Gate, number: u64, act: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let line = format!("POST /api/v1/approvals/{number}/{act}");
+        request(gate.gateway.address("http").unwrap(), &line, &headers, "{\"reason\":\"because\"}")
+    };
+    let held = office.held(DELETE, 1);
+    let lea = office.token("lea", &["leads"]);
+    let answer = at_second(&second, 1, "approve", &lea);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(held.end().stdout.trim(), "DELETE 1");
+    let by = |gate: &Gate, event: &str| gate.audit(&["--event", event]).len();
+    assert_eq!(
+        (by(&second, "approval_voted"), by(&office.gate, "approval_used")),
+        (1, 1),
+        "each records its own"
+    );
+
+    let held = office.held(DELETE, 2);
+    let leo = office.token("leo", &["leads"]);
+    let (yes, no) = std::thread::scope(|scope| {
+        let yes = scope.spawn(|| office.act_with(2, "approve", &lea, None).status);
+        let no = scope.spawn(|| at_second(&second, 2, "deny", &leo).status);
+        (yes.join().unwrap(), no.join().unwrap())
+    });
+    let ran = held.end();
+    match (yes, no) {
+        (200, 409) => assert_eq!(ran.stdout.trim(), "DELETE 0"),
+        (409, 200) => assert!(ran.stderr.contains("approval 2 was denied: because"), "{}", ran.stderr),
+        other => panic!("{other:?}: {ran:?}"),
+    }
+
+    // What a gateway held that was killed is closed by the other.
+    let held = office.held(DELETE, 3);
+    let Office { gate: mut first, signer: _signer } = office;
+    first.gateway.kill();
+    drop(held);
+    let lost = || {
+        let found = second.audit(&["--event", "approval_ended"]);
+        found.iter().any(|it| it["approval"] == 3 && it["state"] == "lost").then_some(())
+    };
+    assert!(poll(Duration::from_secs(60), lost).is_some());
+    assert!(second.gateway.stop(SOON).is_some());
 }

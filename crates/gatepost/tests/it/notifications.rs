@@ -142,7 +142,7 @@ fn ended(messages: &[Message], with: u8) -> bool {
 fn log_in(home: &Path, at: SystemTime) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let store = Store::open(Location::Sqlite(home.join("data/state/store.sqlite"))).await.unwrap();
+        let store = Store::open(Location::Sqlite(home.join("data/state/store.db"))).await.unwrap();
         let who: Who =
             serde_json::from_value(json!({"issuer": "corp", "subject": "lead", "groups": ["support-leads"]}))
                 .unwrap();

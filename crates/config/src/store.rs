@@ -28,7 +28,7 @@ pub enum StorePlace {
     // INVARIANT: encrypted with a server that proves its name, or on this host.
     Postgres {
         /// Where it is.
-        server: Upstream,
+        server: Box<Upstream>,
         /// The role.
         user: SecretRef,
         /// Its password; `None` where the server asks for none.
@@ -73,7 +73,7 @@ pub(crate) fn read(table: &Table<'_>, state: Option<&Path>, context: &mut Contex
                         table.lacks("user", context);
                         return None;
                     };
-                    Some(StorePlace::Postgres { server, user, password: password? })
+                    Some(StorePlace::Postgres { server: Box::new(server), user, password: password? })
                 }),
             }
         }

@@ -54,6 +54,13 @@ impl Default for Streams {
     }
 }
 
+impl Streams {
+    /// Returns how many are being told.
+    pub(crate) fn open(&self) -> usize {
+        self.open.lock().values().sum()
+    }
+}
+
 /// A place among those who are told; given back when dropped.
 struct Place {
     app: App,

@@ -164,6 +164,11 @@ impl Journal {
         self.shared.write().map_err(JournalError::Failed)
     }
 
+    /// Returns the last record that has a number.
+    pub fn appended(&self) -> Seq {
+        Seq(self.shared.appended.load(Ordering::Acquire))
+    }
+
     /// Returns the last record that has left the process.
     pub fn written(&self) -> Seq {
         Seq(self.shared.written.load(Ordering::Acquire))

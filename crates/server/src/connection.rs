@@ -50,6 +50,7 @@ pub(crate) struct Facts {
 /// Serves one connection to its end.
 pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     let Ok(_permit) = gateway.connections.clone().try_acquire_owned() else {
+        gateway.metrics.turned_away();
         refuse(
             &mut ClientStream::Plain(stream),
             sqlstate::TOO_MANY_CONNECTIONS,

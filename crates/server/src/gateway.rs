@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::cancel::CancelRegistry;
 use crate::desk::Desk;
 use crate::legacy::Accounts;
+use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::preview::Previews;
 use crate::roles::Roles;
@@ -136,6 +137,8 @@ pub(crate) struct Gateway {
     pub(crate) large: Arc<Semaphore>,
     journal: Arc<Journal>,
     kept: watch::Receiver<Kept>,
+    /// What is counted for monitoring.
+    pub(crate) metrics: Arc<Metrics>,
     /// What operators are shown.
     pub(crate) views: Views,
     pub(crate) started: SystemTime,
@@ -150,11 +153,11 @@ impl Gateway {
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         (store, desk, notices): (Store, Arc<Desk>, Arc<Notices>),
-        (journal, kept): (Arc<Journal>, watch::Receiver<Kept>),
+        (journal, kept, metrics): (Arc<Journal>, watch::Receiver<Kept>, Arc<Metrics>),
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
-        let views = Views::new(&config.journal.path);
+        let views = Views::new(&config.journal.path, journal.appended());
         Self {
             read: parking_lot::Mutex::new(config.clone()),
             reloading: tokio::sync::Mutex::new(()),
@@ -175,6 +178,7 @@ impl Gateway {
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,
             kept,
+            metrics,
             views,
             started: SystemTime::now(),
             orders: watch::Sender::new(None),

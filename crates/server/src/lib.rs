@@ -2,7 +2,7 @@
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
 //! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `trust` knows
-//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `views` shows what
+//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `views` shows what
 //! was done.
 
 pub mod accept;
@@ -18,6 +18,7 @@ mod issuers;
 pub mod legacy;
 mod login;
 pub mod memory;
+mod metrics;
 pub mod notices;
 pub mod preview;
 pub mod probe;

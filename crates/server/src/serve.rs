@@ -20,6 +20,7 @@ use crate::desk::{Desk, Happened};
 use crate::gateway::{Gateway, Live, Served, progress};
 use crate::issuers::{credential, issuers};
 use crate::legacy::Accounts;
+use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
@@ -194,12 +195,16 @@ where
     let instance = hex::encode(cancel::random::<8>().map_err(|_| ServeError::NoRandomness)?);
     let pages = started.0.listen.public_url.as_ref().map(ToString::to_string);
     let notices = Notices::new(store.clone(), journal.clone(), started.0.notify.clone(), pages);
+    let metrics = Arc::new(Metrics::default());
     let told = {
-        let notices = notices.clone();
-        move |request: &approval::Request, happened: Happened| notices.happened(request, happened)
+        let (notices, metrics) = (notices.clone(), metrics.clone());
+        move |request: &approval::Request, happened: Happened| {
+            metrics.happened(request, happened);
+            notices.happened(request, happened);
+        }
     };
     let desk = Desk::new(store.clone(), journal.clone(), (instance, state), Box::new(told));
-    let kept = (journal, kept);
+    let kept = (journal, kept, metrics);
     let gateway = Arc::new(Gateway::new(
         started,
         databases,

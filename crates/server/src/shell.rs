@@ -327,6 +327,7 @@ impl Shell {
 
     fn journal_failed(&mut self, why: &str) {
         tracing::error!(reason = why, "a record can't be kept; its statement is refused");
+        self.gateway.metrics.unrecorded();
         self.durable.clear();
         self.session.handle(Self::now(), Input::JournalFailed(why.to_owned()), &mut self.out);
     }
@@ -683,6 +684,7 @@ impl Shell {
                     moved
                 }
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let began = Instant::now();
                     let authenticating = !self.session.is_running();
                     self.policy_now();
                     self.session.handle(Self::now(), Input::ClientBytes(buffer.filled()), &mut self.out);
@@ -692,6 +694,9 @@ impl Shell {
                         memory::scrub_stack();
                     }
                     self.settle();
+                    if !authenticating {
+                        self.gateway.metrics.turn(began.elapsed());
+                    }
                     true
                 }
                 Poll::Ready(_) => {
@@ -717,8 +722,12 @@ impl Shell {
         let Some(Large { bytes, from, turn: _ }) = self.large.take() else { return false };
         tokio::task::block_in_place(|| match from {
             Side::Client => {
+                let (began, authenticating) = (Instant::now(), !self.session.is_running());
                 self.policy_now();
                 self.handle(Input::ClientBytes(&bytes));
+                if !authenticating {
+                    self.gateway.metrics.turn(began.elapsed());
+                }
             }
             Side::Upstream => self.handle(Input::UpstreamBytes(&bytes)),
         });

@@ -3,6 +3,7 @@
 mod approvals;
 mod forms;
 mod me;
+mod metrics;
 pub(crate) mod openapi;
 mod preview;
 pub(crate) mod routes;
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use server::control::Control;
 
-use crate::caller::{self, Gate};
+use crate::caller::{self, Gate, Needs};
 use crate::guard::{self, App, Shared, Transport, answer};
 use crate::{events, login, notify, pages};
 
@@ -43,6 +44,9 @@ pub(crate) fn router(control: Control, transport: Transport) -> Router {
         .route("/login", get(login::begin))
         .route("/login/callback", get(login::callback))
         .route("/logout", post(login::end));
+    let gate = Gate { act: "read metrics", needs: Needs::Viewer };
+    let guarded = middleware::from_fn_with_state((app.clone(), gate), caller::admit);
+    router = router.route("/metrics", get(metrics::metrics).route_layer(guarded));
     for route in routes::all() {
         // SECURITY: no handler is reached but through the gate.
         let gate = Gate { act: route.act, needs: route.needs };

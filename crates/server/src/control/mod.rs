@@ -5,6 +5,7 @@
 
 mod approvals;
 mod login;
+mod metrics;
 mod notify;
 mod preview;
 mod roles;

@@ -363,7 +363,7 @@ impl Control {
         }
     }
 
-    async fn journal_health(&self) -> JournalHealth {
+    pub(super) async fn journal_health(&self) -> JournalHealth {
         let journal = self.gateway.journal();
         let (written, durable) = (journal.written().0, journal.durable().0);
         let folder = self.gateway.config.journal.path.clone();
@@ -380,7 +380,7 @@ impl Control {
         }
     }
 
-    async fn store_health(&self) -> StoreHealth {
+    pub(super) async fn store_health(&self) -> StoreHealth {
         let store = &self.gateway.store;
         let (answer, outbox, instances) =
             tokio::join!(store.ping(), store.count_waiting(), store.instances());

@@ -12,6 +12,7 @@ mod observed;
 mod overview;
 mod people;
 mod series;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -22,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use audit::Time;
+use audit::{Seq, Time};
 use journal::search::{Budget, Index};
 use parking_lot::Mutex;
 use policy::grants::Objects;
@@ -118,12 +119,12 @@ pub(crate) struct Views {
 }
 
 impl Views {
-    /// Makes views of the journal in a folder; nothing is known until [`watch`] runs.
-    pub(crate) fn new(journal: &std::path::Path) -> Self {
+    /// Makes views of the journal in a folder; nothing is known until [`watch`] runs. `last`: the last record before this run.
+    pub(crate) fn new(journal: &std::path::Path, last: Seq) -> Self {
         Self {
             objects: ObjectsKept::default(),
             index: Arc::new(Index::new(journal)),
-            observed: Arc::default(),
+            observed: Arc::new(Mutex::new(Observed::after(last.0))),
             live: Live::default(),
             looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
             questions: tokio::sync::Semaphore::new(QUESTIONS_AT_ONCE),

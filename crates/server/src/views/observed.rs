@@ -11,6 +11,7 @@ use super::live::{Live, LiveKind};
 use super::overview::Incident;
 use super::people::{IdentityDetail, IdentityQuery, IdentityView, People, count_outcome};
 use super::series::Series;
+use super::tally::Tally;
 use super::trial::Known;
 use super::uses::Uses;
 use super::{Sight, shown};
@@ -100,6 +101,7 @@ pub(crate) struct Observed {
     /// Since activity was told last.
     statements: u64,
     last: u64,
+    tally: Tally,
 }
 
 fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
@@ -110,11 +112,22 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
 }
 
 impl Observed {
+    /// Nothing yet; `last` is the last record before this run of the gateway.
+    pub(super) fn after(last: u64) -> Self {
+        Self { tally: Tally::after(last), ..Self::default() }
+    }
+
+    /// Returns what this run of the gateway has recorded, counted.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
     /// Takes in the next record, and tells who looks on what is worth it.
     pub(super) fn take(&mut self, record: &Record<'_>, view: &View, live: Option<&Live>) {
         let time = record.time;
         self.since.get_or_insert(time);
         self.last = record.seq.0;
+        self.tally.take(record.seq.0, view);
         let identity = view.identity.as_ref().map(ToString::to_string);
         if let Some(who) = &view.identity {
             self.people.take(time, view, who);

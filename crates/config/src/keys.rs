@@ -1000,43 +1000,13 @@ pub(crate) const STORE: Section = Section {
 pub(crate) const TELEMETRY: Section = Section {
     name: "telemetry",
     header: "[telemetry]",
-    about: "The gateway's numbers and traces; see [monitoring](../guide/monitoring.md).",
-    keys: &[
-        key(
-            "metrics",
-            "string",
-            Toml("\"viewer\""),
-            "Who may read `/metrics`, beside whoever may use the local socket. `local`: nobody. `viewer`: whoever has the role viewer or more, at `http` of `[listen]`. An IP address and a port: whoever reaches that, without TLS or token; nothing else is served there.",
-        ),
-        key("otlp", "table", Absent("there are no traces"), "Where traces go; see `telemetry.otlp`."),
-    ],
-    later: &[],
-};
-
-pub(crate) const OTLP: Section = Section {
-    name: "otlp",
-    header: "telemetry.otlp",
-    about: "A collector of OpenTelemetry traces that speaks OTLP over HTTP. Spans hold no statement, no value and no secret. While it can't be reached, spans are dropped and counted.",
-    keys: &[
-        key(
-            "endpoint",
-            "URL",
-            Required,
-            "`https://HOST:PORT`, to which `/v1/traces` is appended; `http:` only on loopback.",
-        ),
-        key(
-            "headers",
-            "table of secret references",
-            Toml("{}"),
-            "Sent with each request: `headers = { Authorization = \"env:OTLP_AUTHORIZATION\" }`. Fetched at the start.",
-        ),
-        key(
-            "sample",
-            "number",
-            Toml("100"),
-            "One session, and one request over HTTP, in so many is traced, with all that is in it. 1: each.",
-        ),
-    ],
+    about: "The gateway's numbers; see [monitoring](../guide/monitoring.md).",
+    keys: &[key(
+        "metrics",
+        "string",
+        Toml("\"viewer\""),
+        "Who may read `/metrics`, beside whoever may use the local socket. `local`: nobody. `viewer`: whoever has the role viewer or more, at `http` of `[listen]`.",
+    )],
     later: &[],
 };
 
@@ -1063,7 +1033,6 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CONSOLE,
     &STORE,
     &TELEMETRY,
-    &OTLP,
 ];
 
 impl Section {

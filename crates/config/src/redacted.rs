@@ -12,7 +12,7 @@ use crate::{
     AuthRule, Config, Console, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy,
     Limits, Listen, Login, Mask, Operators,
 };
-use crate::{Otlp, Store, StorePlace, Telemetry};
+use crate::{Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
@@ -144,13 +144,9 @@ fn write_store(store: &Store, out: &mut Lines) {
 }
 
 fn write_telemetry(telemetry: &Telemetry, out: &mut Lines) {
-    let Telemetry { metrics, otlp } = telemetry;
+    let Telemetry { metrics } = telemetry;
     out.header("[telemetry]");
     out.text("metrics", metrics);
-    if let Some(Otlp { endpoint, headers, sample }) = otlp {
-        let (endpoint, headers) = (quoted(endpoint), table(headers));
-        out.raw("otlp", format!("{{ endpoint = {endpoint}, headers = {headers}, sample = {sample} }}"));
-    }
 }
 
 fn write_issuer(issuer: &Issuer, out: &mut Lines) {

@@ -211,10 +211,6 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
         all.push(("user of [store]".to_owned(), user, 0));
         all.extend(password.iter().map(|password| ("password of [store]".to_owned(), password, 0)));
     }
-    if let Some(otlp) = &config.telemetry.otlp {
-        let named = |(name, secret)| (format!("header {name} of telemetry.otlp"), secret, 0);
-        all.extend(otlp.headers.iter().map(named));
-    }
     if let Some(key) = &config.passthrough.mock_key {
         all.push(("passthrough.mock_key".to_owned(), key, MASK_KEY_CHARS_MIN));
     }

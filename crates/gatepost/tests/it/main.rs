@@ -40,6 +40,7 @@ mod signer;
 mod stage;
 mod store;
 mod support;
+mod telemetry;
 mod tokens;
 mod told;
 mod transparency;

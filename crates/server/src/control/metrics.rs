@@ -22,6 +22,11 @@ const STATES: [&str; 9] = [
 ];
 
 impl Control {
+    /// Whether whoever reads numbers must do so over the local socket.
+    pub fn metrics_are_local(&self) -> bool {
+        self.gateway.config.telemetry.metrics == config::Metrics::Local
+    }
+
     /// Writes the gateway's numbers in the text format of Prometheus, version 0.0.4. `event_streams`: how many look on over HTTP.
     ///
     /// SECURITY: no identity, no text and nothing that a client made up is in it; of databases only those that are configured.

@@ -106,7 +106,7 @@ fn labels(mut rest: &str) -> (Labels, &str) {
             }
         };
         assert_eq!(found.insert(name.to_owned(), value), None, "{name} twice");
-        let after = &after[end..];
+        let after = after.get(end..).unwrap();
         match after.split_at(1) {
             (",", next) => rest = next,
             ("}", next) => return (found, next),
@@ -367,8 +367,9 @@ fn is_documented(scrape: &Scrape) {
     assert_eq!(found, documented, "what is there, and docs/guide/monitoring.md");
     // What alerts ask for is there too.
     for (at, _) in page.match_indices("gatepost_") {
-        let rest = &page[at..];
-        let name = &rest[..rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len())];
+        let word = |c: char| c.is_ascii_lowercase() || c == '_';
+        let rest = page.get(at..).unwrap();
+        let name = rest.split(|c| !word(c)).next().unwrap();
         let name = name.strip_suffix("_bucket").unwrap_or(name);
         assert!(found.contains_key(name), "{name} is in the guide, and nowhere else");
     }

@@ -55,7 +55,7 @@ function refusedRow(it) {
   return { key: it.seq, href: `/audit/${it.seq}`, cells: [
     h('a', { href: `/audit/${it.seq}`, 'data-key': `refused-${it.seq}`, class: 'plain' }, time(it.at)), h('bdi', null, it.database ?? ''),
     h('div', null, it.text ? h('code', { class: 'snippet' }, h('bdi', null, line(it.text))) : null, h('span', { class: 'note' }, line(it.why ?? it.event, 200))),
-    h('span', { class: 'mono' }, it.sqlstate ?? '')] };
+    h('span', { class: 'mono whole' }, it.sqlstate ?? '')] };
 }
 
 /** One of them. */

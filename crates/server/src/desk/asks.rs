@@ -100,7 +100,8 @@ impl Desk {
             bindings: (ask.binding, ask.pattern),
         };
         for binding in [Some(ask.binding), ask.pattern].into_iter().flatten() {
-            for kept in self.of_binding(ask, binding, [Standing::Approved]).await? {
+            let approved = self.of_binding(ask, binding, [Standing::Approved]).await?;
+            for kept in approved.into_iter().filter(|kept| is_for_all(&kept.request, ask)) {
                 if let Some(grant) = self.claim(kept, &claimer).await? {
                     return Ok(Some(grant));
                 }
@@ -117,7 +118,7 @@ impl Desk {
             let theirs = request.ask.requester.is(&ask.requester)
                 && request.ask.requester.on_behalf_of == ask.requester.on_behalf_of;
             let without_session = !matches!(request.ask.wait, Wait::Held { .. });
-            theirs && without_session && now < request.until
+            theirs && without_session && now < request.until && is_for_all(request, ask)
         });
         Ok(same.next())
     }
@@ -231,6 +232,11 @@ impl Desk {
         }
         Err(Trouble::Overtaken)
     }
+}
+
+/// Whether everybody was asked who is needed: of one statement the policy may need one group, and a limit that it is over another.
+fn is_for_all(request: &Request, ask: &Ask) -> bool {
+    ask.needs.iter().all(|need| request.ask.needs.iter().any(|asked| asked.name == need.name))
 }
 
 /// What has come of an ask so far.

@@ -236,6 +236,21 @@ async fn what_is_approved_goes_on_once_and_each_step_is_recorded_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_group_has_approved_is_not_used_where_another_is_needed() {
+    let office = Office::open().await;
+    let number = waiting(&mut office.desk.ask(ask("5e", Wait::Async, 1), terms())).await;
+    office.act(number, &approver("alice"), Act::Approve).await.unwrap();
+    let mut for_others = ask("5e", Wait::Async, 1);
+    for_others.needs[0].name = "owners".to_owned();
+    let other = waiting(&mut office.desk.ask(for_others.clone(), terms())).await;
+    assert_ne!(other, number);
+    assert_eq!(waiting(&mut office.desk.ask(for_others, terms())).await, other);
+    assert_eq!(office.state(number).await.state, State::Approved, "nothing of it is used up");
+    let granted = answer(&mut office.desk.ask(ask("5e", Wait::Async, 1), terms())).await;
+    assert!(matches!(granted, Answer::Granted(_)), "{granted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_denial_reaches_who_asked_with_its_message() {
     let office = Office::open().await;
     let mut asked = office.desk.ask(ask("5e", HELD, 1), terms());

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use server::control::{self, Block, ControlError, Kill, Kind, Selector, Term};
 
 use super::REASON_BYTES_MAX;
+use super::views::sight;
 use crate::caller::Caller;
 use crate::guard::{App, answer, chain};
 
@@ -48,15 +49,24 @@ pub(crate) struct Session {
     /// The statement's number within the session.
     statement: Option<u64>,
     statement_since: Option<String>,
+    /// Of the statement that runs, 400 characters at most; only for who may see texts, and where it is found at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The request that it waits for, if it waits for approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<u64>,
     /// How many there were.
     statements: Option<u64>,
 }
 
 /// `GET /sessions`.
-pub(crate) async fn list(State(app): State<App>) -> Response {
+pub(crate) async fn list(State(app): State<App>, Extension(caller): Extension<Arc<Caller>>) -> Response {
     let now = (Instant::now(), SystemTime::now());
     let sessions = app.control.sessions().await;
-    Json(sessions.iter().map(|it| session(it, now)).collect::<Vec<_>>()).into_response()
+    let mut texts = app.control.texts_of(sight(&caller), &sessions).await;
+    let shown =
+        sessions.iter().map(|it| Session { text: texts.remove(&it.id.to_string()), ..session(it, now) });
+    Json(shown.collect::<Vec<_>>()).into_response()
 }
 
 /// What is asked for with a kill.
@@ -192,9 +202,10 @@ fn failed(error: &ControlError) -> Response {
 fn session(session: &control::Session, (now, wall): (Instant, SystemTime)) -> Session {
     let identity = session.identity.as_ref();
     let activity = session.activity.as_ref();
-    let (statement, since) = match activity.map(|it| it.state) {
-        Some(control::State::Running { statement, since }) => (Some(statement), Some(since)),
-        _ => (None, None),
+    let (statement, approval, since) = match activity.map(|it| it.state) {
+        Some(control::State::Running { statement, since }) => (Some(statement), None, Some(since)),
+        Some(control::State::Held { approval, since }) => (None, approval, Some(since)),
+        _ => (None, None, None),
     };
     let since = since.and_then(|it| wall.checked_sub(now.saturating_duration_since(it)));
     Session {
@@ -214,6 +225,8 @@ fn session(session: &control::Session, (now, wall): (Instant, SystemTime)) -> Se
         state: activity.map(|it| it.state.as_str()),
         statement,
         statement_since: since.map(time),
+        text: None,
+        approval,
         statements: activity.map(|it| it.statements),
     }
 }

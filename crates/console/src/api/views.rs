@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::guard::{App, answer, chain};
 
 /// Returns what somebody may see.
-fn sight(caller: &Caller) -> Sight {
+pub(super) fn sight(caller: &Caller) -> Sight {
     if caller.roles.auditor { Sight::Texts } else { Sight::Counts }
 }
 

@@ -6,7 +6,7 @@ import { fill, h, icon } from '../h.js';
 import { soon } from '../live.js';
 import { empty, heading, loading, question, since, tag, toast } from '../parts.js';
 
-const STATES = { idle: ['idle', 'none'], running: ['running', 'allow'], transaction: ['in a transaction', 'mask'], held: ['waits for approval', 'hold'] };
+const STATES = { idle: ['idle', 'none'], running: ['running', 'allow'], 'idle in transaction': ['in a transaction', 'mask'], 'idle in failed transaction': ['in a failed transaction', 'deny'], held: ['waits for approval', 'hold'] };
 
 function state(it) {
   const [word, colour] = STATES[it.state] ?? [it.state ?? 'connecting', 'none'];

@@ -71,6 +71,21 @@ impl Control {
         ApprovalCounts { open: open.ok(), review_due: review_due.ok(), longest_held_ms }
     }
 
+    /// Returns the texts of what sessions run, 400 characters at most each, by session; what can't be found at once is left out, and all of it
+    /// for whom texts are not.
+    pub async fn texts_of(&self, sight: Sight, sessions: &[Session]) -> HashMap<String, String> {
+        if sight != Sight::Texts {
+            return HashMap::new();
+        }
+        let now = Instant::now();
+        let running = sessions.iter().filter(|session| {
+            matches!(session.activity.as_ref().map(|it| &it.state), Some(State::Running { .. }))
+        });
+        let running = running.filter_map(|session| running_now(session, now)).collect();
+        let with_texts = self.with_texts(running).await;
+        with_texts.into_iter().filter_map(|it| Some((it.session, it.text?))).collect()
+    }
+
     /// Adds the texts of statements that run. What can't be found at once is left out.
     async fn with_texts(&self, mut running: Vec<RunningNow>) -> Vec<RunningNow> {
         let wanted: Vec<_> = running

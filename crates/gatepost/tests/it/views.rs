@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::postgres::Version;
 use testkit::process::poll;
 
-use crate::flight::sqlstate;
+use crate::flight::{Flight, sqlstate};
 use crate::http::{Answer, request};
 use crate::stage::{Gate, LOGIN_PASSWORD, SOON, Setup, Shop, token};
 
@@ -176,6 +176,18 @@ fn counts_are_live_and_a_restart_finds_them_again() {
     let mut support = gate.open("support-agent");
     assert_eq!(sqlstate(&support.query(REFUSED)), "42501");
     until(&gate, "/overview", "clerk", |it| it["statements"]["last_hour"]["deny"] == 2);
+}
+
+#[test]
+fn what_a_session_runs_is_shown_to_auditors_only() {
+    const LONG: &str = "SELECT pg_sleep(600)";
+    let gate = gate();
+    let mut dba = gate.open("admin");
+    Flight::default().query(LONG).to(&mut dba);
+    let runs = |it: &Value| it[0]["state"] == "running" && it[0]["text"] == LONG;
+    until(&gate, "/sessions", "analyst", runs);
+    let counted = get(&gate, "/sessions", "clerk");
+    assert!(counted[0]["state"] == "running" && counted[0].get("text").is_none(), "{counted:#}");
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl Event<'_> {
                 .texts("roles", roles.iter().copied())
                 .plain("until", until),
             Self::LoggedOut { by, reason, logins } => {
-                o.text("by", by).text("reason", reason).plain("logins", logins)
+                o.text("by", by).text("reason", reason).number("logins", *logins)
             }
             Self::Notified(notified) => notified.fields(o),
             Self::NotificationFailed(failed) => failed.fields(o),

@@ -147,10 +147,12 @@ async fn run(second: &mut Second, ask: &Ask, limit: Duration) -> Result<Found, N
         bytes_max: RETURNED_BYTES_MAX,
         timeout: left(began, limit) + Duration::from_secs(1),
     };
+    give(second, began, limit).await?;
     let bound = Bound { sql: &ask.statement.text, types: &bounds.types, values: &bounds.values };
     let done =
         second.probe.upstream().run_bound(bound, limits, drop).await.map_err(|error| failed(error, limit))?;
     let mut notes = Vec::new();
+    give(second, began, limit).await?;
     // What the server would check only when the transaction is committed.
     if let Err(error) = second.run("SET CONSTRAINTS ALL IMMEDIATE").await {
         if !matches!(error, QueryError::Refused { .. }) {
@@ -161,9 +163,18 @@ async fn run(second: &mut Second, ask: &Ask, limit: Duration) -> Result<Found, N
     if left(began, limit).is_zero() {
         notes.push("it took all the time that it has here".to_owned());
     }
+    give(second, began, limit).await?;
     let counts = second.run(COUNTS).await.map_err(|error| failed(error, limit))?;
     let relations = counts.iter().map(relation).collect();
     Ok((relations, done.unwrap_or_default(), notes))
+}
+
+/// Gives the next statement the time that is left: the server's limit is for each of them alone.
+async fn give(second: &mut Second, began: Instant, limit: Duration) -> Result<(), NotShown> {
+    // 0 would be no limit.
+    let left = left(began, limit).as_millis().max(1);
+    second.run(&format!("SET LOCAL statement_timeout TO {left}")).await.map_err(database)?;
+    Ok(())
 }
 
 /// What this transaction has changed (`pg_stat_get_xact_tuples_inserted` and its kin), by relation. Nothing was changed on this

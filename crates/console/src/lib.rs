@@ -1,4 +1,4 @@
-//! HTTP for those who administer the gateway, and for issuers that withdraw trust; and the client of it.
+//! HTTP for people who approve, look on and administer, with the pages of the console; for issuers that withdraw trust and channels that call back; and the client of it.
 //!
 //! Knows requests and answers. Must not know PostgreSQL's protocol, nor how anything is done: that is behind `server::control::Control`.
 //!

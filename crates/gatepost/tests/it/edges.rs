@@ -12,11 +12,23 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 10] =
-    ["model", "wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval", "session"];
+const PURE: [&str; 11] = [
+    "model",
+    "wire",
+    "querytree",
+    "sql",
+    "policy",
+    "mask",
+    "audit",
+    "identity",
+    "approval",
+    "recording",
+    "session",
+];
 
 /// Pure crates that know each other not, only `model`; `session` introduces them.
-const STRANGERS: [&str; 8] = ["wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval"];
+const STRANGERS: [&str; 9] =
+    ["wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval", "recording"];
 
 /// What a pure crate's own code doesn't say. `std::net` itself has addresses, which are only values.
 const FORBIDDEN: [&str; 17] = [

@@ -5,7 +5,7 @@ use crate::keys::{Default, Key, SECTIONS};
 const HEAD: &str = "\
 # Configuration
 
-<!-- Printed by `gatepost docs-reference`; change `crates/config/src/keys.rs` instead. -->
+<!-- Printed by `gatepost docs-reference`; change `crates/config/src/keys/` instead. -->
 
 One TOML file. Commands find it by `-c`, then `GATEPOST_CONFIG`, then `./gatepost.toml`. `gatepost check` says what is
 wrong with it, and prints what was understood. Unknown keys are errors.

@@ -55,6 +55,8 @@ pub enum ClientError {
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The gateway ends a stream of events sooner.
 const LISTENING: Duration = Duration::from_secs(3600);
+/// By this the gateway knows in what words to record where an act came from: a label, which anybody may send.
+pub(crate) const USER_AGENT: &str = concat!("gatepost-cli/", env!("CARGO_PKG_VERSION"));
 /// For one event; the gateway's are small.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
@@ -69,6 +71,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .unix_socket(within(&folder))
             .no_proxy()
+            .user_agent(USER_AGENT)
             .tls_certs_only([])
             .timeout(TIMEOUT)
             .build();
@@ -99,6 +102,7 @@ impl Client {
         let failed = |source| ClientError::Reach { at: url.to_owned(), source };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
+            .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT);
         if base.scheme() == "http" {

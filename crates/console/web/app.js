@@ -112,12 +112,15 @@ async function show() {
     },
   };
   fill(main, place);
+  main.setAttribute('aria-busy', 'true');
   window.scrollTo(0, 0);
   if (!found) {
+    main.removeAttribute('aria-busy');
     fill(place, heading('Nothing is here'), h('p', { class: 'note' }, 'The address leads nowhere. ', h('a', { href: '/' }, 'Go to the overview'), '.'));
     return;
   }
   if (!may(found.needs ?? 'viewer')) {
+    main.removeAttribute('aria-busy');
     fill(place, heading(found.title), failure(new Refused(403, `It needs the role ${found.needs ?? 'viewer'}.`)));
     return;
   }
@@ -138,6 +141,8 @@ async function show() {
     fill(place, heading(found.title), failure(error, error.status === 403 ? null : show));
   } finally {
     first = false;
+    // Another page may have been opened meanwhile, which is busy itself.
+    if (!leaving.signal.aborted) main.removeAttribute('aria-busy');
   }
 }
 

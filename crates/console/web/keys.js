@@ -60,11 +60,12 @@ export function start(go) {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.isComposing) return;
     if (typing(event.target) || document.querySelector('dialog[open]')) return;
-    const chosen = performance.now() - prefix < 1500 ? PLACES[event.key] : undefined;
+    // When it was pressed, not when a busy page came to hear of it.
+    const chosen = event.timeStamp - prefix < 1500 ? PLACES[event.key] : undefined;
     prefix = -Infinity;
     if (chosen) go(chosen);
     else if (page[event.key]) page[event.key].act();
-    else if (event.key === 'g') prefix = performance.now();
+    else if (event.key === 'g') prefix = event.timeStamp;
     else if (event.key === 'j') step(1);
     else if (event.key === 'k') step(-1);
     else if (event.key === '?') showKeys();

@@ -4,25 +4,22 @@
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use approval::{Grant, Number};
 use audit::Verdict as AuditVerdict;
-use identity::Verified;
-use model::{ClientAddr, Identity, Mask, Method};
+use model::Mask;
 use policy::{
     Action, Bundle, Context, Decision, Part, PartVerdict, Persistence, RelationFacts, RelationKind, Request,
-    Resource, SessionFacts, StatementFacts, Touch,
+    Resource, StatementFacts, Touch,
 };
-use sha2::{Digest, Sha256};
 use sql::Effect;
 
 use crate::analysis::{self, Analysis, Quotable, Results};
-use crate::asking::Bindings;
+use crate::approved::Approved;
 use crate::evidence;
 use crate::refuse::Refusal;
+use crate::scope::{Asker, Scope};
 use crate::shared::Settings;
 
 /// Marks a statement that changes nothing.
@@ -119,173 +116,6 @@ impl Judged {
     }
 }
 
-/// Whom and what a judgement holds for.
-#[derive(Clone)]
-pub(crate) struct Scope {
-    identity: Arc<Identity>,
-    application_name: Arc<str>,
-    client_address: IpAddr,
-    tls: bool,
-    method: Method,
-    holder: u128,
-    names: u128,
-    id: u128,
-}
-
-impl Scope {
-    pub(crate) fn new(
-        verified: &Verified,
-        application_name: &str,
-        client: ClientAddr,
-        tls: bool,
-        name_scope: &str,
-        bundle: &Bundle,
-    ) -> Self {
-        let identity = verified.identity();
-        Self {
-            holder: holder(&identity.issuer, &identity.subject),
-            identity: Arc::new(identity.clone()),
-            application_name: application_name.into(),
-            client_address: client.0.ip().to_canonical(),
-            tls,
-            method: verified.method(),
-            names: digest(&[name_scope.as_bytes()]),
-            id: 0,
-        }
-        .with_bundle(bundle)
-    }
-
-    /// How the session's credential came.
-    pub(crate) const fn method(&self) -> Method {
-        self.method
-    }
-
-    fn facts(&self) -> SessionFacts<'_> {
-        SessionFacts {
-            application_name: &self.application_name,
-            client_address: self.client_address,
-            tls: self.tls,
-            method: self.method,
-        }
-    }
-
-    /// Who asks, as policy sees it.
-    pub(crate) fn asker<'a>(&'a self, settings: &'a Settings, now: SystemTime) -> Asker<'a> {
-        Asker { identity: &self.identity, database: &settings.name, session: self.facts(), now }
-    }
-
-    /// The same scope under another bundle.
-    pub(crate) fn with_bundle(&self, bundle: &Bundle) -> Self {
-        // Everything that a rule can ask about who is asking; `Debug` of these types shows every field.
-        let who = format!("{:?} {:?}", self.identity, self.facts());
-        let id = digest(&[who.as_bytes(), &self.names.to_le_bytes(), &bundle.hash()]);
-        Self { id, ..self.clone() }
-    }
-
-    /// Names all of it.
-    pub(crate) fn id(&self) -> u128 {
-        self.id
-    }
-
-    /// Returns who asks.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// Names only who asks: whose share of what is remembered it counts for.
-    pub(crate) fn holder(&self) -> u128 {
-        self.holder
-    }
-
-    /// Names only what decides which object a name means.
-    pub(crate) fn names(&self) -> u128 {
-        self.names
-    }
-}
-
-/// Names somebody: whoever an agent acts for, it is the agent who takes.
-pub(crate) fn holder(issuer: &str, subject: &str) -> u128 {
-    digest(&[issuer.as_bytes(), subject.as_bytes()])
-}
-
-fn digest(parts: &[&[u8]]) -> u128 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut half = [0; 16];
-    for (to, from) in half.iter_mut().zip(hash.finalize()) {
-        *to = from;
-    }
-    u128::from_le_bytes(half)
-}
-
-/// What approvers have agreed to, of one statement as it was when they were asked. Made of grants, and only here.
-#[derive(Debug)]
-pub(crate) struct Approved {
-    binding: approval::Binding,
-    bundle: [u8; 32],
-    by: BTreeSet<String>,
-    number: Number,
-    /// Of the catalog, where the session has waited for it; an approval that was there before may be of another gateway.
-    epoch: Option<u64>,
-}
-
-impl Approved {
-    /// Spends a grant for what was asked; `None` if it is for something else. `before` was granted for the same.
-    pub(crate) fn spend(
-        grant: Grant,
-        bound: &Bindings,
-        before: Option<&Self>,
-        bundle: &Bundle,
-        epoch: Option<u64>,
-    ) -> Option<Arc<Self>> {
-        let fits = grant.binding() == bound.exact || Some(grant.binding()) == bound.pattern;
-        if !fits {
-            return None;
-        }
-        let mut by = grant.approved_by().clone();
-        if let Some(before) = before.filter(|before| before.binding == bound.exact) {
-            by.extend(before.by.iter().cloned());
-        }
-        let number = grant.number();
-        Some(Arc::new(Self { binding: bound.exact, bundle: bundle.hash(), by, number, epoch }))
-    }
-
-    /// Whether it is for what would run now. `bodies`: something in it does what its definition says, which the binding doesn't.
-    pub(crate) fn fits(&self, now: &Bindings, bundle: &Bundle, epoch: u64, bodies: bool) -> bool {
-        self.binding == now.exact
-            && self.bundle == bundle.hash()
-            && (!bodies || self.epoch.is_none_or(|asked| asked == epoch))
-    }
-
-    /// Whether it is for this statement, whatever has become of the policy.
-    pub(crate) fn is_for(&self, bound: &Bindings) -> bool {
-        self.binding == bound.exact
-    }
-
-    /// Whether all who have agreed to the other have agreed to this.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        self.by.is_superset(&other.by)
-    }
-
-    /// Whether it was given under this bundle.
-    pub(crate) fn is_of(&self, bundle: &Bundle) -> bool {
-        self.bundle == bundle.hash()
-    }
-
-    /// Whether this group of approvers is among those who agreed.
-    pub(crate) fn is_by(&self, group: &str) -> bool {
-        self.by.contains(group)
-    }
-
-    /// The request.
-    pub(crate) const fn number(&self) -> Number {
-        self.number
-    }
-}
-
 /// Asks the policy whether a session may begin at all.
 pub(crate) fn admit(
     scope: &Scope,
@@ -296,25 +126,13 @@ pub(crate) fn admit(
     let statement = StatementFacts { command: "", has_where: true, row_locks: false };
     let context = Context { statement, session: scope.facts(), now, approved_by: &BTreeSet::new() };
     let touches = [Touch { action: Action::Connect, resource: Resource::Database }];
-    let request = Request { identity: &scope.identity, database: &settings.name, context, touches: &touches };
+    let request =
+        Request { identity: scope.identity(), database: &settings.name, context, touches: &touches };
     let decision = policy::decide(bundle, &request);
     match refusal(None, touches.iter().zip(&decision.parts)) {
         Some(refusal) if settings.enforce => Err(refusal),
         _ => Ok(()),
     }
-}
-
-/// Who asks, as policy sees it.
-#[derive(Clone, Copy)]
-pub struct Asker<'a> {
-    /// Verified for a session; only supposed for an explanation, which allows nothing.
-    pub identity: &'a Identity,
-    /// The database's configured name.
-    pub database: &'a str,
-    /// Facts about the session.
-    pub session: SessionFacts<'a>,
-    /// The time of the decision.
-    pub now: SystemTime,
 }
 
 /// What the policy says of an analysed statement, whatever is then made of it.
@@ -355,7 +173,7 @@ pub(crate) fn weigh_for(
     approved: Option<&Approved>,
 ) -> Weighed {
     let nobody = BTreeSet::new();
-    weigh_with(analysis, bundle, asker, approved.map_or(&nobody, |approved| &approved.by))
+    weigh_with(analysis, bundle, asker, approved.map_or(&nobody, Approved::by))
 }
 
 fn weigh_with(
@@ -430,7 +248,7 @@ pub(crate) fn judge(
         .map(|inner| Arc::new(judge(inner.clone(), bundle, scope, settings, now, inherits)));
     let asker = scope.asker(settings, now);
     let nobody = BTreeSet::new();
-    let by = approved.map_or(&nobody, |approved| &approved.by);
+    let by = approved.map_or(&nobody, |approved| approved.by());
     let Weighed { touches, decision, refusal, masks, masked, quotes, written, told: _ } =
         weigh_with(&analysis, bundle, asker, by);
     let masking = settings.enforce || settings.mask;
@@ -462,7 +280,7 @@ pub(crate) fn judge(
         verdict,
         decision: fragment,
         inner,
-        scope: scope.id,
+        scope: scope.id(),
         sync_reads: settings.durability == crate::shared::Durability::Sync,
         approved: approved.cloned(),
         analysis,

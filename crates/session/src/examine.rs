@@ -27,13 +27,14 @@ use told::Destination;
 pub use told::{Line, Status, Told, UnknownCode};
 
 use crate::analysis::{self, Analysis, Built, Lookup};
-use crate::authorize::{self, Asker};
+use crate::authorize;
 use crate::catalog::Catalog;
 use crate::forward::UpstreamBytes;
 use crate::inquiry::{Inquiry, Job};
 use crate::limits::Limits;
 use crate::names::parameter_is_harmless;
 use crate::refuse::Refusal;
+use crate::scope::Asker;
 use crate::simple::Origin;
 use lore::Wanted;
 use tell::{Teller, Use};

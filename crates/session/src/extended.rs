@@ -11,7 +11,8 @@ use sql::{Class, Effect, Limits, Statement};
 use wire::frontend::{Bind, Close, Describe, Execute, Parse, Target};
 
 use crate::analysis::Analysis;
-use crate::authorize::{self, Approved, Judged};
+use crate::approved::Approved;
+use crate::authorize::{self, Judged};
 use crate::evidence::{Executed, Parameters};
 use crate::forward::RESERVED_PREFIX;
 use crate::held::{HELD_BYTES_MAX, Held};

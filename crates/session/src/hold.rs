@@ -13,8 +13,9 @@ use model::Oid;
 use wire::frontend::{Execute, encode};
 
 use crate::analysis::Analysis;
+use crate::approved::Approved;
 use crate::asking::{self, About, Bindings, From, Needs};
-use crate::authorize::{self, Approved, Judged};
+use crate::authorize::{self, Judged};
 use crate::effect::Effect;
 use crate::evidence::{Executed, Parameters};
 use crate::extended::{Binding, Portal};

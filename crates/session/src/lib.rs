@@ -10,6 +10,7 @@
 
 mod activity;
 mod analysis;
+mod approved;
 pub mod approvers;
 mod asking;
 mod authenticate;
@@ -39,6 +40,7 @@ mod record;
 mod refuse;
 mod results;
 mod running;
+mod scope;
 mod script;
 mod session;
 mod shared;
@@ -52,7 +54,7 @@ mod usage;
 
 pub use activity::{Activity, State};
 pub use authenticate::Discovery;
-pub use authorize::{Asker, Executes, Judged, Parse, Permit, Prepare, Read, Write};
+pub use authorize::{Executes, Judged, Parse, Permit, Prepare, Read, Write};
 pub use catalog::{Catalog, CatalogError, Column, ColumnName, Function, Relation, Row, Since};
 pub use effect::{Effect, Keep, Outbox};
 pub use examine::{
@@ -71,6 +73,7 @@ pub use limits::Limits;
 pub use memo::{Holder, Memo, Probe, with_shape};
 pub use record::{Durable, Receipt, Ticket, Written};
 pub use refuse::Refusal;
+pub use scope::Asker;
 pub use session::{Opening, Session};
 pub use shared::{Database, Durability, MaskKeys, Settings};
 pub use startup::{ParameterError, Parameters, parameters};

@@ -12,10 +12,11 @@ use wire::error::{ErrorFields, Severity};
 use wire::sqlstate::{self, SqlState};
 
 use crate::analysis::{Analysis, Results};
-use crate::authorize::{Judged, Scope};
+use crate::authorize::Judged;
 use crate::input::Now;
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn};
+use crate::scope::Scope;
 use crate::shared::Database;
 use crate::usage::{Daily, Day, Place, Usage};
 

@@ -12,7 +12,8 @@ use querytree::ServerVersion;
 use wire::backend::encode;
 use wire::error::ErrorFields;
 
-use crate::authorize::{self, Allowed, Approved, Judged, Quotes, Scope};
+use crate::approved::Approved;
+use crate::authorize::{self, Allowed, Judged, Quotes};
 use crate::catalog::Catalog;
 use crate::cost::Costing;
 use crate::effect::{Effect, Keep, Outbox};
@@ -28,6 +29,7 @@ use crate::ops::{Bracket, Deferred, HiddenKind, Op, OpKind, Run};
 use crate::quota::{Quota, Spent};
 use crate::record::{Ledger, Receipt, Ticket, Written};
 use crate::refuse::{self, Refusal};
+use crate::scope::Scope;
 use crate::script::Script;
 use crate::shared::Database;
 use crate::shown::Shown;

@@ -17,7 +17,7 @@ use wire::startup::Startup;
 
 use crate::activity::{self, Activity, State};
 use crate::authenticate::{self, Authenticating, Discovery, Failed, Progress};
-use crate::authorize::{self, Quotes, Scope};
+use crate::authorize::{self, Quotes};
 use crate::catalog::Catalog;
 use crate::effect::{Effect, Keep, Outbox};
 use crate::held::Holdings;
@@ -29,6 +29,7 @@ use crate::quota::Quota;
 use crate::record::Ledger;
 use crate::refuse;
 use crate::running::{Running, Turn, Waiting};
+use crate::scope::Scope;
 use crate::shared::Database;
 use crate::shown::Shown;
 use crate::startup::{self, Parameters};

@@ -6,7 +6,8 @@ use sql::{Effect, Inside, Statement};
 use wire::frontend::encode;
 
 use crate::analysis::Analysis;
-use crate::authorize::{Allowed, Approved, Judged};
+use crate::approved::Approved;
+use crate::authorize::{Allowed, Judged};
 use crate::evidence::Executed;
 use crate::hold::Job;
 use crate::input::Now;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::authorize;
 use crate::input::Now;
+use crate::scope;
 
 /// How many identities are known before those are looked for that can be forgotten.
 const SWEEP_AT: usize = 1024;
@@ -50,7 +50,7 @@ impl Usages {
     /// Adds what the journal says that an identity took on a day.
     pub fn restore(&self, issuer: &str, subject: &str, day: Day, rows: u64, bytes: u64) {
         let mut known = self.known.lock();
-        known.by_holder.entry(authorize::holder(issuer, subject)).or_default().add(day, rows, bytes);
+        known.by_holder.entry(scope::holder(issuer, subject)).or_default().add(day, rows, bytes);
     }
 
     pub(crate) fn of(&self, holder: u128, now: Now) -> Arc<Usage> {

@@ -8,7 +8,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use server::{ActRefused, DelegationRefused, Lend, RequestFilter, Standing};
@@ -227,6 +227,7 @@ pub(crate) async fn act(
     State(app): State<App>,
     Extension(caller): Extension<Arc<Caller>>,
     Path((number, act)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Result<Json<Said>, JsonRejection>,
 ) -> Response {
     let said = match body {
@@ -242,14 +243,22 @@ pub(crate) async fn act(
         Err(response) => return *response,
     };
     let Some(who) = &caller.who else { return answer(StatusCode::FORBIDDEN, "an approval is a person's") };
-    let via = match &caller.via {
-        Via::Browser(_) => "console",
-        Via::Token | Via::Local => "api",
-    };
+    let via = via(&caller, &headers);
     let reason = said.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     match app.control.act(request.number, &Who::from(who), via, act, reason).await {
         Ok(request) => show(&app, &caller, &request).await,
         Err(refused) => not_done(&refused),
+    }
+}
+
+/// What the journal says a vote came by. A browser's login is known; that a bearer of a token is the command line is what it says itself, a
+/// label that nothing is decided by.
+fn via(caller: &Caller, headers: &HeaderMap) -> &'static str {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    match &caller.via {
+        Via::Browser(_) => "console",
+        Via::Token | Via::Local if agent.starts_with("gatepost-cli/") => "cli",
+        Via::Token | Via::Local => "api",
     }
 }
 

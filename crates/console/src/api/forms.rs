@@ -149,7 +149,7 @@ pub(crate) struct Vote {
     verdict: &'static str,
     reason: Option<String>,
     at: String,
-    /// `console`, `api`, `slack`, ...
+    /// `console`, `cli`, `api`, or the kind of a channel. `cli` is what whoever comes with a bearer token says of itself, and proves nothing.
     via: String,
     /// Names in `[approvers]`.
     counts_for: Vec<String>,

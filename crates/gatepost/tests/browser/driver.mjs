@@ -60,9 +60,10 @@ export async function browser(hosts) {
 
 /** Waits until a page has what it asked for. */
 export async function settled(page) {
-  await page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'));
+  // The page says itself when all of it is there and its keys are heard.
+  await page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading, main[aria-busy]'));
   // Whatever is still fading in would be measured half way.
-  await page.evaluate(() => Promise.all(document.getAnimations().filter((it) => it.effect.getTiming().iterations !== Infinity).map((it) => it.finished)));
+  await page.evaluate(() => Promise.all(document.getAnimations().filter((it) => it.effect.getTiming().iterations !== Infinity).map((it) => it.finished.catch(() => {}))));
 }
 
 /** Fails if axe finds something serious; `rules` are those that are asked, all of them unless told. */

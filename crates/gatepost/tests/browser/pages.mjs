@@ -101,10 +101,14 @@ await run({
     await open('/');
     await page.keyboard.press('g');
     await page.keyboard.press('a');
+    await page.waitForURL(`${base}/approvals`);
     await page.waitForSelector('[data-row="1"]');
+    await settled(page);
     for (const key of ['j', 'j', 'j']) await page.keyboard.press(key);
+    await page.waitForFunction(() => document.activeElement.closest('[data-row]'));
     await page.keyboard.press('Enter');
     await page.waitForSelector('#act-approve');
+    await settled(page);
     await page.keyboard.press('a');
     await page.waitForSelector('dialog[open]');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'question-text');

@@ -45,8 +45,8 @@ const OPERATORS: &str =
     "[operators]\noperator = \"corp:ops\"\napprover = [\"corp:leads\", \"corp:security\", \"corp:oncall\"]\n";
 
 /// A gateway, and an issuer that names whoever the test wants.
-struct Office {
-    gate: Gate,
+pub(crate) struct Office {
+    pub(crate) gate: Gate,
     signer: Signer,
 }
 
@@ -68,7 +68,7 @@ fn gate(shop: Shop, signer: &Signer, sections: &str) -> Gate {
 }
 
 impl Office {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::open_with(Shop::new(Version::V15), Signer::start(), "")
     }
 
@@ -77,7 +77,7 @@ impl Office {
         Self { gate, signer }
     }
 
-    fn token(&self, subject: &str, groups: &[&str]) -> String {
+    pub(crate) fn token(&self, subject: &str, groups: &[&str]) -> String {
         self.signer.access(subject, groups, json!({}))
     }
 
@@ -85,7 +85,7 @@ impl Office {
         self.psql_with(&self.token(subject, &["agents"]), "")
     }
 
-    fn psql_with(&self, token: &str, options: &str) -> Command {
+    pub(crate) fn psql_with(&self, token: &str, options: &str) -> Command {
         let environment = vec![
             ("PGHOST", "127.0.0.1".to_owned()),
             ("PGPORT", self.gate.gateway.postgres().port().to_string()),
@@ -127,7 +127,7 @@ impl Office {
     }
 
     #[track_caller]
-    fn done(&self, number: u64, act: &str, who: (&str, &[&str]), reason: Option<&str>) {
+    pub(crate) fn done(&self, number: u64, act: &str, who: (&str, &[&str]), reason: Option<&str>) {
         let answer = self.act(number, act, who, reason);
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
@@ -140,7 +140,7 @@ impl Office {
     }
 
     /// Waits until the journal says how a request ended.
-    fn ended(&self, number: u64) -> String {
+    pub(crate) fn ended(&self, number: u64) -> String {
         let ended = || {
             let found = self.gate.audit(&["--event", "approval_ended"]);
             let last = found.into_iter().rfind(|it| it["approval"] == number)?;
@@ -149,7 +149,7 @@ impl Office {
         poll(SOON, ended).expect("an end")
     }
 
-    fn tickets(&self) -> String {
+    pub(crate) fn tickets(&self) -> String {
         self.gate.shop.sql("SELECT count(*) FROM tickets")
     }
 }
@@ -192,7 +192,7 @@ impl Drop for Held {
 }
 
 const DELETE: &str = "DELETE FROM tickets WHERE id = 1";
-const LEAD: (&str, &[&str]) = ("lea", &["leads"]);
+pub(crate) const LEAD: (&str, &[&str]) = ("lea", &["leads"]);
 
 #[test]
 fn psql_waits_for_a_person_and_postgresql_sees_nothing_before() {

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod asked_before;
 mod attacks;
 mod audit_trail;
 mod browser;

@@ -9,8 +9,9 @@ use policy::Bundle;
 
 use super::Examined;
 use crate::asking::{self, About, From, Needs};
-use crate::authorize::{self, Asker};
+use crate::authorize;
 use crate::refuse::Refusal;
+use crate::scope::Asker;
 
 /// What the policy says of a statement that is asked for before it is run.
 pub enum Asked {

@@ -129,7 +129,6 @@ impl Running {
             self.overlay = Catalog::default();
         }
         self.names.idle();
-        self.mode.over();
         self.portals.retain(|portal| portal.hold);
     }
 }

@@ -20,6 +20,7 @@ use crate::effect::Effect;
 use crate::evidence::{Executed, Parameters};
 use crate::extended::{Binding, Portal};
 use crate::forward::{self, Housekeeping};
+use crate::mode::Mode;
 use crate::namespace::OpNumber;
 use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
 use crate::refuse::Refusal;
@@ -29,92 +30,6 @@ use crate::unapproved::{self, Unapproved, Why};
 
 /// How much longer than approvers have the session waits to be told that their time is over.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// What a client wants of a statement that is to be approved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// That it waits.
-    #[default]
-    Wait,
-    /// That it is refused at once, and passes when it is sent again after approval.
-    Async,
-}
-
-/// The run-time parameter that says so, and its values.
-pub(crate) const PARAMETER: &str = "gatepost.approval";
-
-impl Mode {
-    /// Reads a value of the parameter.
-    pub(crate) fn read(value: &str) -> Option<Self> {
-        match value.trim_matches('\'').to_ascii_lowercase().as_str() {
-            "wait" => Some(Self::Wait),
-            "async" => Some(Self::Async),
-            _ => None,
-        }
-    }
-
-    /// Returns its word.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wait => "wait",
-            Self::Async => "async",
-        }
-    }
-}
-
-/// The parameter as the session has it: sent to the server as well, which tells of it and undoes it with a transaction.
-#[derive(Debug, Default)]
-pub(crate) struct Modes {
-    pub(crate) now: Mode,
-    /// As connected with.
-    first: Mode,
-    /// What the open transaction has changed it from.
-    before: Option<Mode>,
-    /// Set for the open transaction only.
-    local: bool,
-    proposed: Option<(OpNumber, Change)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Change {
-    Set { to: Mode, local: bool },
-    Reset,
-}
-
-impl Modes {
-    /// For a session that was connected with this.
-    pub(crate) fn begun(first: Mode) -> Self {
-        Self { now: first, first, ..Self::default() }
-    }
-
-    /// The server has carried out what would change it.
-    pub(crate) fn confirm(&mut self, op: OpNumber) {
-        let Some((_, change)) = self.proposed.take_if(|(known, _)| *known == op) else { return };
-        self.before.get_or_insert(self.now);
-        match change {
-            Change::Set { to, local } => {
-                self.now = to;
-                self.local = local;
-            }
-            Change::Reset => self.now = self.first,
-        }
-    }
-
-    /// The transaction, and with it what it has set, is undone.
-    pub(crate) fn undo(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.now = before;
-        }
-    }
-
-    /// The transaction is over.
-    pub(crate) fn over(&mut self) {
-        if std::mem::take(&mut self.local) {
-            self.undo();
-        }
-        self.before = None;
-    }
-}
 
 /// A statement that is held.
 pub(crate) struct Holding {
@@ -193,25 +108,15 @@ impl Holding {
 }
 
 impl Running {
-    /// Notes a statement that sets what becomes of statements that are to be approved.
+    /// Notes what a statement that is being sent does to what becomes of statements that are to be approved.
     pub(crate) fn propose_mode(&mut self, analysis: &Analysis, text: &str, op: OpNumber) {
-        use sql::Effect as E;
-        let resets = matches!(&analysis.effect, E::ResetAll | E::DiscardAll)
-            || matches!(&analysis.effect, E::Reset(name) if name == PARAMETER);
-        if resets {
-            self.mode.proposed = Some((op, Change::Reset));
-        }
-        if !matches!(&analysis.effect, E::Set { name, .. } if name == PARAMETER) {
-            return;
-        }
-        let statement = self.read_sql(text).ok().and_then(|mut list| list.pop());
-        let change = match statement.map(|statement| statement.effect) {
-            Some(E::Set { local, value: sql::SetTo::Value(value), .. }) => {
-                Mode::read(&value).map(|to| Change::Set { to, local })
-            }
-            _ => Some(Change::Reset),
+        let limits = self.sql_limits();
+        // Another text of the same shape may set another value.
+        let value = || match sql::parse(text, limits).ok()?.pop()?.effect {
+            sql::Effect::Set { value, .. } => Some(value),
+            _ => None,
         };
-        self.mode.proposed = change.map(|change| (op, change));
+        self.mode.propose(op, &analysis.effect, value);
     }
 
     /// What would run now and whose it is, for the comparison with what was approved.
@@ -412,7 +317,7 @@ impl Running {
         let nobody =
             || refuse(Why::Unavailable("The policy names no group that could approve it.".to_owned()));
         let needs = needs.ok_or_else(nobody)?;
-        let wait = match self.mode.now {
+        let wait = match self.mode.now() {
             Mode::Async => Wait::Async,
             Mode::Wait => Wait::Held { in_transaction },
         };

@@ -31,6 +31,7 @@ mod input;
 mod inquiry;
 mod limits;
 mod memo;
+mod mode;
 mod names;
 mod namespace;
 mod ops;

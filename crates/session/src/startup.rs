@@ -2,7 +2,7 @@
 
 use wire::startup::{OptionsError, Startup, options};
 
-use crate::hold::{Mode, PARAMETER};
+use crate::mode::{Mode, PARAMETER};
 
 /// Parameters that may be set when connecting, in lower case.
 ///

@@ -165,9 +165,17 @@ impl Running {
                 self.ready_for_query(body, turn)
             }
             // What BEGIN, COMMIT and ROLLBACK of the gateway's own bring besides.
-            Some(OpKind::Hidden(_)) if tag == tag::COMMAND_COMPLETE => Ok(Pass::Done),
+            Some(OpKind::Hidden(_)) if tag == tag::COMMAND_COMPLETE => self.own_complete(body),
             _ => Err(format!("unexpected {} message", backend::name(tag).unwrap_or("unknown"))),
         }
+    }
+
+    fn own_complete(&mut self, body: &[u8]) -> Result<Pass, String> {
+        let complete = CommandComplete::parse(body).map_err(|error| error.to_string())?;
+        if let Some(op) = self.ops.front() {
+            self.mode.completed(op.number, complete.tag_str().unwrap_or_default());
+        }
+        Ok(Pass::Done)
     }
 
     fn complete(&mut self) -> Result<Pass, String> {
@@ -343,12 +351,7 @@ impl Running {
         if let Some(op) = self.ops.front() {
             self.statements.confirm(op.number);
             self.portals.confirm(op.number);
-        }
-        if let Some(op) = self.ops.front() {
-            self.mode.confirm(op.number);
-        }
-        if command == "ROLLBACK" {
-            self.mode.undo();
+            self.mode.completed(op.number, &command);
         }
         self.finish_run(Completion::Completed(&command), turn);
         if self.defining {
@@ -400,6 +403,9 @@ impl Running {
         self.pipeline_open &= !self.ops.is_empty() || !self.deferred.is_empty();
         if self.status != Status::InTransaction {
             self.names.boundary();
+        }
+        if self.status == Status::Idle {
+            self.mode.idle();
         }
         if self.status == Status::Idle && self.ops.is_empty() && self.deferred.is_empty() {
             self.transaction_over();

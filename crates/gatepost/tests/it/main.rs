@@ -51,5 +51,6 @@ mod twins;
 mod upstream;
 mod vault;
 mod views;
+mod waiting_mode;
 mod withdrawal;
 mod written_back;

@@ -54,7 +54,7 @@ pub(crate) fn build(
     builder.analysis.secrets.clone_from(&statement.secrets);
     // Values that are refused are not remembered as values that aren't.
     builder.analysis.depends_on_literals |=
-        matches!(&statement.effect, Effect::Set { name, .. } if name == crate::hold::PARAMETER);
+        matches!(&statement.effect, Effect::Set { name, .. } if name == crate::mode::PARAMETER);
     match builder.statement(statement, answers) {
         Ok(()) if builder.missing.is_empty() => Built::Done(Box::new(builder.finish(statement))),
         Ok(()) | Err(Stop::Missing) => Built::Missing(builder.missing),

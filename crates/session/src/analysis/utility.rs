@@ -14,7 +14,7 @@ use super::build::{Builder, Stop};
 use super::{facts, new_schema, qualified};
 use crate::catalog::Row;
 use crate::forward::RESERVED_PREFIX;
-use crate::hold::{Mode, PARAMETER};
+use crate::mode::{Mode, PARAMETER};
 use crate::refuse::Refusal;
 
 /// The server's answer to [`super::names_query`].

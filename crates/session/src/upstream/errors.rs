@@ -10,7 +10,7 @@ use crate::authorize::Quotes;
 use crate::namespace::OpNumber;
 use crate::ops::{Deferred, HiddenKind, OpKind};
 use crate::refuse;
-use crate::running::{Running, Status, Turn};
+use crate::running::{Running, Turn};
 
 impl Running {
     pub(super) fn error_response(
@@ -20,6 +20,7 @@ impl Running {
     ) -> Result<Pass, String> {
         let mut state = fields.sqlstate().unwrap_or(wire::sqlstate::INTERNAL_ERROR);
         let fatal = fields.is_fatal();
+        self.mode.failed();
         if !fatal && self.is_failing() {
             return Ok(Pass::Done);
         }
@@ -44,9 +45,6 @@ impl Running {
             }
             _ if !fatal && self.must_redact(&shown) => shown = refuse::redact(&shown),
             _ => {}
-        }
-        if self.status != Status::InTransaction {
-            self.mode.undo();
         }
         self.finish_run(Completion::Failed(state.as_str()), turn);
         if self.ops.front().and_then(|op| op.kind.run()).is_some_and(|run| run.judged.analysis.copies()) {

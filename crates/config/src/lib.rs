@@ -15,6 +15,7 @@ mod keys;
 mod legacy;
 mod listen;
 mod notify;
+mod object_store;
 mod operators;
 mod problem;
 mod quantity;
@@ -27,6 +28,7 @@ mod store;
 mod telemetry;
 mod upstream;
 mod vault;
+mod words;
 
 use std::collections::HashSet;
 use std::fs;
@@ -51,6 +53,7 @@ pub use listen::{Listen, PublicUrl, Tls};
 pub use notify::{
     Answers, Notify, NotifyEvent, NotifyKind, NotifyStatement, SlackAnswers, SlackWay, Smtp, SmtpTls,
 };
+pub use object_store::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
 pub use operators::{IssuerGroup, Operators};
 pub use problem::{ConfigError, Place, Problem, Severity};
 pub use redacted::render_redacted;
@@ -92,6 +95,8 @@ pub struct Config {
     pub servers: Servers,
     /// `[[notify]]`: where approvers are told of requests; names are unique.
     pub notify: Vec<Notify>,
+    /// `[[object_store]]`: where files are put that must outlive this machine; names are unique.
+    pub object_stores: Vec<ObjectStore>,
     /// `[operators]`: who may administer the gateway over HTTP.
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
@@ -138,6 +143,11 @@ impl Config {
     /// Returns the database that a client named, by exact name.
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.iter().find(|database| database.name == name)
+    }
+
+    /// Returns the object store of a name.
+    pub fn object_store(&self, name: &str) -> Option<&ObjectStore> {
+        self.object_stores.iter().find(|store| store.name == name)
     }
 
     /// Returns the first `[[auth]]` rule that matches, as pg_hba.conf does. `None` means: reject.
@@ -208,6 +218,10 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let notify: Vec<_> =
         notify.iter().map(|table| (table.span(), notify::read(table, &known, context))).collect();
     unique(&notify, "[[notify]]", "name", |channel| &channel.name, context);
+    let object_stores = root.tables("object_store", context);
+    let object_stores: Vec<_> =
+        object_stores.iter().map(|table| (table.span(), object_store::read(table, context))).collect();
+    unique(&object_stores, "[[object_store]]", "name", |store| &store.name, context);
     let operators = root.table("operators", context).and_then(|t| operators::read(&t, &known, context));
     let state = root.table("state", context).and_then(|table| {
         let path = table.value("path", context)?.string(context)?;
@@ -238,6 +252,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         mask: mask?,
         servers,
         notify: notify.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?,
+        object_stores: object_stores.into_iter().map(|(_, store)| store).collect::<Option<_>>()?,
         operators: operators?,
         state: state?,
         store: store?,

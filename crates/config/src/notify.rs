@@ -1,17 +1,16 @@
 //! `[[notify]]`: where approvers are told of requests. Sends nothing, and fetches no secret.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Pattern;
 
 use crate::context::{Context, PathKind};
-use crate::keys;
 use crate::read::{Table, Value};
 use crate::secret_ref::SecretRef;
 use crate::vault::address;
+use crate::words::{is_loopback, name, one_of, required};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,36 +279,9 @@ pub(crate) fn read(table: &Table<'_>, known: &[Option<String>], context: &mut Co
     })
 }
 
-fn name(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
-    let text = value.string(context)?;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    if text.len() <= 40 && text.chars().all(plain) {
-        return Some(text);
-    }
-    let message = format!(
-        "\"{}\" must be at most 40 lower-case letters, digits, \"-\" and \"_\": it is part of an URL",
-        text.escape_debug()
-    );
-    context.error(value.span(), message);
-    None
-}
-
 fn kind_word(value: &Value<'_>, context: &mut Context<'_>) -> Option<&'static str> {
     let words = ["slack", "teams", "email", "webhook"];
     one_of(value, &words.map(|word| (word, word)), context)
-}
-
-fn one_of<T: Copy>(value: &Value<'_>, known: &[(&'static str, T)], context: &mut Context<'_>) -> Option<T> {
-    let text = value.string(context)?;
-    if let Some((_, found)) = known.iter().find(|(word, _)| *word == text) {
-        return Some(*found);
-    }
-    let words: Vec<_> = known.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let nearest = keys::nearest(&text, known.iter().map(|(word, _)| *word));
-    let nearest = nearest.map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
-    let message = format!("\"{}\" must be one of {}{nearest}", value.name(), words.join(", "));
-    context.error(value.span(), message);
-    None
 }
 
 fn events(value: &Value<'_>, context: &mut Context<'_>) -> Option<Vec<NotifyEvent>> {
@@ -327,15 +299,6 @@ fn events(value: &Value<'_>, context: &mut Context<'_>) -> Option<Vec<NotifyEven
         }
     }
     complete.then_some(events)
-}
-
-/// Reads a key that this kind must have.
-fn required<'t>(table: &Table<'t>, key: &str, context: &mut Context<'_>) -> Option<Value<'t>> {
-    let value = table.value(key, context);
-    if value.is_none() {
-        table.lacks(key, context);
-    }
-    value
 }
 
 fn slack(table: &Table<'_>, known: &[Option<String>], context: &mut Context<'_>) -> Option<NotifyKind> {
@@ -459,14 +422,6 @@ fn url(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
     };
     context.error_at_secret(value.span(), format!("\"{}\" {wrong}", value.name()));
     None
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    // RFC 6761 section 6.3.
-    address
-        .parse::<IpAddr>()
-        .map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |it| it.is_loopback())
 }
 
 fn smtp(table: &Table<'_>, context: &mut Context<'_>) -> Option<Smtp> {

@@ -12,6 +12,7 @@ use crate::{
     AuthRule, Config, Console, Database, Ephemeral, Introspection, Issuer, IssuerKind, Journal, Legacy,
     Limits, Listen, Login, Mask, Operators,
 };
+use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
 use crate::{Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
@@ -19,6 +20,7 @@ pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
     let Config { journal, limits, mask, servers, notify, operators, state, .. } = config;
+    let Config { object_stores, .. } = config;
     let Config { console, store, telemetry, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
@@ -43,6 +45,7 @@ pub fn render_redacted(config: &Config) -> String {
         write_aws(aws, &mut out);
     }
     notify.iter().for_each(|channel| write_notify(channel, &mut out));
+    object_stores.iter().for_each(|store| write_object_store(store, &mut out));
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
@@ -128,6 +131,38 @@ fn write_console(console: &Console, out: &mut Lines) {
     out.list("scopes", scopes);
     out.text("session", show_duration(*session));
     out.text("idle", show_duration(*idle));
+}
+
+fn write_object_store(store: &ObjectStore, out: &mut Lines) {
+    let ObjectStore { name, place, prefix: _, endpoint, ca } = store;
+    out.header("[[object_store]]");
+    out.text("name", name);
+    out.text("url", store);
+    if let Some(endpoint) = endpoint {
+        out.text("endpoint", endpoint);
+    }
+    if let Some(word) = store.credentials() {
+        out.text("credentials", word);
+    }
+    match place {
+        ObjectPlace::S3 { bucket: _, region, credentials } => {
+            out.text("region", region);
+            if let S3Credentials::Keys(keys) = credentials {
+                let S3Keys { access_key_id, secret_access_key, session_token } = &**keys;
+                out.text("access_key_id", access_key_id);
+                out.text("secret_access_key", secret_access_key);
+                if let Some(token) = session_token {
+                    out.text("session_token", token);
+                }
+            }
+        }
+        ObjectPlace::Gcs { bucket: _, service_account: Some(key) } => out.text("service_account", key),
+        ObjectPlace::Azure { credentials: AzureCredentials::Key(key), .. } => out.text("account_key", key),
+        ObjectPlace::Folder(_) | ObjectPlace::Gcs { .. } | ObjectPlace::Azure { .. } => {}
+    }
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
 }
 
 fn write_store(store: &Store, out: &mut Lines) {

@@ -8,6 +8,7 @@ use crate::{AuthMethod, Config, Host, Login, SecretRef, UpstreamTls, render_reda
 
 mod console;
 mod notify;
+mod object_store;
 mod reach;
 mod secrets;
 mod store;
@@ -585,6 +586,10 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                         _ => "",
                     };
                     whole(&format!("[[notify]]\n{kind}{beside}{} = 1979-05-27", key.name))
+                }
+                "[[object_store]]" => {
+                    let url = if key.name == "url" { "" } else { "url = \"s3://b\"\n" };
+                    whole(&format!("[[object_store]]\n{url}{} = 1979-05-27", key.name))
                 }
                 "[[legacy]]" if key.name == "until" => whole("[[legacy]]\nuntil = 1"),
                 header => whole(&format!("{header}\n{} = 1979-05-27", key.name)),

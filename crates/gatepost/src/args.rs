@@ -1,6 +1,7 @@
 //! The command line: what may be written on it. Does nothing.
 
 mod approvals;
+mod archive;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use model::SessionId;
+
+pub(crate) use archive::Archive;
 
 pub(crate) use approvals::{Approvals, Before, Decide, Delegations, ListRequests, OneRequest};
 
@@ -61,6 +64,9 @@ pub(crate) enum Command {
     /// Look after the channels by which approvers are told
     #[command(subcommand)]
     Notify(Notify),
+    /// Look after the object stores
+    #[command(subcommand)]
+    Archive(Archive),
     /// See and decide what waits for approval
     #[command(subcommand)]
     Approvals(Approvals),

@@ -1,12 +1,13 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
-//! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `trust` knows
+//! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `archives` opens object stores; `trust` knows
 //! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `views` shows what
 //! was done.
 
 pub mod accept;
 mod approval;
+pub mod archives;
 pub mod cancel;
 pub mod catalog;
 mod connection;

@@ -161,6 +161,7 @@ fn difference(old: &config::Config, new: &config::Config) -> (Vec<&'static str>,
         ("[mask]", old.mask != new.mask),
         ("[state]", old.state != new.state),
         ("[store]", old.store != new.store),
+        ("[[object_store]]", old.object_stores != new.object_stores),
         ("[telemetry]", old.telemetry != new.telemetry),
     ];
     let named = |of: &[(&'static str, bool)]| of.iter().filter(|it| it.1).map(|it| it.0).collect();

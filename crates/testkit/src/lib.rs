@@ -19,6 +19,7 @@ pub mod oidc;
 pub mod postgres;
 pub mod process;
 pub mod pt;
+pub mod s3;
 pub mod scratch;
 pub mod tls;
 pub mod vault;

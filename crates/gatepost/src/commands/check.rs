@@ -220,6 +220,10 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
     for channel in &config.notify {
         all.extend(of_channel(channel));
     }
+    for store in &config.object_stores {
+        let of = |reference| (format!("key of object store \"{}\"", store.name), reference, 0);
+        all.extend(store.secrets().into_iter().map(of));
+    }
     for (name, key) in &config.mask.keys {
         all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
     }

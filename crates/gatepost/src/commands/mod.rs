@@ -1,6 +1,7 @@
 //! The commands, a file for each family. What they do is in the crates that they call.
 
 mod approvals;
+mod archive;
 mod audit;
 mod check;
 mod dev;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Command::Init { dir } => init::run(&dir),
         Command::Policy(command) => policy::run(config, command).await,
         Command::Approvals(command) => approvals::run(config, command).await,
+        Command::Archive(command) => archive::run(config, command).await,
         Command::Sessions(command) => sessions::run(config, command).await,
         Command::Notify(command) => notify::run(config, command).await,
         Command::Audit(command) => audit::run(config, command),

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod archives;
 mod asked_before;
 mod attacks;
 mod audit_trail;

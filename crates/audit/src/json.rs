@@ -285,7 +285,7 @@ fn character(out: &mut Vec<u8>, c: char) {
 /// characters (Cc), the line and paragraph separators, and the format characters (Cf) of Unicode 17 that don't belong to a
 /// script's spelling; also the variation selectors and the fillers that hide text.
 // SECURITY: SQL, names and claims come from clients; an auditor must see them as they are and in one line.
-pub(crate) const fn is_deceptive(c: char) -> bool {
+pub const fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'

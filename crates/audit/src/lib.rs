@@ -41,7 +41,7 @@ pub use frame::{
     FORMAT_VERSION, Frame, FrameError, HEADER_BYTES, Hash, HeaderError, JournalId, Kind, PAYLOAD_BYTES_MAX,
     PREFIX_BYTES, Record, SegmentHeader, Seq,
 };
-pub use json::{Fragment, NotAFragment};
+pub use json::{Fragment, NotAFragment, is_deceptive};
 pub use notice::{NotificationFailed, Notified, NotifyCallRefused};
 pub use time::Time;
 pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, verify};

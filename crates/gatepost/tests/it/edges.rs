@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "model",
     "wire",
     "querytree",
@@ -23,6 +23,7 @@ const PURE: [&str; 11] = [
     "identity",
     "approval",
     "recording",
+    "replay",
     "session",
 ];
 

@@ -1,0 +1,5 @@
+//! What is printed, against stock psql on real servers.
+
+#![cfg(test)]
+
+mod psql;

@@ -71,12 +71,23 @@ pub struct Statement {
 /// A value bound to a parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// `pg_type.oid`; 0 where the client left it open.
+    /// `pg_type.oid`; 0 where the client left it open and the server has not said it before the statement is bound.
     pub type_oid: u32,
     /// The type's name, if it is known.
     pub type_name: Option<String>,
     /// The value.
     pub value: Value,
+}
+
+impl Parameter {
+    /// Returns its type as people read it.
+    pub fn type_shown(&self) -> String {
+        match (&self.type_name, self.type_oid) {
+            (Some(name), _) => name.clone(),
+            (None, 0) => "unknown (decided by the server)".to_owned(),
+            (None, oid) => format!("type {oid}"),
+        }
+    }
 }
 
 /// A value as it came.

@@ -68,7 +68,7 @@ export function parameters(list) {
         : value.text !== undefined ? quoted(value.text, it.text_shown ?? it.shown)
           : value.binary !== undefined ? [h('span', { class: 'muted' }, 'binary '), h('code', null, `\\x${value.binary}`)]
             : h('span', { class: 'muted' }, 'not kept');
-    return h('li', null, h('span', { class: 'parameter-name mono' }, `$${at + 1}`), h('span', { class: 'tag mono' }, it.type_name ?? (it.type_oid ? `type ${it.type_oid}` : 'untyped')), h('div', { class: 'parameter-value' }, shown));
+    return h('li', null, h('span', { class: 'parameter-name mono' }, `$${at + 1}`), h('span', { class: 'tag mono' }, it.type_name ?? (it.type_oid ? `type ${it.type_oid}` : 'unknown (decided by the server)')), h('div', { class: 'parameter-value' }, shown));
   }));
 }
 

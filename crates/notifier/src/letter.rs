@@ -301,8 +301,7 @@ fn parameters(parameters: &[Parameter]) -> Option<Shown> {
                 format!("'{}'", shown.text)
             }
         };
-        let type_name = parameter.type_name.as_deref().unwrap_or("unknown");
-        all.text += &format!("${} {} = {value}\n", index + 1, shown::line(type_name, 100));
+        all.text += &format!("${} {} = {value}\n", index + 1, shown::line(&parameter.type_shown(), 100));
     }
     all.text.truncate(all.text.trim_end_matches('\n').len());
     (!parameters.is_empty()).then_some(all)

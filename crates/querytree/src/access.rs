@@ -53,6 +53,8 @@ pub struct Access {
     pub has_limit: bool,
     /// Number of the highest `$n` of the protocol, 0 if there is none.
     pub parameters: u32,
+    /// Types of those of them that are read, as the server has resolved them.
+    pub parameter_types: BTreeMap<u32, Oid>,
     /// Cursors named by WHERE CURRENT OF; `None` stands for one named by a parameter.
     pub current_of: BTreeSet<Option<String>>,
     /// Constants in the statement's text that name objects (regclass and its kin, arrays of them): (type, value if

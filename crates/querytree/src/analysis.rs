@@ -64,6 +64,7 @@ struct Facts {
     current_of: BTreeSet<Option<String>>,
     reg_constants: BTreeSet<(Oid, Option<Oid>)>,
     parameters: u32,
+    parameter_types: BTreeMap<u32, Oid>,
     row_locks: bool,
     modifies_in_cte: bool,
     has_sublinks: bool,

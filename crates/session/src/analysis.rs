@@ -101,6 +101,8 @@ pub(crate) struct Analysis {
     pub(crate) depends_on_literals: bool,
     /// What it means depends on prepared statements or cursors of the session.
     pub(crate) session_bound: bool,
+    /// Types of `$n` as the server has resolved them, ordered by n; of those in its query only.
+    pub(crate) parameter_types: Vec<(u32, Oid)>,
     /// What it prepares or declares.
     pub(crate) inner: Option<Arc<Analysis>>,
     /// Why it is not known what it touches.
@@ -135,6 +137,7 @@ impl Analysis {
             row_locks: false,
             depends_on_literals: false,
             session_bound: false,
+            parameter_types: Vec::new(),
             inner: None,
             unknown: None,
             secrets: Vec::new(),
@@ -242,6 +245,7 @@ impl Analysis {
             + self.seen.iter().map(|(seen, columns)| touch(seen) + inherited(columns)).sum::<usize>()
             + self.computed.len() * size_of::<usize>()
             + self.objects.len() * size_of::<Oid>()
+            + size_of_val(self.parameter_types.as_slice())
             + self.inner.as_ref().map_or(0, |inner| inner.bytes())
             + results
     }

@@ -63,7 +63,7 @@ impl About<'_> {
             names,
             &hash,
         ];
-        let types: Vec<u8> = self.param_types.iter().flat_map(|oid| oid.0.to_le_bytes()).collect();
+        let types: Vec<u8> = self.types().iter().flat_map(|oid| oid.0.to_le_bytes()).collect();
         let values = self.values();
         let runs = self.runs.unwrap_or_default().as_bytes();
         let mut parts = vec![EXACT];
@@ -81,6 +81,24 @@ impl About<'_> {
             })
         });
         Bindings { exact, pattern }
+    }
+
+    /// The parameters' types: as the client said in Parse, where it left them open as the server has resolved them; 0 where neither is
+    /// known.
+    fn types(&self) -> Vec<Oid> {
+        let mut types = self.param_types.to_vec();
+        let count = self.parameters.map_or(0, |parameters| parameters.values().count());
+        types.resize(types.len().max(count), Oid(0));
+        // What a name stands for has numbers of its own.
+        if !self.analysis.session_bound {
+            for (number, resolved) in &self.analysis.parameter_types {
+                let at = usize::try_from(*number).unwrap_or(0).checked_sub(1);
+                if let Some(open) = at.and_then(|at| types.get_mut(at)).filter(|oid| oid.0 == 0) {
+                    *open = *resolved;
+                }
+            }
+        }
+        types
     }
 
     fn values(&self) -> Vec<u8> {
@@ -102,8 +120,9 @@ impl About<'_> {
     fn statement(&self) -> Statement {
         let hidden = |text: &str| evidence::without_secrets(text, &self.analysis.secrets).into_owned();
         let values = self.parameters.into_iter().flat_map(Parameters::values).enumerate();
+        let types = self.types();
         let parameters = values.map(|(i, (format, value))| {
-            let oid = self.param_types.get(i).copied().unwrap_or(Oid(0));
+            let oid = types.get(i).copied().unwrap_or(Oid(0));
             Parameter {
                 type_oid: oid.0,
                 type_name: type_name(oid).map(str::to_owned),

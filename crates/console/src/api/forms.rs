@@ -46,7 +46,7 @@ pub(crate) struct Statement {
 /// A value bound to a parameter.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Parameter {
-    /// 0 where the client left it open.
+    /// 0 where the client left it open and only the server will decide it.
     type_oid: u32,
     type_name: Option<String>,
     value: Bound,

@@ -209,6 +209,10 @@ fn what_is_approved_runs_on_either_protocol_and_once() {
         let flight = Flight::default().parse("", text).bind("", &["2"], 0).execute();
         raw.send(&flight.run("", "SELECT count(*) FROM tickets").sync().bytes());
         let number = held_as(&mut raw);
+        let shown = api(&gate, &format!("GET /api/v1/approvals/{number}"), &Value::Null);
+        let parameter = &shown.pointer("/request/statement/parameters/0").unwrap();
+        let integer = json!({ "type_oid": 23, "type_name": "integer", "value": { "text": "2" } });
+        assert_eq!(**parameter, integer, "what Parse left open");
         decide(&gate, number, "approve");
         assert_eq!(sqlstate(&raw.until(tag::READY_FOR_QUERY)), "");
         assert_eq!(gate.shop.sql("SELECT count(*) FROM tickets"), "118");

@@ -192,7 +192,11 @@ impl<'t> Analysis<'t> {
         let number = node.number("paramid")?;
         // ParamKind (nodes/primnodes.h)
         match node.number("paramkind")? {
-            0 => self.facts.parameters = self.facts.parameters.max(node.small("paramid")?),
+            0 => {
+                let number = node.small("paramid")?;
+                self.facts.parameters = self.facts.parameters.max(number);
+                self.facts.parameter_types.insert(number, Oid(node.small("paramtype")?));
+            }
             // What its sublink is compared with: the sublink brings all of it.
             2 => {}
             3 => {

@@ -43,6 +43,7 @@ impl Analysis<'_> {
             current_of,
             reg_constants,
             parameters,
+            parameter_types,
             row_locks,
             modifies_in_cte,
             has_sublinks,
@@ -69,6 +70,7 @@ impl Analysis<'_> {
             has_sublinks,
             has_limit,
             parameters,
+            parameter_types,
             current_of,
             reg_constants,
         })

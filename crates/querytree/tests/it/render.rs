@@ -30,6 +30,7 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
         has_sublinks,
         has_limit,
         parameters,
+        parameter_types,
         current_of,
         reg_constants,
     } = access;
@@ -50,6 +51,7 @@ pub(crate) fn access(access: &Access, names: &Corpus) -> String {
             write!(text, "; {flag}").unwrap();
         }
     }
+    assert!(parameter_types.iter().all(|(number, oid)| number <= parameters && oid.0 != 0));
     if *parameters > 0 {
         write!(text, "; {parameters} parameters").unwrap();
     }

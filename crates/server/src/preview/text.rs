@@ -47,9 +47,9 @@ pub struct Run {
 pub struct ParameterShown {
     /// From 1.
     pub number: usize,
-    /// Its type's name, if that is known.
+    /// Its type's name, or what is known of it.
     #[serde(rename = "type")]
-    pub type_name: Option<String>,
+    pub type_name: String,
     /// Its value; `None` is NULL.
     pub value: Option<Vec<Run>>,
     /// Whether the value is bytes, in hexadecimal.
@@ -79,7 +79,7 @@ pub(crate) fn text_shown(statement: &Statement) -> TextShown {
         all.extend(value.iter().flatten().cloned());
         ParameterShown {
             number: index + 1,
-            type_name: parameter.type_name.clone(),
+            type_name: parameter.type_shown(),
             value: value.map(runs),
             binary: matches!(parameter.value, approval::Value::Binary(_)),
         }

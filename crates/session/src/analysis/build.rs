@@ -166,6 +166,8 @@ impl Builder<'_> {
             || access.modifies_in_cte
             || access.row_locks;
         let analysis = &mut self.analysis;
+        analysis.parameter_types =
+            access.parameter_types.iter().map(|(number, oid)| (*number, *oid)).collect();
         match role {
             QueryRole::Statement | QueryRole::Unread | QueryRole::CopyOut => {
                 analysis.results = results;

@@ -298,6 +298,8 @@ fn parsing_needs_no_approval_and_binding_does() {
             values,
             [&Value::Text("1".to_owned()), &Value::Text("2".to_owned()), &Value::Text("3".to_owned())]
         );
+        let types: Vec<_> = ask.statement.parameters.iter().map(approval::Parameter::type_shown).collect();
+        assert_eq!(types, ["integer"; 3], "as the server has said, since Parse left them open");
         harness.grant();
         harness.run();
         assert_eq!((harness.ran, errors(harness).len()), (1, 0));

@@ -150,7 +150,12 @@ fn runs(marked: Option<&Value>, otherwise: impl Fn() -> Vec<Run>) -> Vec<Run> {
 
 fn value(parameter: &Value) -> String {
     let kind = word(parameter, "/type_name");
-    let kind = if kind.is_empty() { String::new() } else { format!("::{kind}") };
+    let kind = match (kind.as_str(), parameter.get("type_oid").and_then(Value::as_u64)) {
+        ("", Some(0)) => " (type unknown: decided by the server)".to_owned(),
+        ("", Some(oid)) => format!(" (type {oid})"),
+        ("", None) => String::new(),
+        (kind, _) => format!("::{kind}"),
+    };
     let value = match parameter.get("value") {
         Some(Value::Object(value)) => match (value.get("text"), value.get("binary")) {
             (Some(Value::String(text)), _) => {

@@ -13,6 +13,80 @@ pub struct Touch<'a> {
     pub name: &'a str,
     /// The columns, where the action is about columns.
     pub columns: Vec<&'a str>,
+    /// What else rules could see of it.
+    pub facts: TouchFacts<'a>,
+}
+
+/// What rules could see of what is touched, beside its name; written only where it isn't what is most common, so that nothing is said
+/// of an ordinary table.
+#[derive(Clone, Debug, Default)]
+pub struct TouchFacts<'a> {
+    /// What kind of relation, where it is no table: `view`, `sequence`, ...
+    pub relation: Option<&'a str>,
+    /// Whether only the session sees it.
+    pub temporary: bool,
+    /// Tags that columns have beside those that the bundle gives them by name.
+    pub tags: Vec<(&'a str, Vec<&'a str>)>,
+    /// Of a function.
+    pub function: Option<FunctionFacts<'a>>,
+}
+
+/// See [`TouchFacts::function`].
+#[derive(Clone, Debug)]
+pub struct FunctionFacts<'a> {
+    /// What calling it can do: `changes`, `unknown`, ...
+    pub class: &'a str,
+    /// `immutable`, `stable`, `volatile`.
+    pub volatility: &'a str,
+    /// Whether it came with the server.
+    pub builtin: bool,
+    /// Whether it runs with its owner's rights.
+    pub definer: bool,
+    /// Whether what it touches is decided only while it runs.
+    pub dynamic: bool,
+}
+
+impl FunctionFacts<'_> {
+    fn write(&self, o: &mut Object<'_>) {
+        let Self { class, volatility, builtin, definer, dynamic } = self;
+        o.text("class", class).text("volatility", volatility);
+        for (name, is) in [("builtin", builtin), ("definer", definer), ("dynamic", dynamic)] {
+            if *is {
+                o.flag(name, true);
+            }
+        }
+    }
+}
+
+impl TouchFacts<'_> {
+    fn write(&self, o: &mut Object<'_>) {
+        let Self { relation, temporary, tags, function } = self;
+        if let Some(kind) = relation {
+            o.text("relation_kind", kind);
+        }
+        if *temporary {
+            o.flag("temporary", true);
+        }
+        if !tags.is_empty() {
+            o.list("tags", tags, |out, (column, tags)| {
+                object(out, |o| {
+                    o.text("column", column).texts("tags", tags);
+                });
+            });
+        }
+        if let Some(function) = function {
+            o.object("function", |o| function.write(o));
+        }
+    }
+}
+
+/// What rules could see of the statement as a whole, beside its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct StatementFacts {
+    /// Whether it chooses the rows that it changes.
+    pub has_where: bool,
+    /// Whether it locks the rows that it reads.
+    pub row_locks: bool,
 }
 
 /// A mask that was applied.
@@ -37,21 +111,24 @@ pub struct Decision<'a> {
     pub masks: Vec<MaskUse<'a>>,
     /// Who was asked or would have to be.
     pub approvers: Vec<&'a str>,
+    /// What rules could see of it; records of before this was kept have none.
+    pub facts: Option<StatementFacts>,
 }
 
 impl Decision<'_> {
     /// Renders the `decision` field of a statement's record.
     pub fn render(&self) -> Fragment {
-        let Self { kind, touches, rules, masks, approvers } = self;
+        let Self { kind, touches, rules, masks, approvers, facts } = self;
         Fragment::build(|o| {
             o.text("kind", kind);
             o.list("touches", touches, |out, touch| {
-                let Touch { action, kind, name, columns } = touch;
+                let Touch { action, kind, name, columns, facts } = touch;
                 object(out, |o| {
                     o.text("action", action);
                     o.text("kind", kind);
                     o.text("name", name);
                     o.texts("columns", columns);
+                    facts.write(o);
                 });
             });
             o.texts("rules", rules);
@@ -63,6 +140,9 @@ impl Decision<'_> {
                 });
             });
             o.texts("approvers", approvers);
+            if let Some(StatementFacts { has_where, row_locks }) = facts {
+                o.flag("has_where", *has_where).flag("row_locks", *row_locks);
+            }
         })
     }
 }

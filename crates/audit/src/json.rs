@@ -98,6 +98,11 @@ impl Object<'_> {
         self
     }
 
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) -> &mut Self {
+        self.name(name).extend_from_slice(if value { b"true" } else { b"false" });
+        self
+    }
+
     pub(crate) fn plain_or_null(
         &mut self,
         name: &'static str,

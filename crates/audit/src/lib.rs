@@ -31,7 +31,7 @@ pub use approval::{
     DelegationChanged, RowsCounted,
 };
 pub use chain::{Chain, TooLong};
-pub use decision::{Decision, IdentityForm, MaskUse, Touch};
+pub use decision::{Decision, FunctionFacts, IdentityForm, MaskUse, StatementFacts, Touch, TouchFacts};
 pub use encode::{Encoded, PARAMETER_BYTES_MAX};
 pub use event::{
     Code, Completion, Durability, Event, Outcome, Parameter, Protocol, Refusal, SessionStarted, Statement,

@@ -89,7 +89,13 @@ fn fill(dir: &std::path::Path, statements: u64) -> Result<(), Box<dyn Error>> {
         let (refused, rare) = (n % 40 == 3, n % 50_000 == 7);
         let name = if rare { "public.rare" } else { "public.orders" };
         let columns = vec!["id", "customer_id", "total", "placed_at"];
-        let touches = vec![Touch { action: "select", kind: "relation", name, columns }];
+        let touches = vec![Touch {
+            action: "select",
+            kind: "relation",
+            name,
+            columns,
+            facts: audit::TouchFacts::default(),
+        }];
         let decision =
             Decision { kind: "select", touches, rules: vec!["support-reads"], ..Decision::default() };
         let decision = decision.render();

@@ -41,7 +41,7 @@ pub use manifest::Recording;
 pub use problem::{LoadError, Problem};
 pub use request::{Context, Request, SessionFacts, StatementFacts, Touch};
 pub use resource::{
-    FunctionFacts, FunctionSecurity, Persistence, RelationFacts, RelationKind, Resource, ResourceType,
+    FunctionFacts, FunctionSecurity, Noted, Persistence, RelationFacts, RelationKind, Resource, ResourceType,
     Volatility,
 };
 pub use tags::{Tag, TagPattern};

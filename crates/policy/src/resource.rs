@@ -198,6 +198,11 @@ impl RelationKind {
             Self::ToastTable => "toast table",
         }
     }
+
+    /// Reads [`Self::as_str`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::all().into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Where a relation lives.
@@ -281,6 +286,11 @@ impl Volatility {
             Self::Volatile => "volatile",
         }
     }
+
+    /// Reads [`Self::as_str`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::all().into_iter().find(|volatility| volatility.as_str() == word)
+    }
 }
 
 /// Whose rights a function runs with (`pg_proc.prosecdef`).
@@ -304,6 +314,21 @@ pub struct FunctionFacts {
     reason: &'static str,
 }
 
+/// What rules could see of a function at another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Whether it came with the server.
+    pub builtin: bool,
+    /// Whether what it touches is decided only while it runs.
+    pub dynamic: bool,
+    /// How its answer may change.
+    pub volatility: Volatility,
+    /// Whose rights it runs with.
+    pub security: FunctionSecurity,
+    /// What calling it can do.
+    pub class: FunctionClass,
+}
+
 impl FunctionFacts {
     /// States the facts about a function; its class is looked up in [`functions`](crate::functions).
     pub fn new(function: &Declared<'_>) -> Self {
@@ -316,6 +341,17 @@ impl FunctionFacts {
             class,
             reason,
         }
+    }
+
+    /// States what was once found out about a function, and written down.
+    pub const fn noted(noted: Noted) -> Self {
+        let Noted { builtin, dynamic, volatility, security, class } = noted;
+        let class = match class {
+            FunctionClass::Harmless | FunctionClass::Names if !builtin => FunctionClass::Unknown,
+            class => class,
+        };
+        let language = if dynamic { Language::Procedural } else { Language::Internal };
+        Self { builtin, language, volatility, security, class, reason: "as it was noted" }
     }
 
     /// Returns why it is in its class.
@@ -365,7 +401,8 @@ impl RelationFacts {
 
 impl FunctionFacts {
     /// Takes the stricter of two overloads: rules know them by one name.
-    pub(crate) fn stricter(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn stricter(&self, other: &Self) -> Self {
         let definer =
             self.security == FunctionSecurity::Definer || other.security == FunctionSecurity::Definer;
         let more = if other.class > self.class { other } else { self };

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement};
-use policy::{Decision, PartVerdict, Resource, Touch};
+use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement, TouchFacts};
+use policy::{
+    Decision, FunctionFacts, FunctionSecurity, PartVerdict, RelationFacts, RelationKind, Resource, Touch,
+};
 use sha2::{Digest, Sha256};
 use wire::error::ErrorFields;
 use wire::frontend::Bind;
@@ -53,7 +55,7 @@ impl Parameters {
 
 /// Renders what was decided, once per judgement.
 pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decision) -> audit::Fragment {
-    let mut grouped: BTreeMap<(&str, &str, String), Vec<&str>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(&str, &str, String), Touched<'_>> = BTreeMap::new();
     let mut rules: Vec<String> = Vec::new();
     let mut masks = Vec::new();
     let mut approvers = Vec::new();
@@ -73,7 +75,7 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
         if let PartVerdict::Hold { approvers: groups, mask: _ } = &part.verdict {
             approvers.extend(groups.iter().map(String::as_str));
         }
-        grouped.entry((touch.action.as_str(), kind, name)).or_default().extend(column);
+        grouped.entry((touch.action.as_str(), kind, name)).or_default().add(&touch.resource);
         for rule in &part.rules {
             let id = rule.id.to_string();
             if !rules.contains(&id) {
@@ -87,18 +89,65 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
         kind: analysis.kind(),
         touches: grouped
             .iter()
-            .map(|((action, kind, name), columns)| audit::Touch {
+            .map(|((action, kind, name), touched)| audit::Touch {
                 action,
                 kind,
                 name,
-                columns: columns.clone(),
+                columns: touched.columns.clone(),
+                facts: touched.facts(),
             })
             .collect(),
         rules: rules.iter().map(String::as_str).collect(),
         masks: masks.iter().map(|(column, mask)| MaskUse { column, mask }).collect(),
         approvers,
+        facts: Some(audit::StatementFacts { has_where: analysis.has_where, row_locks: analysis.row_locks }),
     }
     .render()
+}
+
+/// What is touched under one name in one way.
+#[derive(Default)]
+struct Touched<'a> {
+    columns: Vec<&'a str>,
+    tags: Vec<(&'a str, Vec<&'a str>)>,
+    relation: Option<RelationFacts>,
+    /// Of overloads, what policy makes of them together.
+    function: Option<FunctionFacts>,
+}
+
+impl<'a> Touched<'a> {
+    fn add(&mut self, resource: &'a Resource) {
+        match resource {
+            Resource::Database | Resource::Schema { .. } => {}
+            Resource::Relation { facts, .. } => self.relation = Some(*facts),
+            Resource::Column { column, tags, facts, .. } => {
+                self.relation = Some(*facts);
+                self.columns.push(column);
+                if !tags.is_empty() {
+                    self.tags.push((column, tags.iter().map(String::as_str).collect()));
+                }
+            }
+            Resource::Function { facts, .. } => {
+                self.function = Some(self.function.map_or(*facts, |other| other.stricter(facts)));
+            }
+        }
+    }
+
+    fn facts(&self) -> TouchFacts<'a> {
+        let kind = self.relation.map(|facts| facts.kind()).filter(|kind| *kind != RelationKind::Table);
+        TouchFacts {
+            relation: kind.map(RelationKind::as_str),
+            temporary: self.relation.is_some_and(|facts| facts.temporary()),
+            tags: self.tags.clone(),
+            function: self.function.map(|facts| audit::FunctionFacts {
+                class: facts.class().as_str(),
+                volatility: facts.volatility().as_str(),
+                builtin: facts.builtin(),
+                definer: facts.security() == FunctionSecurity::Definer,
+                dynamic: facts.dynamic(),
+            }),
+        }
+    }
 }
 
 impl Running {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use audit::{
     Chain, Completion, Decision, Durability, Encoded, Event, Fragment, Frame, HEADER_BYTES, IdentityForm,
     JournalId, MaskUse, Outcome, PARAMETER_BYTES_MAX, Parameter, Protocol, Refusal, Seq, SessionStarted,
-    Statement, Time, Touch, Verdict, render,
+    Statement, Time, Touch, TouchFacts, Verdict, render,
 };
 use model::{ClientAddr, Identity, SessionId};
 use serde_json::Value;
@@ -37,10 +37,12 @@ fn decision() -> Fragment {
             kind: "relation",
             name: "public.customers",
             columns: vec!["id", "email"],
+            facts: TouchFacts::default(),
         }],
         rules: vec!["policy0"],
         masks: vec![MaskUse { column: "public.customers.email", mask: "email" }],
         approvers: vec!["support-leads"],
+        facts: None,
     }
     .render()
 }

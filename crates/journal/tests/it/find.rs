@@ -37,7 +37,13 @@ fn client() -> ClientAddr {
 }
 
 pub(crate) fn statement(journal: &Journal, who: &Who, n: u64, relation: &str, verdict: Verdict, text: &str) {
-    let touch = Touch { action: "select", kind: "relation", name: relation, columns: vec!["id"] };
+    let touch = Touch {
+        action: "select",
+        kind: "relation",
+        name: relation,
+        columns: vec!["id"],
+        facts: audit::TouchFacts::default(),
+    };
     let decision = Decision { kind: "select", touches: vec![touch], ..Decision::default() }.render();
     let refused = matches!(verdict, Verdict::Deny);
     let event = Event::Statement(Statement {

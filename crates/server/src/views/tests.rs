@@ -57,10 +57,16 @@ impl Written {
     }
 
     fn statement(&self, number: u64, verdict: Verdict, refusal: Option<(&str, &str)>) {
-        let touches =
-            vec![Touch { action: "select", kind: "relation", name: "public.t", columns: vec!["email"] }];
+        let touches = vec![Touch {
+            action: "select",
+            kind: "relation",
+            name: "public.t",
+            columns: vec!["email"],
+            facts: audit::TouchFacts::default(),
+        }];
         let masks = vec![MaskUse { column: "public.t.email", mask: "hash" }];
-        let decision = Decision { kind: "select", touches, rules: vec!["r1"], masks, approvers: vec![] };
+        let decision =
+            Decision { kind: "select", touches, rules: vec!["r1"], masks, approvers: vec![], facts: None };
         self.keep(&Event::Statement(Statement {
             session: SessionId(7),
             statement: number,

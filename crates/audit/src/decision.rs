@@ -21,6 +21,8 @@ pub struct Touch<'a> {
 /// of an ordinary table.
 #[derive(Clone, Debug, Default)]
 pub struct TouchFacts<'a> {
+    /// The schema, where the name can't be taken apart without it: one of the two has a dot in it.
+    pub schema: Option<&'a str>,
     /// What kind of relation, where it is no table: `view`, `sequence`, ...
     pub relation: Option<&'a str>,
     /// Whether only the session sees it.
@@ -60,7 +62,10 @@ impl FunctionFacts<'_> {
 
 impl TouchFacts<'_> {
     fn write(&self, o: &mut Object<'_>) {
-        let Self { relation, temporary, tags, function } = self;
+        let Self { schema, relation, temporary, tags, function } = self;
+        if let Some(schema) = schema {
+            o.text("schema", schema);
+        }
         if let Some(kind) = relation {
             o.text("relation_kind", kind);
         }

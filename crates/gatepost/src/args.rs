@@ -2,6 +2,7 @@
 
 mod approvals;
 mod archive;
+pub(crate) mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -110,6 +111,10 @@ pub(crate) enum Policy {
     },
     /// Say what the policy decides about a statement, why, and what would help; asks the database, executes nothing
     Explain(Explain),
+    /// Print the least bundle that would have allowed what was done, with the statements that need each line; needs only the journal
+    Suggest(traffic::Suggest),
+    /// Say what recorded statements would meet under another bundle: newly refused, held, masked, allowed; exit status 1 on a difference
+    Replay(traffic::Replay),
     /// Print the Cedar schema that the rules of a bundle are checked against
     Schema {
         #[command(flatten)]

@@ -2,6 +2,7 @@
 //!
 //! SECURITY: a file that is neither rule, test nor manifest is an error, since a `forbid` in `rules.ceder` would not be missed otherwise.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +29,14 @@ pub fn load(dir: &Path, database: &str) -> Result<Bundle, LoadError> {
         return Err(LoadError::new(dir, problems));
     }
     Bundle::from_files(&files, database).map_err(|problems| LoadError::new(dir, problems))
+}
+
+/// Makes a bundle of its files' texts by their paths in the folder: `bundle.toml`, `rules.cedar`, `tests/some.toml`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(files: &BTreeMap<String, String>, database: &str) -> Result<Bundle, LoadError> {
+    Bundle::from_files(files, database).map_err(|problems| LoadError::new(Path::new(""), problems))
 }
 
 fn read_folder(dir: &Path, prefix: &str, files: &mut Files, problems: &mut Vec<Problem>) {

@@ -40,7 +40,7 @@ pub(crate) enum PathPart {
 }
 
 /// Writes parts as one dotted name.
-pub(crate) fn join<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+pub fn join<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for part in parts {
         push(&mut text, part);

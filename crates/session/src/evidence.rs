@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use audit::{Completion, Durability, Event, MaskUse, Outcome, Parameter, Protocol, Statement, TouchFacts};
+use model::QualifiedName;
 use policy::{
     Decision, FunctionFacts, FunctionSecurity, PartVerdict, RelationFacts, RelationKind, Resource, Touch,
 };
@@ -108,6 +109,7 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
 /// What is touched under one name in one way.
 #[derive(Default)]
 struct Touched<'a> {
+    name: Option<&'a QualifiedName>,
     columns: Vec<&'a str>,
     tags: Vec<(&'a str, Vec<&'a str>)>,
     relation: Option<RelationFacts>,
@@ -119,15 +121,20 @@ impl<'a> Touched<'a> {
     fn add(&mut self, resource: &'a Resource) {
         match resource {
             Resource::Database | Resource::Schema { .. } => {}
-            Resource::Relation { facts, .. } => self.relation = Some(*facts),
-            Resource::Column { column, tags, facts, .. } => {
+            Resource::Relation { name, facts } => {
+                self.name = Some(name);
+                self.relation = Some(*facts);
+            }
+            Resource::Column { relation, column, tags, facts } => {
+                self.name = Some(relation);
                 self.relation = Some(*facts);
                 self.columns.push(column);
                 if !tags.is_empty() {
                     self.tags.push((column, tags.iter().map(String::as_str).collect()));
                 }
             }
-            Resource::Function { facts, .. } => {
+            Resource::Function { name, facts } => {
+                self.name = Some(name);
                 self.function = Some(self.function.map_or(*facts, |other| other.stricter(facts)));
             }
         }
@@ -135,7 +142,9 @@ impl<'a> Touched<'a> {
 
     fn facts(&self) -> TouchFacts<'a> {
         let kind = self.relation.map(|facts| facts.kind()).filter(|kind| *kind != RelationKind::Table);
+        let dotted = |name: &&QualifiedName| name.schema.contains('.') || name.name.contains('.');
         TouchFacts {
+            schema: self.name.filter(dotted).map(|name| name.schema.as_str()),
             relation: kind.map(RelationKind::as_str),
             temporary: self.relation.is_some_and(|facts| facts.temporary()),
             tags: self.tags.clone(),

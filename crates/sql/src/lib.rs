@@ -29,7 +29,7 @@ pub use ask::{
 pub use command::{Class, Command};
 pub use copy::{CopyFormat, CopySource, CopyText, CopyWhich, ForceQuote};
 pub use effect::{Effect, Inside, SetTo};
-pub use literals::literals;
+pub use literals::{literals, without_literals};
 pub use parse::{parse, parse_by_names};
 pub use statement::{Limits, Sql, Statement, Strings, SyntaxError};
 

@@ -20,6 +20,32 @@ pub fn literals(text: &str) -> Option<Vec<String>> {
     Some(values)
 }
 
+/// Returns the text with a `?` for each literal, without comments, on one line. `None`: the text can't be read with certainty.
+pub fn without_literals(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out = String::new();
+    let mut end = 0;
+    for token in tokens(bytes, Strings::Standard).ok()? {
+        if end > 0 && token.start > end {
+            out.push(' ');
+        }
+        end = token.end;
+        let written = std::str::from_utf8(token.text(bytes)).ok()?;
+        let is_literal = match token.kind {
+            Kind::Text | Kind::National | Kind::Bits | Kind::Hex | Kind::Digits | Kind::Number => true,
+            Kind::Unicode => !written.contains('"'),
+            Kind::Word | Kind::Quoted | Kind::Param | Kind::Operator | Kind::Mark => false,
+        };
+        if is_literal {
+            out.push('?');
+        } else {
+            // A quoted identifier may hold anything.
+            out.extend(written.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        }
+    }
+    Some(out)
+}
+
 /// What stands in quotes, continuations joined.
 fn string(written: &str) -> String {
     if written.starts_with('$') {
@@ -114,5 +140,13 @@ mod tests {
         let expected = ["it's", "[red'acted]\n", "'", "[x]", "onetwo", "12.5", "n", "E\\"];
         assert_eq!(literals(text).unwrap(), expected);
         assert_eq!(literals("SELECT 'open"), None);
+    }
+
+    #[test]
+    fn no_literal_and_no_comment_is_left_of_a_text() {
+        let text = "SELECT /* secret 1 */ \"a b\".c, $1, -2.5, B'101', X'ff', U&'\\0041' -- secret\n  FROM t1 WHERE x='it''s' AND y = $q$z$q$";
+        let shown = "SELECT \"a b\".c, $1, -?, ?, ?, ? FROM t1 WHERE x=? AND y = ?";
+        assert_eq!(without_literals(text).as_deref(), Some(shown));
+        assert_eq!(without_literals("SELECT 'open"), None);
     }
 }

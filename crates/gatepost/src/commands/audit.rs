@@ -21,9 +21,7 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
     match command {
         args::Audit::Query { journal, filter, since, until, last, format } => {
             let dir = folder(config, journal)?;
-            let now = SystemTime::now();
-            let since = since.map(|text| instant("since", &text, now)).transpose()?;
-            let until = until.map(|text| instant("until", &text, now)).transpose()?;
+            let (since, until) = period(since, until)?;
             let filter = Filter { since, until, limit: last.map(Limit::Last), ..conditions(filter) };
             print(&dir, &filter, format)
         }
@@ -42,9 +40,7 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
             format,
         } => {
             let dir = folder(config, journal)?;
-            let now = SystemTime::now();
-            let since = since.map(|text| instant("since", &text, now)).transpose()?;
-            let until = until.map(|text| instant("until", &text, now)).transpose()?;
+            let (since, until) = period(since, until)?;
             let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
             let wanted = migration::Wanted { since, until, database, bundle, groups, by_account };
             migration::run(&dir, &wanted, format)
@@ -57,7 +53,7 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
     }
 }
 
-fn folder(config: Option<&Path>, journal: args::Journal) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(config: Option<&Path>, journal: args::Journal) -> Result<PathBuf, Failure> {
     match journal.journal {
         Some(dir) => Ok(dir),
         None => Ok(settings::load(config)?.journal.path),
@@ -79,6 +75,16 @@ fn conditions(filter: args::Filter) -> Filter {
         text,
         limit: None,
     }
+}
+
+/// Reads a period's ends.
+pub(crate) fn period(
+    since: Option<String>,
+    until: Option<String>,
+) -> Result<(Option<Time>, Option<Time>), Failure> {
+    let now = SystemTime::now();
+    let read = |option, text: Option<String>| text.map(|text| instant(option, &text, now)).transpose();
+    Ok((read("since", since)?, read("until", until)?))
 }
 
 /// Reads a time, a date (its beginning, in UTC), or how long ago.

@@ -1,19 +1,16 @@
 //! `gatepost audit report --migration`: who still uses legacy accounts, and what another policy would refuse them. Reads the
 //! journal's files and a bundle; asks no gateway and no database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use audit::Time;
 use journal::reader::Reader;
-use model::{Identity, Method, Oid, QualifiedName};
-use policy::{
-    Action, Bundle, Context, Declared, FunctionFacts, FunctionSecurity, Language, PartVerdict, Persistence,
-    RelationFacts, RelationKind, Request, Resource, SessionFacts, StatementFacts, Touch, Volatility,
-};
+use model::Identity;
+use policy::{Bundle, PartVerdict, Resource, Touch};
 use serde_json::{Value, json};
+use traffic::{Recorded, Recording, Unread};
 
 use crate::failure::{Failure, Status};
 use crate::output::{Cell, Format, Out, Tone};
@@ -32,8 +29,6 @@ pub(crate) struct Wanted {
 
 /// Addresses, applications and refused touches that are kept for each account; of more, only how many there were is known.
 const KEPT_MAX: usize = 1000;
-/// Decisions that are remembered.
-const DECISIONS_MAX: usize = 50_000;
 /// Of a list, what a table shows.
 const SHOWN_MAX: usize = 3;
 
@@ -62,16 +57,18 @@ type Uses = BTreeMap<(String, String), Use>;
 
 pub(crate) fn run(dir: &Path, wanted: &Wanted, format: Format) -> Result<Status, Failure> {
     let mut reader = Reader::open_from(dir, audit::Seq(0)).map_err(|error| Failure::of(&error))?;
-    let mut other = Other { wanted, bundle: None, known: HashMap::new() };
+    let mut other = Other { wanted, bundle: None };
     let mut uses = Uses::new();
+    let mut recording = Recording::default();
     while let Some(record) = reader.read().map_err(|error| Failure::of(&error))? {
+        let Ok(value) = serde_json::from_slice::<Value>(record.payload) else { continue };
+        let recorded = recording.take(record.seq.0, record.time.to_system(), &value);
         let early = wanted.since.is_some_and(|since| record.time < since);
         let late = wanted.until.is_some_and(|until| record.time >= until);
         if early || late {
             continue;
         }
-        let Ok(value) = serde_json::from_slice::<Value>(record.payload) else { continue };
-        take(&value, record.time, &mut uses, &mut other)?;
+        take(&value, recorded.as_ref(), record.time, &mut uses, &mut other)?;
     }
     show(&uses, wanted.bundle.is_some(), format)
 }
@@ -80,7 +77,13 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn take(value: &Value, time: Time, uses: &mut Uses, other: &mut Other<'_>) -> Result<(), Failure> {
+fn take(
+    value: &Value,
+    recorded: Option<&Result<Recorded, Unread>>,
+    time: Time,
+    uses: &mut Uses,
+    other: &mut Other<'_>,
+) -> Result<(), Failure> {
     let event = text(value, "event");
     let identity = match event {
         "session_started" | "statement" => value.get("identity").unwrap_or(&Value::Null),
@@ -113,7 +116,8 @@ fn take(value: &Value, time: Time, uses: &mut Uses, other: &mut Other<'_>) -> Re
             found.statements += 1;
             let verdict = text(value, "verdict").trim_start_matches("observed-");
             found.refused += u64::from(matches!(verdict, "deny" | "hold"));
-            let decided = other.decide(account, database, identity, value)?;
+            let Some(recorded) = recorded else { return Ok(()) };
+            let decided = other.decide(account, database, recorded)?;
             found.would_refuse += u64::from(!decided.refused.is_empty());
             found.would_mask += u64::from(decided.refused.is_empty() && decided.masked);
             decided.refused.iter().for_each(|what| count(&mut found.what, what));
@@ -134,7 +138,7 @@ fn address(value: &Value) -> Option<IpAddr> {
 }
 
 /// What another policy makes of a statement.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Decided {
     refused: Vec<String>,
     masked: bool,
@@ -145,7 +149,6 @@ struct Other<'a> {
     wanted: &'a Wanted,
     /// For which database it was loaded.
     bundle: Option<Bundle>,
-    known: HashMap<String, Decided>,
 }
 
 impl Other<'_> {
@@ -154,8 +157,7 @@ impl Other<'_> {
         &mut self,
         account: &str,
         database: &str,
-        identity: &Value,
-        statement: &Value,
+        recorded: &Result<Recorded, Unread>,
     ) -> Result<Decided, Failure> {
         let Some(folder) = &self.wanted.bundle else { return Ok(Decided::default()) };
         let bundle = match self.bundle.take() {
@@ -169,64 +171,40 @@ impl Other<'_> {
             None => policy::load(folder, database).map_err(|error| Failure::new(error.to_string()))?,
         };
         let bundle = self.bundle.insert(bundle);
-        let decision = statement.get("decision").unwrap_or(&Value::Null);
-        let application = text(statement, "application_name");
-        let host = address(statement).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let key = json!([account, database, application, host.to_string(), decision]).to_string();
-        if let Some(decided) = self.known.get(&key) {
-            return Ok(decided.clone());
-        }
-        let mut recorded = BTreeSet::new();
-        if let Some(Value::Array(groups)) = identity.get("groups") {
-            recorded.extend(groups.iter().filter_map(Value::as_str).map(str::to_owned));
-        }
+        let recorded = match recorded {
+            Ok(recorded) => recorded.clone(),
+            // What can't be read again would be refused: nothing is known that allows it.
+            Err(_) => {
+                return Ok(Decided { refused: vec!["what was not understood".to_owned()], masked: false });
+            }
+        };
         let groups = self.wanted.by_account.get(account).cloned().unwrap_or_else(|| {
             if self.wanted.groups.is_empty() {
-                recorded
+                recorded.identity.groups.clone()
             } else {
                 self.wanted.groups.iter().cloned().collect()
             }
         });
-        let identity = successor(account, groups);
-        let command = text(decision, "kind").to_uppercase();
-        let touches: Vec<(String, Option<Touch>)> = decision
-            .get("touches")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .flat_map(touches)
-            .collect();
-        let request = Request {
-            identity: &identity,
-            database,
-            context: Context {
-                statement: StatementFacts { command: &command, has_where: true, row_locks: false },
-                session: SessionFacts {
-                    application_name: application,
-                    client_address: host,
-                    tls: true,
-                    method: Method::Token,
-                },
-                now: SystemTime::now(),
-                approved_by: &BTreeSet::new(),
-            },
-            touches: &touches.iter().filter_map(|(_, touch)| touch.clone()).collect::<Vec<_>>(),
-        };
-        let mut parts = policy::decide(bundle, &request).parts.into_iter();
+        let recorded = recorded.by_token(successor(account, groups));
         let mut decided = Decided::default();
-        for (what, touch) in touches {
-            // What can't be read again would be refused: nothing is known that allows it.
-            let verdict = touch.and_then(|_| parts.next()).map_or(PartVerdict::Deny, |part| part.verdict);
-            decided.masked |= verdict.mask().is_some();
-            if matches!(verdict, PartVerdict::Deny | PartVerdict::Hold { .. }) {
-                decided.refused.push(what);
+        for (touch, part) in recorded.touches.iter().zip(recorded.decide(bundle, &BTreeSet::new()).parts) {
+            decided.masked |= part.verdict.mask().is_some();
+            if matches!(part.verdict, PartVerdict::Deny | PartVerdict::Hold { .. }) {
+                decided.refused.push(words(touch));
             }
         }
-        if self.known.len() >= DECISIONS_MAX {
-            self.known.clear();
-        }
-        self.known.insert(key, decided.clone());
         Ok(decided)
+    }
+}
+
+/// What is touched: `select public.customers.name`.
+fn words(Touch { action, resource }: &Touch) -> String {
+    match resource {
+        Resource::Database => action.to_string(),
+        Resource::Schema { name } => format!("{action} {name}"),
+        Resource::Relation { name, .. } => format!("{action} {name}"),
+        Resource::Column { relation, column, .. } => format!("{action} {relation}.{column}"),
+        Resource::Function { name, .. } => format!("{action} {name}()"),
     }
 }
 
@@ -241,61 +219,6 @@ fn successor(account: &str, groups: BTreeSet<String>) -> Identity {
         token_id: None,
         on_behalf_of: None,
     }
-}
-
-/// Reads recorded touches back, one for each column, in words and as policy has them.
-///
-/// A record has names and no facts: relations are taken for permanent tables, and functions for the overload that can do most, as in
-/// a bundle's tests.
-fn touches(recorded: &Value) -> Vec<(String, Option<Touch>)> {
-    let (word, kind, name) = (text(recorded, "action"), text(recorded, "kind"), text(recorded, "name"));
-    let columns = recorded.get("columns").and_then(Value::as_array);
-    let columns: Vec<&str> = columns.into_iter().flatten().filter_map(Value::as_str).collect();
-    let qualified = || {
-        let (schema, name) = name.split_once('.')?;
-        Some(QualifiedName { schema: schema.to_owned(), name: name.to_owned() })
-    };
-    let facts = |name: &QualifiedName| RelationFacts::new(name, RelationKind::Table, Persistence::Permanent);
-    let resources: Vec<(String, Option<Resource>)> = match kind {
-        "relation" if !columns.is_empty() => columns
-            .iter()
-            .map(|column| {
-                let column_of = |relation: QualifiedName| Resource::Column {
-                    facts: facts(&relation),
-                    relation,
-                    column: (*column).to_owned(),
-                    tags: Vec::new(),
-                };
-                (format!("{word} {name}.{column}"), qualified().map(column_of))
-            })
-            .collect(),
-        "relation" => {
-            let relation = |name: QualifiedName| Resource::Relation { facts: facts(&name), name };
-            vec![(format!("{word} {name}"), qualified().map(relation))]
-        }
-        "function" => {
-            let function = |name: QualifiedName| Resource::Function { facts: function(&name), name };
-            vec![(format!("{word} {name}()"), qualified().map(function))]
-        }
-        "schema" => vec![(format!("{word} {name}"), Some(Resource::Schema { name: name.to_owned() }))],
-        "database" => vec![(word.to_owned(), Some(Resource::Database))],
-        _ => vec![(format!("{word} {kind} {name}"), None)],
-    };
-    let action = Action::from_word(word);
-    let touch = |resource: Option<Resource>| Some(Touch { action: action?, resource: resource? });
-    resources.into_iter().map(|(what, resource)| (what, touch(resource))).collect()
-}
-
-fn function(name: &QualifiedName) -> FunctionFacts {
-    let builtin = name.schema == "pg_catalog";
-    FunctionFacts::new(&Declared {
-        name,
-        oid: if builtin { Oid(1) } else { Oid::FIRST_NORMAL },
-        arguments: None,
-        language: if builtin { Language::Internal } else { Language::Procedural },
-        volatility: Volatility::Volatile,
-        security: FunctionSecurity::Invoker,
-    })
 }
 
 fn show(uses: &Uses, compared: bool, format: Format) -> Result<Status, Failure> {

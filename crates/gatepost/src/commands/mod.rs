@@ -15,6 +15,7 @@ mod notify;
 mod policy;
 mod serve;
 mod sessions;
+mod traffic;
 
 use crate::args::{Cli, Command};
 use crate::failure::{Failure, Status};

@@ -7,7 +7,7 @@ use policy::Bundle;
 
 use crate::args;
 use crate::commands::check::{self, Finding};
-use crate::commands::explain;
+use crate::commands::{explain, traffic};
 use crate::failure::{Failure, Status, chain};
 use crate::output::{Format, Out};
 use crate::settings;
@@ -23,6 +23,8 @@ pub(crate) async fn run(config: Option<&Path>, command: args::Policy) -> Result<
         }
         args::Policy::Test { database, format } => test(config, database.as_deref(), format).await,
         args::Policy::Explain(explained) => explain::run(config, explained).await,
+        args::Policy::Suggest(suggested) => traffic::suggest(config, suggested),
+        args::Policy::Replay(replayed) => traffic::replay(config, replayed),
         args::Policy::Schema { bundles } => schema(config, bundles),
     }
 }

@@ -21,7 +21,7 @@ impl Office {
 
     /// Asks, and returns the request's number.
     #[track_caller]
-    fn ask(&self, sql: &str, further: &[&str]) -> u64 {
+    pub(crate) fn ask(&self, sql: &str, further: &[&str]) -> u64 {
         let mut arguments =
             vec!["approvals", "request", "--database", "shop", "--sql", sql, "--format", "json"];
         arguments.extend(further);
@@ -32,7 +32,7 @@ impl Office {
     }
 
     #[track_caller]
-    fn approve_by_cli(&self, number: u64) {
+    pub(crate) fn approve_by_cli(&self, number: u64) {
         let ran = self.cli(LEAD, &["approvals", "approve", &number.to_string()]);
         assert_eq!(ran.status, Some(0), "{ran:?}");
     }
@@ -51,7 +51,7 @@ impl Office {
     }
 
     /// Sends a statement that won't wait.
-    fn send(&self, sql: &str) -> Ran {
+    pub(crate) fn send(&self, sql: &str) -> Ran {
         let token = self.token("agent", &["agents"]);
         let mut psql = self.psql_with(&token, "-c gatepost.approval=async");
         psql.args(["-v", "VERBOSITY=verbose", "-c", sql]).output().unwrap().into()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "model",
     "wire",
     "querytree",
@@ -24,6 +24,7 @@ const PURE: [&str; 12] = [
     "approval",
     "recording",
     "replay",
+    "traffic",
     "session",
 ];
 

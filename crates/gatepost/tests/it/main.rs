@@ -45,6 +45,7 @@ mod support;
 mod telemetry;
 mod tokens;
 mod told;
+mod traffic;
 mod transparency;
 mod traps;
 mod trust;

@@ -21,7 +21,7 @@ use crate::stage::{Gate, LOGIN, SOON, Setup, Shop, repository, token};
 const DELETE: &str = "DELETE FROM tickets WHERE id = 1";
 
 /// Asks for the cancellation of what a session is at, as libpq does.
-fn cancel(gate: &Gate, session: &Raw) {
+pub(crate) fn cancel(gate: &Gate, session: &Raw) {
     let mut bytes = Vec::new();
     encode::cancel_request(&mut bytes, session.process_id, &session.key).unwrap();
     let mut raw = gate.connect("support-agent").stream().unwrap();
@@ -39,7 +39,7 @@ fn held(raw: &mut Raw) {
 }
 
 /// How many locks the session's own server process holds, but those of looking.
-fn locks(gate: &Gate, raw: &Raw) -> String {
+pub(crate) fn locks(gate: &Gate, raw: &Raw) -> String {
     gate.shop.sql(&format!("SELECT count(*) FROM pg_locks WHERE pid = {}", raw.process_id))
 }
 
@@ -166,7 +166,7 @@ fn with_approvers(version: Version) -> Gate {
     .start(Shop::new(version))
 }
 
-fn api(gate: &Gate, line: &str, body: &Value) -> Value {
+pub(crate) fn api(gate: &Gate, line: &str, body: &Value) -> Value {
     let bearer = format!("Bearer {}", token("clerk"));
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -176,7 +176,7 @@ fn api(gate: &Gate, line: &str, body: &Value) -> Value {
 }
 
 /// Waits for the request with that number, and does that.
-fn decide(gate: &Gate, number: u64, act: &str) {
+pub(crate) fn decide(gate: &Gate, number: u64, act: &str) {
     api(gate, &format!("POST /api/v1/approvals/{number}/{act}"), &json!({ "reason": "said so" }));
 }
 
@@ -186,7 +186,7 @@ fn number(notice: &Message) -> u64 {
     digits.parse().unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn held_as(raw: &mut Raw) -> u64 {
+pub(crate) fn held_as(raw: &mut Raw) -> u64 {
     let messages = raw.until(tag::NOTICE_RESPONSE);
     assert_eq!(messages.last().unwrap().field(b'C'), "01X01", "{messages:?}");
     number(messages.last().unwrap())

@@ -145,7 +145,7 @@ fn psql_shows_the_notice_while_it_waits_and_its_end_ends_the_hold() {
 }
 
 /// A gateway whose approvers are clerks, who decide over HTTP.
-fn with_approvers(version: Version) -> Gate {
+pub(crate) fn with_approvers(version: Version) -> Gate {
     let policy = Scratch::new("approvers");
     for file in ["analysts.cedar", "dba.cedar", "support.cedar", "bundle.toml"] {
         let from = repository("examples/shop/policy/shop").join(file);

@@ -18,6 +18,7 @@ mod extremes;
 mod flight;
 mod flow;
 mod grants;
+mod held_drivers;
 mod held_kinds;
 mod holds;
 mod http;

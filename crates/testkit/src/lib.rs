@@ -13,6 +13,7 @@
 )]
 
 pub mod client;
+pub mod collector;
 pub mod gatepost;
 pub mod http;
 pub mod oidc;

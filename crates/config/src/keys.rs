@@ -29,7 +29,7 @@ pub(crate) use self::notify::NOTIFY;
 pub(crate) use self::object_store::OBJECT_STORE;
 pub(crate) use self::people::{CONSOLE, OPERATORS};
 pub(crate) use self::secrets::{AWS, VAULT};
-pub(crate) use self::telemetry::TELEMETRY;
+pub(crate) use self::telemetry::{OTLP, TELEMETRY};
 
 /// A table of the file.
 #[derive(Debug)]
@@ -136,6 +136,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CONSOLE,
     &STORE,
     &TELEMETRY,
+    &OTLP,
 ];
 
 impl Section {

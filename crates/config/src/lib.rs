@@ -61,7 +61,7 @@ pub use reference::reference;
 pub use secret_ref::{ExecCommand, SecretRef, SecretRefError, Servers, VaultRef};
 pub use sections::{Durability, Journal, Limits, Mask};
 pub use store::{Store, StorePlace};
-pub use telemetry::{Metrics, Telemetry};
+pub use telemetry::{Metrics, Otlp, Share, Telemetry};
 pub use upstream::{Host, Roots, Upstream, UpstreamTls};
 pub use vault::{Vault, VaultMethod};
 
@@ -103,7 +103,7 @@ pub struct Config {
     pub state: PathBuf,
     /// `[store]`: what gateways share and must not forget.
     pub store: Store,
-    /// `[telemetry]`: numbers.
+    /// `[telemetry]`: numbers and spans.
     pub telemetry: Telemetry,
     /// `[console]`: how people log in with a browser; `None`: they don't.
     pub console: Option<Console>,

@@ -14,6 +14,7 @@ use crate::keys::{self, Default, Key, Section};
 use crate::legacy::Date;
 use crate::quantity;
 use crate::secret_ref::{SecretRef, SecretRefError};
+use crate::telemetry::Share;
 
 /// A table whose keys are all known.
 pub(crate) struct Table<'t> {
@@ -262,6 +263,26 @@ impl<'t> Value<'t> {
         };
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         self.within(number, allowed, |bound| bound.to_string(), context)
+    }
+
+    /// Reads a share: a number from 0 to 1.
+    pub(crate) fn share(&self, context: &mut Context<'_>) -> Option<Share> {
+        let number = match &*self.value {
+            DeValue::Integer(integer) => {
+                u64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number as f64)
+            }
+            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
+            _ => return self.wrong_type(context),
+        };
+        let share = number.and_then(Share::read);
+        if share.is_none() {
+            let message = format!(
+                "\"{}\" must be a share from 0 to 1, with at most six digits after the point",
+                self.key.name
+            );
+            context.error(self.span(), message);
+        }
+        share
     }
 
     /// Reads `"16 MiB"`, or a plain number of bytes.

@@ -13,7 +13,7 @@ use crate::{
     Limits, Listen, Login, Mask, Operators,
 };
 use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
-use crate::{Store, StorePlace, Telemetry};
+use crate::{Otlp, Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
@@ -179,9 +179,22 @@ fn write_store(store: &Store, out: &mut Lines) {
 }
 
 fn write_telemetry(telemetry: &Telemetry, out: &mut Lines) {
-    let Telemetry { metrics } = telemetry;
+    let Telemetry { metrics, otlp } = telemetry;
     out.header("[telemetry]");
     out.text("metrics", metrics);
+    let Some(Otlp { endpoint, headers, sample, sample_statements, timeout, ca, service }) = otlp else {
+        return;
+    };
+    out.header("[telemetry.otlp]");
+    out.text("endpoint", endpoint);
+    out.raw("headers", table(headers));
+    out.raw("sample", sample);
+    out.raw("sample_statements", sample_statements);
+    out.text("timeout", show_duration(*timeout));
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
+    out.text("service", service);
 }
 
 fn write_issuer(issuer: &Issuer, out: &mut Lines) {

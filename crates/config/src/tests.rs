@@ -534,6 +534,14 @@ password = "file:p"
 keep = "30d"
 [telemetry]
 metrics = "local"
+[telemetry.otlp]
+endpoint = "https://otel.internal"
+headers = { Authorization = "file:/run/secrets/otlp", "x-tenant" = "env:TENANT" }
+sample = 1
+sample_statements = 0.015
+timeout = "5s"
+ca = "otel.pem"
+service = "gatepost-prod"
 "#;
     let config = parse(&format!("{text}{ISSUER}")).unwrap();
     let printed = render_redacted(&config);
@@ -567,6 +575,7 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                 "[store]" if matches!(key.name, "user" | "password") => {
                     whole(&format!("[store]\nurl = \"postgres:///d?host=/s\"\n{} = 1979-05-27", key.name))
                 }
+                "telemetry.otlp" => whole(&format!("[telemetry.otlp]\n{} = 1979-05-27", key.name)),
                 "auth.match" => whole(&format!("[[auth]]\nmatch.{} = 1979-05-27", key.name)),
                 "[[notify]]" => {
                     let kind = match key.name {

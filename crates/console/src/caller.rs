@@ -98,6 +98,8 @@ impl Caller {
 /// What a route needs, and what it is called in the journal.
 #[derive(Clone, Copy)]
 pub(crate) struct Gate {
+    /// With its variables unfilled.
+    pub(crate) path: &'static str,
     pub(crate) act: &'static str,
     pub(crate) needs: Needs,
 }
@@ -112,13 +114,38 @@ pub(crate) async fn admit(
         // SECURITY: without knowing where it comes from, it might be anybody's.
         return answer(StatusCode::INTERNAL_SERVER_ERROR, "where this comes from can't be told");
     };
-    match app.admit(peer, request.method(), request.headers(), gate).await {
+    let (began, method) = (Instant::now(), word(request.method()));
+    let (answer, roles, parent) = match app.admit(peer, request.method(), request.headers(), gate).await {
         Ok(caller) => {
+            // What a stranger says of its trace is not looked at.
+            let parent = parent(request.headers());
+            let roles = caller.roles.names();
             request.extensions_mut().insert(Arc::new(caller));
-            next.run(request).await
+            (next.run(request).await, roles, parent)
         }
-        Err(refused) => refused,
+        Err(refused) => (refused, Vec::new(), None),
+    };
+    let what = (method, gate.path, answer.status().as_u16());
+    app.control.trace_request(what, roles, began.elapsed(), parent.as_deref());
+    answer
+}
+
+/// Returns a request's method, as OpenTelemetry's conventions have it.
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "_OTHER",
     }
+}
+
+/// Returns what whoever calls says of its own span.
+fn parent(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok().map(str::to_owned)
 }
 
 impl Shared {

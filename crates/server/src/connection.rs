@@ -30,6 +30,7 @@ use crate::rotation::{Certificate, Shown};
 use crate::secrets;
 use crate::shell::{Shell, Step};
 use crate::stream::{ClientStream, UpstreamStream};
+use crate::traces::{At, SessionTrace, To};
 use crate::trust::Newcomer;
 use crate::upstream::Upstream;
 use crate::{catalog, tags};
@@ -67,7 +68,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
     match tokio::time::timeout(timeout, opening).await {
         Ok(Ok(Negotiated::Session(opened))) => {
             let left = timeout.saturating_sub(began.elapsed());
-            session(gateway, *opened, shown.as_deref(), left).await;
+            session(gateway, *opened, shown.as_deref(), (began, left)).await;
         }
         Ok(Ok(Negotiated::Cancel { mut stream, process_id, key })) => {
             let tell = |session| {
@@ -86,7 +87,12 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: Sock
     }
 }
 
-async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, left: Duration) {
+async fn session(
+    gateway: Arc<Gateway>,
+    opened: Opened,
+    shown: Option<&Shown>,
+    (began, left): (Instant, Duration),
+) {
     let Opened { mut stream, client, startup, version, tls, certificates } = opened;
     let address = client.0.ip().to_canonical();
     let live = gateway.live();
@@ -110,15 +116,17 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
         _ => ChannelBinding::Plaintext,
     };
     let asked = (startup.user().to_owned(), startup.database().to_owned());
+    let rule = Arc::new(rule);
     let mut out = Outbox::default();
     let newcomer = Newcomer {
         id: SessionId(u128::from_be_bytes(id)),
         client,
         user: startup.user().to_owned(),
         database: startup.database().to_owned(),
-        rule: Arc::new(rule),
+        rule: rule.clone(),
         now: (Instant::now(), SystemTime::now()),
     };
+    let trace = traced(&gateway, newcomer.id, began, rule.method.as_str(), served.as_deref());
     let opening = Opening {
         id: SessionId(u128::from_be_bytes(id)),
         client,
@@ -128,8 +136,8 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
         channel_binding,
         target: served.as_ref().map(|served| (served.database.clone(), served.bundle())),
         startup,
+        sample: trace.as_ref().and_then(|trace| trace.sample()),
     };
-    let rule = newcomer.rule.clone();
     let enrolled = gateway.trust.enrol(newcomer);
     // Whoever is enrolled feels a changed rule; one that changed just before that was not looked at by anybody.
     if !Arc::ptr_eq(&live, &gateway.live()) {
@@ -146,11 +154,26 @@ async fn session(gateway: Arc<Gateway>, opened: Opened, shown: Option<&Shown>, l
         asked: Arc::new(asked),
         certificates: certificates.into(),
     };
-    let mut shell = Shell::new(gateway, served, session, out, stream, facts, enrolled);
+    let mut shell = Shell::new(gateway, served, session, out, stream, facts, enrolled).traced(trace);
     match tokio::time::timeout(left, shell.run_until_started()).await {
         Ok(_) => shell.run().await,
         Err(_) => shell.give_up("authentication took too long").await,
     }
+}
+
+/// Begins the trace of a session, if it has one.
+fn traced(
+    gateway: &Gateway,
+    id: SessionId,
+    began: Instant,
+    method: &'static str,
+    served: Option<&Served>,
+) -> Option<Box<SessionTrace>> {
+    let traces = gateway.traces.as_ref()?;
+    let wall = SystemTime::now().checked_sub(began.elapsed()).unwrap_or_else(SystemTime::now);
+    let to = served
+        .map(|served| To { database: served.config.name.clone(), upstream: served.config.upstream.clone() });
+    traces.session(id, At { began: (began, wall), method, to })
 }
 
 fn record_refusal(gateway: &Gateway, client: ClientAddr, startup: &Startup, reason: &str) {
@@ -295,7 +318,10 @@ impl Facts {
         login: &Login,
         limit: Duration,
     ) -> Result<Connected, UpstreamFailure> {
+        let began = Instant::now();
         let (mut upstream, lease) = log_in_for(self.session, gateway, served, login, limit).await?;
+        let role = lease.as_ref().map(|(_, leased)| (began, *leased));
+        let lease = lease.map(|(lease, _)| lease);
         let catalog =
             current_catalog(gateway, served, &mut upstream).await.map_err(|e| failed(oidc::chain(&e)))?;
         let named = served.database.roles_named();
@@ -322,19 +348,21 @@ impl Facts {
             handle,
             registration,
             lease,
+            role,
             credential: upstream.lease,
         })
     }
 }
 
-/// Logs in upstream as whoever a session's identity is there, by the kind of login that the database has.
+/// Logs in upstream as whoever a session's identity is there, by the kind of login that the database has. Of a role that was made for it,
+/// returns also when that was there.
 pub(crate) async fn log_in_for(
     session: SessionId,
     gateway: &Arc<Gateway>,
     served: &Arc<Served>,
     login: &Login,
     limit: Duration,
-) -> Result<(Upstream, Option<Lease>), UpstreamFailure> {
+) -> Result<(Upstream, Option<(Lease, Instant)>), UpstreamFailure> {
     // SECURITY: an account is itself upstream, whatever others log in as.
     let Some(roles) = served.roles.as_ref().filter(|_| login.keys.is_none()) else {
         return Ok((log_in(&served.config, &served.target, login, limit).await?, None));
@@ -344,8 +372,9 @@ pub(crate) async fn log_in_for(
     };
     let wanted = Wanted { session, identity: Arc::new((**identity).clone()), until };
     let lease = roles.lease(gateway, served, wanted).await.map_err(|error| error.failure())?;
+    let leased = Instant::now();
     let upstream = login::log_in_as(&served.target, &lease.role, Some(&lease.password), login, limit).await?;
-    Ok((upstream, Some(lease)))
+    Ok((upstream, Some((lease, leased))))
 }
 
 /// A session's upstream side.
@@ -358,6 +387,8 @@ pub(crate) struct Connected {
     pub(crate) registration: Registration,
     /// The role that it is logged in as, where it was made for this session.
     pub(crate) lease: Option<Lease>,
+    /// When that was asked for, and when it was there.
+    pub(crate) role: Option<(Instant, Instant)>,
     /// The lease of the login's credential, if that has one.
     pub(crate) credential: Option<secrets::Lease>,
 }

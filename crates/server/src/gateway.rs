@@ -25,6 +25,7 @@ use crate::preview::Previews;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
+use crate::traces::Traces;
 use crate::trust::{Entry, Refused, Trust};
 use crate::upstream::Target;
 use crate::views::Views;
@@ -139,6 +140,8 @@ pub(crate) struct Gateway {
     kept: watch::Receiver<Kept>,
     /// What is counted for monitoring.
     pub(crate) metrics: Arc<Metrics>,
+    /// What is told to a collector of spans, if there is one.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// What operators are shown.
     pub(crate) views: Views,
     pub(crate) started: SystemTime,
@@ -153,7 +156,8 @@ impl Gateway {
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         (store, desk, notices): (Store, Arc<Desk>, Arc<Notices>),
-        (journal, kept, metrics): (Arc<Journal>, watch::Receiver<Kept>, Arc<Metrics>),
+        (journal, kept): (Arc<Journal>, watch::Receiver<Kept>),
+        (metrics, traces): (Arc<Metrics>, Option<Arc<Traces>>),
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
@@ -179,6 +183,7 @@ impl Gateway {
             journal,
             kept,
             metrics,
+            traces,
             views,
             started: SystemTime::now(),
             orders: watch::Sender::new(None),

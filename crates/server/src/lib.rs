@@ -2,8 +2,8 @@
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
 //! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `archives` opens object stores; `trust` knows
-//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `views` shows what
-//! was done.
+//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `traces` tells a collector;
+//! `views` shows what was done.
 
 pub mod accept;
 mod approval;
@@ -34,6 +34,7 @@ mod storage;
 pub mod stream;
 mod tags;
 pub mod tls;
+mod traces;
 mod trust;
 pub mod upstream;
 mod usage;

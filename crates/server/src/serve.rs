@@ -26,6 +26,7 @@ use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
 use crate::tls::ClientCertificates;
+use crate::traces::Traces;
 use crate::trust::{StateError, Trust};
 use crate::upstream::Target;
 use crate::{cancel, connection, probe, reload, secrets, storage, tls, views};
@@ -81,6 +82,9 @@ pub enum ServeError {
     /// What gateways share and must not forget.
     #[error(transparent)]
     Store(#[from] storage::PlaceError),
+    /// Where spans go.
+    #[error("telemetry.otlp: {0}")]
+    Otlp(String),
     /// What serves those who administer it.
     #[error("{0}")]
     Console(String),
@@ -203,8 +207,11 @@ where
             notices.happened(request, happened);
         }
     };
-    let desk = Desk::new(store.clone(), journal.clone(), (instance, state), Box::new(told));
-    let kept = (journal, kept, metrics);
+    let desk = Desk::new(store.clone(), journal.clone(), (instance.clone(), state), Box::new(told));
+    let traces = match &started.0.telemetry.otlp {
+        None => None,
+        Some(otlp) => Some(Arc::new(Traces::start(otlp, &instance).map_err(ServeError::Otlp)?)),
+    };
     let gateway = Arc::new(Gateway::new(
         started,
         databases,
@@ -212,7 +219,8 @@ where
         tls,
         accounts,
         (store, desk, notices),
-        kept,
+        (journal, kept),
+        (metrics, traces),
     ));
     views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
@@ -259,6 +267,9 @@ async fn run(
     drain(&gateway, &sessions).await;
     let stopped = Event::GatewayStopped { reason: "signal" };
     gateway.record(&stopped)?;
+    if let Some(traces) = &gateway.traces {
+        traces.close().await;
+    }
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! The loop around one session: moves bytes and time in, carries out effects.
 //!
 //! Knows sockets and the journal; never looks into a message. One task owns both sockets; nothing is sent over a
-//! channel per message. `effects` carries out what the session wants, `heard` is what comes to it beside bytes, `bytes` moves those.
+//! channel per message. `effects` carries out what the session wants, `heard` is what comes to it beside bytes, `bytes` moves those;
+//! `spans` tells when what happened.
 
 mod bytes;
 mod effects;
 mod heard;
+mod spans;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -26,6 +28,7 @@ use crate::gateway::{Gateway, Kept, Served};
 use crate::recheck::Recheck;
 use crate::roles::Lease;
 use crate::stream::{ClientStream, UpstreamStream};
+use crate::traces::SessionTrace;
 use crate::trust::Enrolled;
 
 /// Rounds before other tasks of the thread get their turn.
@@ -82,6 +85,8 @@ pub(crate) struct Shell {
     upstream_unflushed: bool,
     ending: bool,
     context: Facts,
+    /// What is told of it to a collector of spans, if it is.
+    trace: Option<Box<SessionTrace>>,
 }
 
 /// What the gateway tells a session.
@@ -149,6 +154,7 @@ impl Shell {
             upstream_unflushed: false,
             ending: false,
             context,
+            trace: None,
         }
     }
 
@@ -167,6 +173,9 @@ impl Shell {
             if over || self.session.is_running() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        if self.session.is_running() {
+            self.spans_of_login();
+        }
         self.session.is_running()
     }
 
@@ -218,6 +227,7 @@ impl Shell {
     /// Sends what is left to say, within a second, and closes both connections.
     async fn finish(mut self) {
         self.settle();
+        let trace = self.trace.take();
         if let (true, Some(stream), Some((handle, _))) =
             (self.interrupted, self.upstream.take(), &self.cancel)
         {
@@ -229,5 +239,8 @@ impl Shell {
             client.await;
         };
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+        if let Some(trace) = trace {
+            trace.over();
+        }
     }
 }

@@ -189,6 +189,9 @@ impl Running {
             // As postgres.c: everything until Sync is dropped after an error.
             return;
         }
+        if matches!(tag, tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE) {
+            self.trace_begins(turn);
+        }
         let result = match tag {
             tag::QUERY => frontend::Query::parse(body).map(|query| self.query(query.text, raw, turn)),
             tag::PARSE => frontend::Parse::parse(body).map(|parse| self.parse(parse, raw, turn)),
@@ -252,6 +255,7 @@ impl Running {
         self.pipeline_bound = false;
         self.stop.pipeline_ran = false;
         self.implicit_end();
+        self.trace_forgets();
         let op = self.next_op(OpKind::Sync);
         self.dispatch(Deferred::Client { message: raw.to_vec(), op: Some(op) }, turn);
     }

@@ -185,6 +185,7 @@ impl Running {
                 costing.closes_left = closes;
                 let op = self.next_op(OpKind::Flight);
                 self.ops.push_back(op);
+                self.trace_asks(turn);
             }
             Err(_) => {
                 let Some(Waiting::Cost(costing)) = self.waiting.take() else { return };
@@ -212,6 +213,7 @@ impl Running {
                 costing.closes_left = costing.closes_left.saturating_sub(1);
                 if costing.closes_left == 0 {
                     self.ops.pop_front();
+                    self.trace_told(turn);
                     self.costed(turn);
                 }
             }

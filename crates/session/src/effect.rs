@@ -7,6 +7,7 @@ use model::{Identity, Method, ScramKeys, Secret};
 
 use crate::forward::UpstreamBytes;
 use crate::record::Ticket;
+use crate::trace::Trace;
 
 /// One thing that the shell must do. Closed: a new ability is a new variant.
 pub enum Effect {
@@ -40,6 +41,8 @@ pub enum Effect {
         /// The account.
         identity: Box<Identity>,
     },
+    /// Something is to be known of a traced statement. Only where [`Opening::sample`](crate::Opening::sample) says so.
+    Trace(Trace),
     /// Append to the journal, in order, and answer with `Input::Written`, and `Durable` if asked, for the ticket.
     AppendAudit {
         /// Names the record in the answer.

@@ -193,6 +193,7 @@ impl Running {
             in_script: false,
             token: None,
             failed: false,
+            traced: self.trace_of_recorded(),
         };
         Ok((allowed, run))
     }
@@ -290,6 +291,7 @@ impl Running {
             _ => judged.approved.as_ref().map(|approved| approved.number()),
         };
         let approval = approval.map(|number| number.0);
+        let traced = self.trace_decided(judged, verdict, (extended, durable), turn);
         let event = Event::Statement(Statement {
             session: self.id,
             statement: self.statement_last,
@@ -307,11 +309,14 @@ impl Running {
             approval,
         })
         .encode();
-        self.append(event, if durable { Keep::Durable } else { Keep::Written }, turn)
+        let ticket = self.append(event, if durable { Keep::Durable } else { Keep::Written }, turn);
+        self.trace_recorded(traced, refusal.map(|_| state.as_str()), turn);
+        ticket
     }
 
     /// Records how a statement ended.
-    pub(crate) fn record_outcome(&mut self, run: &Run, completion: Completion<'_>, turn: &mut Turn<'_>) {
+    pub(crate) fn record_outcome(&mut self, run: &mut Run, completion: Completion<'_>, turn: &mut Turn<'_>) {
+        run.trace_ended(&completion, turn);
         self.quota.note(run.rows_count, run.bytes, turn.now);
         let event = Event::Outcome(Outcome {
             session: self.id,

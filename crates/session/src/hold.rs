@@ -26,6 +26,7 @@ use crate::ops::{Bracket, Deferred, HiddenKind, OpKind};
 use crate::refuse::Refusal;
 use crate::running::{Running, Status, Turn, Waiting};
 use crate::simple::Origin;
+use crate::trace;
 use crate::unapproved::{self, Unapproved, Why};
 
 /// How much longer than approvers have the session waits to be told that their time is over.
@@ -349,6 +350,11 @@ impl Running {
     }
 
     fn answered(&mut self, mut holding: Holding, mut asked: Asked, answer: Answer, turn: &mut Turn<'_>) {
+        let settles = !matches!(&answer, Answer::Waiting(_)) || asked.at_once || asked.wait == Wait::Async;
+        if settles {
+            let (number, outcome) = trace::outcome(&answer);
+            self.trace_held((asked.number.or(number), asked.since), outcome, turn);
+        }
         let what = asked.what.clone();
         let refuse = |number, why| Refusal::Unapproved(Box::new(Unapproved { what, number, why }));
         let refusal = match answer {
@@ -449,10 +455,18 @@ impl Running {
     /// Has the request closed that somebody waits for. One that nobody waits for lives on.
     pub(crate) fn withdraw_hold(&mut self, why: Ended, turn: &mut Turn<'_>) {
         let Some(Waiting::Approval(holding)) = &mut self.waiting else { return };
-        if let Some(asked) = holding.asked.take()
-            && asked.wait != Wait::Async
-        {
+        let Some(asked) = holding.asked.take() else { return };
+        if asked.wait != Wait::Async {
             turn.out.effects.push(Effect::WithdrawApproval { asked: asked.asked, why });
+        }
+        self.trace_held((asked.number, asked.since), why.as_str(), turn);
+    }
+
+    /// Of a held statement that the session's end leaves behind, what it was to be.
+    pub(crate) fn held_judged(&self) -> Option<Arc<Judged>> {
+        match &self.waiting {
+            Some(Waiting::Approval(holding)) => Some(holding.judged.clone()),
+            _ => None,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::namespace::OpNumber;
 use crate::quota::Spent;
 use crate::record::Ticket;
 use crate::results::Rows;
+use crate::trace::Traced;
 
 /// One message (or flight of questions) that the upstream will answer.
 pub(crate) struct Op {
@@ -87,6 +88,8 @@ pub(crate) struct Run {
     pub(crate) token: Option<InProgress>,
     /// An ErrorResponse has come.
     pub(crate) failed: bool,
+    /// What is known of it for its spans, if it is traced.
+    pub(crate) traced: Option<Box<Traced>>,
 }
 
 impl OpKind {

@@ -35,6 +35,7 @@ use crate::script::Script;
 use crate::shared::Database;
 use crate::shown::Shown;
 use crate::stop::Stop;
+use crate::trace::Tracing;
 use crate::unapproved::Unapproved;
 
 /// What one call of `handle` works with.
@@ -141,6 +142,8 @@ pub(crate) struct Running {
     pub(crate) asked_last: u64,
     /// Whether the client waits for approvers, or sends its statement again.
     pub(crate) mode: Modes,
+    /// What is known of the statement that comes next, where statements are traced.
+    pub(crate) tracing: Option<Box<Tracing>>,
     /// The client has gone or said that it goes: the session ends when what it has sent is done.
     pub(crate) leaving: Option<&'static str>,
     pub(crate) closed: bool,
@@ -281,7 +284,7 @@ impl Running {
     }
 
     fn send(&mut self, message: Deferred, turn: &mut Turn<'_>) -> Option<Deferred> {
-        let out = &mut turn.out.upstream;
+        let (now, out) = (turn.now.monotonic, &mut turn.out.upstream);
         self.pipeline_open |= match &message {
             Deferred::Run { op, .. } => matches!(op.kind, OpKind::Execute(_)),
             Deferred::Parse { .. } | Deferred::Bind { .. } | Deferred::Fail { .. } => true,
@@ -295,7 +298,7 @@ impl Running {
                         return Some(Deferred::Run { allowed: Allowed::Read(permit), ticket, message, op });
                     };
                     forward::forward_read(out, permit, receipt, &message);
-                    self.ops.push_back(op);
+                    self.under_way(op, now);
                 }
                 Allowed::Prepare(permit) => {
                     let Some(receipt) = self.receipt(&op, ticket) else {
@@ -303,7 +306,7 @@ impl Running {
                         return Some(Deferred::Run { allowed, ticket, message, op });
                     };
                     forward::forward_prepare(out, permit, receipt, &message);
-                    self.ops.push_back(op);
+                    self.under_way(op, now);
                 }
                 Allowed::Write(permit) => {
                     let Some(receipt) = self.ledger.durable(ticket) else {
@@ -314,7 +317,7 @@ impl Running {
                     if let Some(run) = op.kind.run_mut() {
                         run.token = Some(token);
                     }
-                    self.ops.push_back(op);
+                    self.under_way(op, now);
                 }
             },
             Deferred::Parse { permit, message, op } => {
@@ -362,6 +365,14 @@ impl Running {
             }
         }
         None
+    }
+
+    /// A statement has been sent.
+    fn under_way(&mut self, mut op: Op, now: Instant) {
+        if let Some(run) = op.kind.run_mut() {
+            run.trace_sent(now);
+        }
+        self.ops.push_back(op);
     }
 
     /// Appends a record.
@@ -422,12 +433,13 @@ impl Running {
         }
         self.closed = true;
         self.withdraw_hold(if self.draining { Ended::Lost } else { Ended::SessionEnded }, turn);
+        self.trace_abandoned(turn);
         if self.busy() {
             turn.out.effects.push(Effect::Interrupt);
         }
         for op in std::mem::take(&mut self.ops) {
-            if let OpKind::Execute(run) | OpKind::Query(run) = op.kind {
-                self.record_outcome(&run, Completion::Lost("the session ended"), turn);
+            if let OpKind::Execute(mut run) | OpKind::Query(mut run) = op.kind {
+                self.record_outcome(&mut run, Completion::Lost("the session ended"), turn);
             }
         }
         forward::housekeeping(&mut turn.out.upstream, Housekeeping::Terminate);
@@ -460,7 +472,7 @@ impl Running {
         let mut kept = VecDeque::new();
         let mut dropping = false;
         let mut refused = Vec::new();
-        for message in std::mem::take(&mut self.deferred) {
+        for mut message in std::mem::take(&mut self.deferred) {
             if dropping {
                 let sync = matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync));
                 if !sync {
@@ -477,7 +489,7 @@ impl Running {
                 Deferred::Run { op, .. } => op.kind.run().and_then(|run| refuses(self, run)),
                 _ => None,
             };
-            let (Deferred::Run { op, .. }, Some(refusal)) = (&message, refusal) else {
+            let (Deferred::Run { op, .. }, Some(refusal)) = (&mut message, refusal) else {
                 kept.push_back(message);
                 continue;
             };
@@ -486,6 +498,9 @@ impl Running {
             refused.push(op.number);
             let simple = matches!(op.kind, OpKind::Query(_));
             let error = Box::new(refusal.error());
+            if let (Some(run), Some(state)) = (op.kind.run_mut(), error.sqlstate()) {
+                run.trace_refused(state.as_str(), turn);
+            }
             let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
             kept.push_back(Deferred::Fail { close: None, op });
             dropping = !simple;

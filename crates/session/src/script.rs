@@ -95,6 +95,7 @@ impl Running {
     pub(crate) fn script_step(&mut self, turn: &mut Turn<'_>) {
         let idle = self.status == Status::Idle;
         let limits = self.sql_limits();
+        self.trace_begins(turn);
         let Some(script) = &mut self.script else { return };
         let Some((text, offset_chars)) = script.next() else {
             script.running = true;
@@ -105,6 +106,7 @@ impl Running {
             } else {
                 self.script_end(turn);
             }
+            self.trace_forgets();
             return;
         };
         let effect = sql::parse(&text, limits).ok().and_then(|mut list| list.pop()).map(|s| s.effect);

@@ -34,6 +34,7 @@ use crate::shared::Database;
 use crate::shown::Shown;
 use crate::startup::{self, Parameters};
 use crate::stop::Stop;
+use crate::trace::{Sample, Tracing};
 
 /// What a session starts with.
 pub struct Opening {
@@ -54,6 +55,8 @@ pub struct Opening {
     /// The database and its bundle; `None` if no such database is served, which the client learns when it is
     /// somebody.
     pub target: Option<(Arc<Database>, Arc<Bundle>)>,
+    /// Which statements are traced: [`Effect::Trace`]. `None`: none is.
+    pub sample: Option<Sample>,
 }
 
 /// One connection as a state machine. See the crate's documentation.
@@ -70,6 +73,7 @@ struct Facts {
     database_name: String,
     method: Method,
     target: Option<(Arc<Database>, Arc<Bundle>)>,
+    sample: Option<Sample>,
     parameters: Parameters,
     ledger: Ledger,
     /// Whether a legacy account's deadline is near.
@@ -86,7 +90,8 @@ enum Stage {
 impl Session {
     /// Starts a session; its first bytes are in `out`.
     pub fn new(opening: Opening, out: &mut Outbox) -> Self {
-        let Opening { id, client, tls, startup, method, discovery, channel_binding, target } = opening;
+        let Opening { id, client, tls, startup, method, discovery, channel_binding, target, sample } =
+            opening;
         let read = startup::parameters(&startup);
         let facts = Facts {
             id,
@@ -96,6 +101,7 @@ impl Session {
             database_name: startup.database().to_owned(),
             method,
             target,
+            sample,
             parameters: Parameters::default(),
             ledger: Ledger::default(),
             nearly_over: false,
@@ -552,6 +558,7 @@ impl Session {
             draining: false,
             asked_last: 0,
             mode: Modes::begun(self.opening.parameters.mode),
+            tracing: self.opening.sample.take().map(|sample| Box::new(Tracing::new(sample))),
             leaving: None,
             closed: false,
         };

@@ -88,6 +88,7 @@ impl Running {
                     return at;
                 }
             };
+            self.trace_answered(turn);
             if matches!(header.tag, tag::DATA_ROW | tag::COPY_DATA) && self.rows_pass(header.tag) {
                 let rows = self.rows_in(header);
                 self.upstream_drops = !self.take_rows(rows, header.len, turn);
@@ -387,7 +388,6 @@ impl Running {
             && !run.done
         {
             run.done = true;
-            let run = &*run;
             self.record_outcome(run, completion, turn);
         }
         self.ops.push_front(op);

@@ -44,12 +44,12 @@ pub(crate) fn router(control: Control, transport: Transport) -> Router {
         .route("/login", get(login::begin))
         .route("/login/callback", get(login::callback))
         .route("/logout", post(login::end));
-    let gate = Gate { act: "read metrics", needs: Needs::Viewer };
+    let gate = Gate { path: "/metrics", act: "read metrics", needs: Needs::Viewer };
     let guarded = middleware::from_fn_with_state((app.clone(), gate), caller::admit);
     router = router.route("/metrics", get(metrics::metrics).route_layer(guarded));
     for route in routes::all() {
         // SECURITY: no handler is reached but through the gate.
-        let gate = Gate { act: route.act, needs: route.needs };
+        let gate = Gate { path: route.path, act: route.act, needs: route.needs };
         let guarded = middleware::from_fn_with_state((app.clone(), gate), caller::admit);
         let limit = DefaultBodyLimit::max(if route.takes_statements() {
             STATEMENT_BYTES_MAX

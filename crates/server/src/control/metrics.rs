@@ -51,6 +51,7 @@ impl Control {
         page.gauge("process_resident_memory_bytes", "Memory that the process has.", memory);
         self.statement_metrics(&mut page);
         gateway.metrics.write(&mut page);
+        self.span_metrics(&mut page);
         self.session_metrics(&mut page).await;
         self.journal_metrics(&mut page).await;
         self.store_metrics(&mut page).await;
@@ -81,6 +82,22 @@ impl Control {
         for (database, failing) in databases.iter().zip(failing) {
             page.sample(name, &[("database", database)], u8::from(failing));
         }
+    }
+
+    fn span_metrics(&self, page: &mut Page) {
+        let none = otlp::Counts::default();
+        let counts = self.gateway.traces.as_ref().map_or(&none, |traces| traces.counts());
+        page.counter("gatepost_spans_sent_total", "Spans that the collector has taken.", counts.sent());
+        let name = "gatepost_spans_dropped_total";
+        page.family(name, "counter", "Spans that no collector has, by why.");
+        for (reason, count) in [
+            ("queue_full", counts.queue_full()),
+            ("undelivered", counts.undelivered()),
+            ("rejected", counts.rejected()),
+        ] {
+            page.sample(name, &[("reason", reason)], count);
+        }
+        page.gauge("gatepost_spans_queued", "Spans that wait to be sent.", Some(counts.queued()));
     }
 
     async fn session_metrics(&self, page: &mut Page) {

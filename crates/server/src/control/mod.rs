@@ -15,17 +15,19 @@ mod withdrawal;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use audit::Event;
 use identity::Verified;
 use model::{ClientAddr, Identity, Method, Secret};
+use otlp::Parent;
 
 pub use self::login::{Begun, Browser, LoggedIn, LoginRefused, Returned};
 pub use self::roles::Roles;
 pub use self::sessions::{Activity, Kill, Killed, Session, State, Term};
 pub use self::withdrawal::{Fault, Heard, NotBelieved, NotHeard};
 use crate::gateway::Gateway;
+use crate::traces::RequestSpan;
 pub use crate::trust::{Block, Kind, Selector, StateError};
 use crate::{cancel, secrets, tls};
 
@@ -87,6 +89,22 @@ impl Control {
         let config = tls::server(tls::ClientCertificates::NotAsked, &certificate, &key, b"http/1.1")
             .map_err(|e| oidc::chain(&e))?;
         Ok(Some(Arc::new(config)))
+    }
+
+    /// Tells a collector of spans, if there is one, of a request that has been answered.
+    ///
+    /// `route` has its variables unfilled; `parent` is `traceparent`, of a caller who was let in.
+    pub fn trace_request(
+        &self,
+        (method, route, status): (&'static str, &'static str, u16),
+        roles: Vec<&'static str>,
+        took: Duration,
+        parent: Option<&str>,
+    ) {
+        if let Some(traces) = &self.gateway.traces {
+            let parent = parent.and_then(Parent::parse);
+            traces.request(RequestSpan { method, route, status, roles, took, parent });
+        }
     }
 
     /// Checks the token of somebody who wants to administer the gateway. Who is kept out of the databases is kept out here too.

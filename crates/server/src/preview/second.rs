@@ -144,7 +144,7 @@ impl Second {
             bundle,
             identity: whom.identity,
             limits: session_limits(&gateway.live().config.limits),
-            _lease: lease,
+            _lease: lease.map(|(lease, _)| lease),
         })
     }
 

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 use audit::Seq;
 use journal::JournalError;
 use model::Identity;
-use session::{Blocked, Effect, Input, Keep, Ticket};
+use session::{Blocked, Effect, Input, Keep, Ticket, Trace, Traced};
 
 use super::{Shell, Step};
 use crate::approval::Approval;
 use crate::login::Login;
+use crate::traces;
 
 /// What became of the records of one turn.
 #[derive(Default)]
@@ -17,6 +18,8 @@ struct Records {
     /// The last that was appended, and how well the strongest of them must be kept.
     appended: Option<(Ticket, Keep)>,
     failed: Option<JournalError>,
+    /// Traced statements that are over with them.
+    over: Vec<Box<Traced>>,
 }
 
 impl Shell {
@@ -28,12 +31,16 @@ impl Shell {
             for effect in effects {
                 self.carry_out(effect, &mut records);
             }
+            let over = std::mem::take(&mut records.over);
             self.keep(records);
+            self.spans_of_statements(&over);
         }
     }
 
     fn carry_out(&mut self, effect: Effect, records: &mut Records) {
         match effect {
+            Effect::Trace(Trace::Decided(number)) => self.span_decided(number),
+            Effect::Trace(Trace::Ended(traced)) => records.over.push(traced),
             Effect::AppendAudit { ticket, keep, event } => {
                 match self.gateway.journal().append_encoded(&event, SystemTime::now()) {
                     Ok(seq) => self.appended((ticket, keep), seq, records),
@@ -41,12 +48,17 @@ impl Shell {
                 }
             }
             Effect::VerifyCredential { token, method } => {
+                self.span_begins(traces::Step::Credential);
                 self.step(self.context.clone().verify(self.gateway.clone(), token, method));
             }
             Effect::VerifyCertificate => {
+                self.span_begins(traces::Step::Credential);
                 self.step(self.context.clone().verify_certificate(self.gateway.clone()));
             }
-            Effect::FindVerifier => self.step(self.context.clone().find_verifier(self.gateway.clone())),
+            Effect::FindVerifier => {
+                self.span_begins(traces::Step::Verifier);
+                self.step(self.context.clone().find_verifier(self.gateway.clone()));
+            }
             Effect::ForgetVerifier => self.context.forget_verifier(&self.gateway),
             Effect::AccountEnds { identity } => warn_of_end(&identity),
             Effect::Connect { parameters, identity, expires_at, keys } => {
@@ -89,7 +101,9 @@ impl Shell {
         } else if let Some(served) = &self.served {
             self.enrolled.entry.set_startup(&login.parameters);
             let login = Login { identity: Some(identity), expires_at: Some(expires_at), ..login };
-            self.step(self.context.clone().connect(self.gateway.clone(), served.clone(), login));
+            let step = self.context.clone().connect(self.gateway.clone(), served.clone(), login);
+            self.span_begins(traces::Step::Connect);
+            self.step(step);
         }
     }
 
@@ -105,7 +119,7 @@ impl Shell {
         self.cancelling = Some(Box::pin(async move { drop(sent.await) }));
     }
 
-    fn keep(&mut self, Records { appended, failed }: Records) {
+    fn keep(&mut self, Records { appended, failed, over: _ }: Records) {
         if let Some(error) = failed {
             return self.journal_failed(&error.to_string());
         }

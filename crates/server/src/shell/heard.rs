@@ -58,6 +58,7 @@ impl Shell {
         memory::scrub_stack();
         let Poll::Ready(done) = done else { return false };
         self.step = None;
+        self.span_ends(&done);
         match done {
             Step::Verified(Ok(credential), recheck) => {
                 self.recheck = recheck;
@@ -67,7 +68,8 @@ impl Shell {
             Step::Found(Some(candidate)) => self.handle(Input::VerifierFound(candidate)),
             Step::Found(None) => self.handle(Input::Revoked("the system gives no random bytes".to_owned())),
             Step::Connected(Ok(connected)) => {
-                let Connected { ready, stream, early, handle, registration, lease, credential } = *connected;
+                let Connected { ready, stream, early, handle, registration, lease, role: _, credential } =
+                    *connected;
                 self.lease = lease;
                 self.credential_ends =
                     credential.map(|lease| Box::pin(async move { lease.ended().await }) as Task<()>);

@@ -61,6 +61,7 @@ impl Running {
             Ok(true) => {
                 let op = self.next_op(OpKind::Flight);
                 self.ops.push_back(op);
+                self.trace_asks(turn);
             }
             Err(error) => self
                 .refuse_inquiry(Refusal::TooLarge(format!("statement can't be asked about: {error}")), turn),
@@ -78,6 +79,7 @@ impl Running {
         };
         if inquiry.message(tag, body, tree_bytes_max, &mut self.overlay)? {
             self.ops.pop_front();
+            self.trace_told(turn);
             self.conclude_inquiry(turn);
         }
         Ok(())
@@ -85,6 +87,7 @@ impl Running {
 
     /// The server answered a flight with an error: it is what the client's own message would have got.
     pub(crate) fn flight_failed(&mut self, mut error: ErrorFields, turn: &mut Turn<'_>) {
+        self.trace_told(turn);
         if matches!(self.waiting, Some(Waiting::Cost(_))) {
             return self.costing_failed(error, turn);
         }

@@ -117,13 +117,13 @@ impl Running {
                 break;
             }
             // A Query or the like ends the skipping as little as anything but Sync does.
-            let Some(op) = self.ops.pop_front() else { break };
+            let Some(mut op) = self.ops.pop_front() else { break };
             self.end_copy_wait(op.number);
             dropped = Some((dropped.map_or(op.number, |(first, _)| first), op.number));
             if op.kind.run().is_some_and(|run| run.judged.analysis.copies()) {
                 self.copy_failed();
             }
-            if let OpKind::Execute(run) | OpKind::Query(run) = &op.kind
+            if let OpKind::Execute(run) | OpKind::Query(run) = &mut op.kind
                 && !run.done
             {
                 let failed = failed.take();
@@ -142,17 +142,17 @@ impl Running {
             return;
         }
         // No Sync has been sent since: what is deferred, or asked, or comes next, is skipped as well.
-        while let Some(message) = self.deferred.pop_front() {
+        while let Some(mut message) = self.deferred.pop_front() {
             if matches!(&message, Deferred::Client { op: Some(op), .. } if matches!(op.kind, OpKind::Sync)) {
                 self.deferred.push_front(message);
                 return;
             }
             if let Deferred::Run { op, .. } | Deferred::Parse { op, .. } | Deferred::Bind { op, .. } =
-                &message
+                &mut message
             {
                 self.statements.abandon(op.number);
                 self.portals.abandon(op.number);
-                if let Some(run) = op.kind.run() {
+                if let Some(run) = op.kind.run_mut() {
                     self.record_outcome(run, Completion::Lost("skipped after an error"), turn);
                 }
             }

@@ -148,6 +148,7 @@ impl Harness {
             startup,
             method: Method::Token,
             discovery: Discovery::default(),
+            sample: None,
             channel_binding: ChannelBinding::Plaintext,
             target: Some((database.clone(), BUNDLES[first].clone())),
         };
@@ -248,6 +249,7 @@ impl Harness {
                 | Effect::FindVerifier
                 | Effect::ForgetVerifier
                 | Effect::Interrupt
+                | Effect::Trace(_)
                 | Effect::Connect { .. }
                 | Effect::AccountEnds { .. } => {}
             }

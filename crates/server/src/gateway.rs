@@ -108,6 +108,9 @@ pub(crate) struct Live {
     pub(crate) login: Option<Arc<CodeFlow>>,
 }
 
+/// What is written of what happens: the journal and how far it has come, what is counted, spans.
+pub(crate) type Told = ((Arc<Journal>, watch::Receiver<Kept>), Arc<Metrics>, Option<Arc<Traces>>);
+
 /// See the module.
 pub(crate) struct Gateway {
     /// As it was at the start.
@@ -156,8 +159,7 @@ impl Gateway {
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         (store, desk, notices): (Store, Arc<Desk>, Arc<Notices>),
-        (journal, kept): (Arc<Journal>, watch::Receiver<Kept>),
-        (metrics, traces): (Arc<Metrics>, Option<Arc<Traces>>),
+        ((journal, kept), metrics, traces): Told,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));

@@ -219,8 +219,7 @@ where
         tls,
         accounts,
         (store, desk, notices),
-        (journal, kept),
-        (metrics, traces),
+        ((journal, kept), metrics, traces),
     ));
     views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;

@@ -19,7 +19,7 @@ struct Records {
     appended: Option<(Ticket, Keep)>,
     failed: Option<JournalError>,
     /// Traced statements that are over with them.
-    over: Vec<Box<Traced>>,
+    over: Vec<Traced>,
 }
 
 impl Shell {
@@ -40,7 +40,7 @@ impl Shell {
     fn carry_out(&mut self, effect: Effect, records: &mut Records) {
         match effect {
             Effect::Trace(Trace::Decided(number)) => self.span_decided(number),
-            Effect::Trace(Trace::Ended(traced)) => records.over.push(traced),
+            Effect::Trace(Trace::Ended(traced)) => records.over.push(*traced),
             Effect::AppendAudit { ticket, keep, event } => {
                 match self.gateway.journal().append_encoded(&event, SystemTime::now()) {
                     Ok(seq) => self.appended((ticket, keep), seq, records),

@@ -56,7 +56,7 @@ impl Shell {
     }
 
     /// What was decided has been recorded, and with it these are over.
-    pub(super) fn spans_of_statements(&mut self, over: &[Box<Traced>]) {
+    pub(super) fn spans_of_statements(&mut self, over: &[Traced]) {
         if let Some(trace) = &mut self.trace {
             trace.recorded();
             over.iter().for_each(|traced| trace.statement(traced));

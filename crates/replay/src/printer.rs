@@ -118,6 +118,16 @@ impl Printer {
                 let said = message.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
                 self.note(Kind::Hold, &format!("request {request} {state}{said}"), &mut page);
             }
+            What::CopyCut(bytes) => {
+                self.note(
+                    Kind::Note,
+                    &format!("{bytes} bytes of the data that was copied: not kept"),
+                    &mut page,
+                );
+            }
+            What::Kept(now) => {
+                self.note(Kind::Note, &format!("from here is kept: {}", now.as_str()), &mut page);
+            }
             What::CancelRequested => self.note(Kind::Note, "the client asks to cancel", &mut page),
             What::Gap { why } => {
                 self.note(Kind::Note, &format!("not recorded up to here: {why}"), &mut page);

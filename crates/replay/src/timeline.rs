@@ -63,6 +63,8 @@ impl Timeline {
             What::Received(_)
             | What::Cut { .. }
             | What::CopyData(_)
+            | What::CopyCut(_)
+            | What::Kept(_)
             | What::Hold(_)
             | What::CancelRequested
             | What::Gap { .. }

@@ -92,6 +92,8 @@ impl Jsonl {
             What::Hold(Hold { request, state, message }) => {
                 line("hold", json!({ "request": request, "state": state, "message": message }))
             }
+            What::CopyCut(bytes) => line("copy_in_cut", json!({ "bytes": bytes })),
+            What::Kept(now) => line("kept", json!({ "kept": now.as_str() })),
             What::CancelRequested => line("cancel_requested", json!({})),
             What::Gap { why } => line("gap", json!({ "why": why })),
             What::Ended { why } => line("ended", json!({ "why": why })),
@@ -109,8 +111,8 @@ fn bytes(bytes: &[u8]) -> Value {
 }
 
 fn sent_value(sent: &Sent) -> Value {
-    let Sent { text, parameters, extended, decision } = sent;
-    let Decision { verdict, rules, sqlstate, approval } = decision;
+    let Sent { text, parameters, extended, decision, .. } = sent;
+    let Decision { verdict, rules, sqlstate, approval, masked: _ } = decision;
     json!({
         "text": text, "parameters": parameters, "extended": extended, "verdict": verdict, "rules": rules,
         "sqlstate": sqlstate, "approval": approval,

@@ -81,7 +81,11 @@ impl SqlScript {
                 out.push_str(&comment(&format!("not recorded up to here: {why}")));
             }
             What::Ended { .. } => self.flush(&mut out),
-            What::Cut { .. } | What::Hold(_) | What::CancelRequested => {}
+            What::CopyCut(bytes) => {
+                self.flush(&mut out);
+                out.push_str(&comment(&format!("{bytes} bytes of the data of a COPY were not kept")));
+            }
+            What::Cut { .. } | What::Hold(_) | What::CancelRequested | What::Kept(_) => {}
         }
         out
     }

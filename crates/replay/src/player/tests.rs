@@ -16,8 +16,15 @@ fn sent(refused: bool) -> What {
         rules: Vec::new(),
         sqlstate: refused.then(|| "42501".to_owned()),
         approval: None,
+        ..Decision::default()
     };
-    What::Sent(Box::new(Sent { text: "x".to_owned(), parameters: Vec::new(), extended: false, decision }))
+    What::Sent(Box::new(Sent {
+        text: "x".to_owned(),
+        parameters: Vec::new(),
+        extended: false,
+        decision,
+        ..Sent::default()
+    }))
 }
 
 fn ready() -> What {

@@ -26,9 +26,20 @@ pub(crate) fn opening() -> Opening {
 }
 
 fn sent(text: &str) -> What {
-    let decision =
-        Decision { verdict: "allow".to_owned(), rules: Vec::new(), sqlstate: None, approval: None };
-    What::Sent(Box::new(Sent { text: text.to_owned(), parameters: Vec::new(), extended: false, decision }))
+    let decision = Decision {
+        verdict: "allow".to_owned(),
+        rules: Vec::new(),
+        sqlstate: None,
+        approval: None,
+        masked: Vec::new(),
+    };
+    What::Sent(Box::new(Sent {
+        text: text.to_owned(),
+        parameters: Vec::new(),
+        extended: false,
+        decision,
+        ..Sent::default()
+    }))
 }
 
 fn columns(names: &[(&str, u32)], out: &mut Vec<u8>) {

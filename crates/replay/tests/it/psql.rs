@@ -62,9 +62,15 @@ fn printed(cluster: &Cluster, statements: &[String]) -> String {
     let mut printer = Printer::new(Style::Psql, &opening(), TransactionStatus::Idle);
     let mut out = String::new();
     for (number, text) in (1..).zip(statements) {
-        let decision =
-            Decision { verdict: "allow".to_owned(), rules: Vec::new(), sqlstate: None, approval: None };
-        let sent = Sent { text: text.clone(), parameters: Vec::new(), extended: false, decision };
+        let decision = Decision {
+            verdict: "allow".to_owned(),
+            rules: Vec::new(),
+            sqlstate: None,
+            approval: None,
+            masked: Vec::new(),
+        };
+        let sent =
+            Sent { text: text.clone(), parameters: Vec::new(), extended: false, decision, ..Sent::default() };
         let mut whats = vec![What::Sent(Box::new(sent))];
         for message in client.query(text) {
             let mut bytes = vec![message.tag];

@@ -13,9 +13,16 @@ fn sent(text: &str, parameters: &[Option<&str>], sqlstate: Option<&str>) -> What
         rules: Vec::new(),
         sqlstate: sqlstate.map(str::to_owned),
         approval: None,
+        ..Decision::default()
     };
     let parameters = parameters.iter().map(|value| value.map(str::to_owned)).collect();
-    What::Sent(Box::new(Sent { text: text.to_owned(), parameters, extended: false, decision }))
+    What::Sent(Box::new(Sent {
+        text: text.to_owned(),
+        parameters,
+        extended: false,
+        decision,
+        ..Sent::default()
+    }))
 }
 
 fn done(status: TransactionStatus) -> What {

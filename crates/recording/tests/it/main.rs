@@ -1,0 +1,3 @@
+//! The format from outside.
+
+mod format;

@@ -1,3 +1,5 @@
 //! The format from outside.
 
+#![cfg(test)]
+
 mod format;

@@ -47,6 +47,7 @@ mod support;
 mod telemetry;
 mod tokens;
 mod told;
+mod told_again;
 mod traces;
 mod traffic;
 mod transparency;

@@ -28,13 +28,13 @@ const IN: &str = "whsec_plJ3nmyCDGBKInavdOK15jsl2LaLaSwA";
 const DELETE: &str = "DELETE FROM tickets WHERE id = 1";
 
 /// Whoever is told: Slack, Teams and webhooks over HTTP.
-struct Outside {
-    server: Server,
+pub(crate) struct Outside {
+    pub(crate) server: Server,
     heard: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Outside {
-    fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&heard);
         let server = Server::start(move |request| {
@@ -49,19 +49,19 @@ impl Outside {
 
     /// Waits for the `nth` request to a path, from 1.
     #[track_caller]
-    fn wait(&self, path: &str, nth: usize) -> Request {
+    pub(crate) fn wait(&self, path: &str, nth: usize) -> Request {
         let found = poll(SOON, || {
             self.heard.lock().unwrap().iter().filter(|it| it.path == path).nth(nth - 1).cloned()
         });
         found.unwrap_or_else(|| panic!("{path} was not asked {nth} times: {:#?}", self.heard.lock().unwrap()))
     }
 
-    fn count(&self, path: &str) -> usize {
+    pub(crate) fn count(&self, path: &str) -> usize {
         self.heard.lock().unwrap().iter().filter(|it| it.path == path).count()
     }
 }
 
-fn works(request: &Request, _before: usize) -> Answer {
+pub(crate) fn works(request: &Request, _before: usize) -> Answer {
     if request.path.starts_with("/api/") {
         return Answer::json(&json!({"ok": true, "channel": "C1", "ts": "17.5"}));
     }
@@ -105,7 +105,7 @@ fn mail_server() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, mails)
 }
 
-fn gate(outside: &Outside, more: &str) -> Gate {
+pub(crate) fn gate(outside: &Outside, more: &str) -> Gate {
     let url = outside.server.url();
     let sections = format!(
         "[operators]\napprover = \"corp:support-leads\"\n\
@@ -114,17 +114,21 @@ fn gate(outside: &Outside, more: &str) -> Gate {
          [[notify]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{url}/hook\"\nsecret = \"env:HOOK_OUT\"\ninbound_secret = \"env:HOOK_IN\"\n\
          people = {{ \"lead@example.com\" = \"corp:lead\" }}\n{more}"
     );
-    let environment = [
+    let environment = environment(outside).map(|(name, value)| (name.to_owned(), value)).into();
+    let listen_keys = "http = \"127.0.0.1:0\"".to_owned();
+    Setup { tls: false, listen_keys, sections, environment, ..Setup::default() }
+        .start(Shop::new(Version::V15))
+}
+
+/// Where the channels' secrets are.
+pub(crate) fn environment(outside: &Outside) -> [(&'static str, String); 5] {
+    [
         ("SLACK_TOKEN", "xoxb-1".to_owned()),
         ("SLACK_SIGNING", SIGNING.to_owned()),
         ("HOOK_OUT", OUT.to_owned()),
         ("HOOK_IN", IN.to_owned()),
-        ("TEAMS", format!("{url}/teams")),
-    ];
-    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let listen_keys = "http = \"127.0.0.1:0\"".to_owned();
-    Setup { tls: false, listen_keys, sections, environment, ..Setup::default() }
-        .start(Shop::new(Version::V15))
+        ("TEAMS", format!("{}/teams", outside.server.url())),
+    ]
 }
 
 /// Sends a statement, which is held.

@@ -169,6 +169,8 @@ async fn slack_is_answered_at_slack_s_own_address_only() {
 /// What a mail server offers.
 #[derive(Clone, Copy, PartialEq)]
 enum Offers {
+    /// TLS from the first byte on.
+    Implicit,
     StartTls,
     Nothing,
 }
@@ -190,14 +192,20 @@ fn mail_server(offers: Offers, certified: &Certified) -> (u16, mpsc::Receiver<Ve
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut all = Vec::new();
-        let _ = stream.write_all(b"220 mail.test ESMTP\r\n");
-        if talk(
-            &mut stream,
-            if offers == Offers::StartTls { "250 STARTTLS" } else { "250 8BITMIME" },
-            &mut all,
-        ) {
-            let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-            talk(&mut rustls::StreamOwned::new(connection, stream), "250 AUTH PLAIN", &mut all);
+        let greeting = b"220 mail.test ESMTP\r\n";
+        let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        if offers == Offers::Implicit {
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            // What isn't TLS, or trusts another, gets no further.
+            if stream.write_all(greeting).and_then(|()| stream.flush()).is_ok() {
+                talk(&mut stream, "250 AUTH PLAIN", &mut all);
+            }
+        } else {
+            let _ = stream.write_all(greeting);
+            let offer = if offers == Offers::StartTls { "250 STARTTLS" } else { "250 8BITMIME" };
+            if talk(&mut stream, offer, &mut all) {
+                talk(&mut rustls::StreamOwned::new(connection, stream), "250 AUTH PLAIN", &mut all);
+            }
         }
         let _ = told.send(all);
     });
@@ -243,11 +251,11 @@ fn talk(stream: &mut (impl Read + Write), offer: &str, all: &mut Vec<String>) ->
     false
 }
 
-async fn mail(port: u16, ca: &std::path::Path) -> Result<(), Failure> {
+async fn mail(port: u16, tls: SmtpTls, ca: &std::path::Path) -> Result<(), Failure> {
     let smtp = Smtp {
         host: "localhost".to_owned(),
         port,
-        tls: SmtpTls::StartTls,
+        tls,
         login: Some((reference(), reference())),
         from: "Gatepost <gatepost@example.com>".to_owned(),
         to: vec!["dba@example.com".to_owned()],
@@ -262,7 +270,7 @@ async fn mail(port: u16, ca: &std::path::Path) -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn a_mail_leaves_by_starttls_to_a_known_server_or_not_at_all() {
+async fn a_mail_leaves_by_tls_to_a_known_server_or_not_at_all() {
     let authority = Authority::new("mail");
     let certified = authority.issue(&["localhost"]);
     let folder = Scratch::new("notifier");
@@ -270,17 +278,24 @@ async fn a_mail_leaves_by_starttls_to_a_known_server_or_not_at_all() {
         folder.write("ca.crt", authority.certificate()),
         folder.write("other.crt", Authority::new("other").certificate()),
     );
-    let (port, said) = mail_server(Offers::StartTls, &certified);
-    mail(port, &ca).await.unwrap();
-    let said = said.recv().unwrap();
-    assert!(said.iter().any(|line| line.starts_with("AUTH PLAIN")), "{said:?}");
-    assert!(said.iter().any(|line| line == "Subject: A test message of Gatepost"), "{said:?}");
-    assert!(said.iter().any(|line| line.starts_with("RCPT TO:<dba@example.com>")), "{said:?}");
+    for (offers, tls) in [(Offers::StartTls, SmtpTls::StartTls), (Offers::Implicit, SmtpTls::Implicit)] {
+        let (port, said) = mail_server(offers, &certified);
+        mail(port, tls, &ca).await.unwrap();
+        let said = said.recv().unwrap();
+        assert!(said.iter().any(|line| line.starts_with("AUTH PLAIN")), "{said:?}");
+        assert!(said.iter().any(|line| line == "Subject: A test message of Gatepost"), "{said:?}");
+        assert!(said.iter().any(|line| line.starts_with("RCPT TO:<dba@example.com>")), "{said:?}");
+    }
 
     // Neither a mail nor a password goes to who offers no TLS, or is somebody else.
-    for (offers, ca) in [(Offers::Nothing, &ca), (Offers::StartTls, &other)] {
+    for (offers, tls, ca) in [
+        (Offers::Nothing, SmtpTls::StartTls, &ca),
+        (Offers::StartTls, SmtpTls::StartTls, &other),
+        (Offers::Nothing, SmtpTls::Implicit, &ca),
+        (Offers::Implicit, SmtpTls::Implicit, &other),
+    ] {
         let (port, said) = mail_server(offers, &certified);
-        let failure = mail(port, ca).await.unwrap_err();
+        let failure = mail(port, tls, ca).await.unwrap_err();
         let said = said.recv().unwrap();
         assert!(
             !said.iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")),

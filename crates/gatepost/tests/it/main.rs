@@ -20,6 +20,7 @@ mod flow;
 mod grants;
 mod held_drivers;
 mod held_kinds;
+mod held_roles;
 mod holds;
 mod http;
 mod identities;

@@ -59,7 +59,7 @@ impl Estate {
 }
 
 /// Returns the roles of sessions that there are for a shop, one in a line.
-fn session_roles(shop: &Shop) -> String {
+pub(crate) fn session_roles(shop: &Shop) -> String {
     shop.sql(
         "SELECT r.rolname FROM pg_roles r, pg_database d WHERE d.datname = current_database() \
          AND r.rolname ~ ('^gatepost_s' || to_hex(d.oid::int) || '_') ORDER BY 1",
@@ -67,7 +67,7 @@ fn session_roles(shop: &Shop) -> String {
 }
 
 #[track_caller]
-fn no_role_is_left(shop: &Shop) {
+pub(crate) fn no_role_is_left(shop: &Shop) {
     let gone = poll(SOON, || session_roles(shop).is_empty().then_some(()));
     assert!(gone.is_some(), "left: {}", session_roles(shop));
 }

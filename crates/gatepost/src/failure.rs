@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use crate::logging;
+
 /// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -40,9 +42,12 @@ impl Failure {
         Self::new(chain(error))
     }
 
-    /// Says it on standard error.
+    /// Says it on standard error, as a line of the log where that is read by machines.
     #[expect(clippy::print_stderr, reason = "errors belong there, and are never data")]
     pub(crate) fn report(&self) {
+        if logging::is_json() {
+            return tracing::error!(reason = self.message, "gatepost can't go on");
+        }
         eprintln!("gatepost: {}", self.message);
     }
 

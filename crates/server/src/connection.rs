@@ -177,8 +177,8 @@ fn traced(
 }
 
 fn record_refusal(gateway: &Gateway, client: ClientAddr, startup: &Startup, reason: &str) {
-    tracing::info!(%client, reason, "connection refused");
     let session = SessionId(cancel::random().map_or(0, u128::from_be_bytes));
+    tracing::info!(%session, %client, reason, "connection refused");
     let event = Event::AuthenticationFailed {
         session,
         client,
@@ -218,6 +218,11 @@ fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
 }
 
 impl Facts {
+    /// Of which session.
+    pub(crate) const fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// How the client has to say who it is.
     pub(crate) fn method(&self) -> &'static str {
         self.rule.method.as_str()
@@ -279,7 +284,7 @@ impl Facts {
             Err(failure) => {
                 let unavailable = matches!(failure, oidc::Failure::Unavailable { .. });
                 let reason = oidc::chain(&failure);
-                tracing::info!(client = %self.client, reason, "authentication failed");
+                tracing::info!(session = %self.session, client = %self.client, reason, "authentication failed");
                 Err(CredentialFailure { reason, unavailable })
             }
         };

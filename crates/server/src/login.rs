@@ -58,7 +58,11 @@ impl Login {
                     left = rest;
                     parameters.push((name.to_owned(), value));
                 }
-                None => tracing::warn!(%identity, name, "too long to be told to the database"),
+                None => tracing::warn!(
+                    identity = identity.to_string(),
+                    name,
+                    "too long to be told to the database"
+                ),
             }
         }
         parameters

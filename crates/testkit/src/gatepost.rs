@@ -16,6 +16,9 @@ use crate::scratch::Scratch;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// In the environment of a gateway: what `--log-format` is.
+pub const LOG_FORMAT: &str = "TESTKIT_LOG_FORMAT";
+
 /// A running `gatepost serve`; killed on drop.
 pub struct Gateway {
     process: Process,
@@ -107,6 +110,9 @@ fn serve(home: &Scratch, binary: &Path, environment: &[(&str, &str)]) -> (Proces
     let log = home.path().join("stderr.log");
     let mut command = guarded(absolute(binary), "KILL", None);
     command.args(["serve", "-c", "gatepost.toml"]).current_dir(home.path());
+    if let Some((_, format)) = environment.iter().find(|(name, _)| *name == LOG_FORMAT) {
+        command.args(["--log-format", format]);
+    }
     command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).expect("own directory"));
     let mut process = Process::spawn(command).expect("setpriv");

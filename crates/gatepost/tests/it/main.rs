@@ -28,6 +28,7 @@ mod introspection;
 mod journal;
 mod kinds;
 mod limits;
+mod logs;
 mod memory;
 mod names;
 mod notifications;

@@ -123,7 +123,7 @@ impl Control {
         {
             failures.push(format!("logins with a browser could not be ended: {error}"));
         }
-        tracing::info!(by, %selector, sessions = sessions.len(), "sessions are ended");
+        tracing::info!(by, selector = selector.to_string(), sessions = sessions.len(), "sessions are ended");
         if let Some(block) = block.clone()
             && let Err(error) = self.keep(block).await
         {

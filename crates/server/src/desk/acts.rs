@@ -137,13 +137,13 @@ impl Desk {
             Act::Approve if request.state != State::Approved => None,
             Act::Approve | Act::Deny => Some(Happened::Decided),
             Act::BreakGlass => {
-                tracing::warn!(%number, by = %who, via = said.via, "the glass is broken: a statement runs that nobody has approved");
+                tracing::warn!(%number, by = who.to_string(), via = said.via, "the glass is broken: a statement runs that nobody has approved");
                 Some(Happened::BreakGlass)
             }
             Act::Review => Some(Happened::Reviewed),
             Act::Withdraw => Some(Happened::Ended),
         };
-        tracing::info!(%number, by = %who, act = act.as_str(), via = said.via, state, "approval");
+        tracing::info!(%number, by = who.to_string(), act = act.as_str(), via = said.via, state, "approval");
         if let Some(happened) = happened {
             self.tell(request, happened);
         }

@@ -194,7 +194,7 @@ impl Desk {
             self.end(request.number, Ended::Withdrawn).await;
             return Err(Trouble::from(error).into());
         }
-        tracing::info!(number = %request.number, requester = %ask.requester, database = ask.database, "approval is asked for");
+        tracing::info!(number = %request.number, requester = ask.requester.to_string(), session = ask.session, database = ask.database, "approval is asked for");
         self.tell(&request, Happened::Opened);
         Ok(request)
     }

@@ -83,7 +83,7 @@ impl Desk {
         let delegation = Delegation::new(id, (from.clone(), &to), groups, until, &reason, now())?;
         self.record_delegation("made", from, &delegation)?;
         self.store.add_delegation(&delegation).await?;
-        tracing::info!(from = %from, to, delegation = delegation.id, "a vote is delegated");
+        tracing::info!(from = from.to_string(), to, delegation = delegation.id, "a vote is delegated");
         Ok(delegation)
     }
 

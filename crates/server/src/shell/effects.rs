@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use audit::Seq;
 use journal::JournalError;
-use model::Identity;
+use model::{Identity, SessionId};
 use session::{Blocked, Effect, Input, Keep, Ticket, Trace, Traced};
 
 use super::{Shell, Step};
@@ -60,7 +60,7 @@ impl Shell {
                 self.step(self.context.clone().find_verifier(self.gateway.clone()));
             }
             Effect::ForgetVerifier => self.context.forget_verifier(&self.gateway),
-            Effect::AccountEnds { identity } => warn_of_end(&identity),
+            Effect::AccountEnds { identity } => warn_of_end(self.context.session(), &identity),
             Effect::Connect { parameters, identity, expires_at, keys } => {
                 self.connect(identity, expires_at, Login { parameters, keys, ..Login::default() });
             }
@@ -109,11 +109,12 @@ impl Shell {
 
     fn cancel_upstream(&mut self) {
         let handle = self.cancel.as_ref().map(|(handle, _)| handle.clone());
+        let session = self.context.session();
         // Goes on when the session ends in the meantime.
         let sent = tokio::spawn(async move {
             let Some(handle) = handle else { return };
             if let Err(error) = handle.cancel().await {
-                tracing::warn!(reason = error.reason(), "the upstream could not be told to cancel");
+                tracing::warn!(%session, reason = error.reason(), "the upstream could not be told to cancel");
             }
         });
         self.cancelling = Some(Box::pin(async move { drop(sent.await) }));
@@ -139,16 +140,23 @@ impl Shell {
     }
 
     pub(super) fn journal_failed(&mut self, why: &str) {
-        tracing::error!(reason = why, "a record can't be kept; its statement is refused");
+        let session = self.context.session();
+        tracing::error!(%session, reason = why, "a record can't be kept; its statement is refused");
         self.gateway.metrics.unrecorded();
         self.durable.clear();
         self.session.handle(Self::now(), Input::JournalFailed(why.to_owned()), &mut self.out);
     }
 }
 
-fn warn_of_end(identity: &Identity) {
+fn warn_of_end(session: SessionId, identity: &Identity) {
     let Identity { subject, attributes, .. } = identity;
     let said = |name: &str| attributes.get(name).map_or("-", String::as_str);
     let (until, owner) = (said("until"), said("owner"));
-    tracing::warn!(account = subject, until, owner, "a legacy account is in use, and its deadline is near");
+    tracing::warn!(
+        %session,
+        account = subject,
+        until,
+        owner,
+        "a legacy account is in use, and its deadline is near"
+    );
 }

@@ -82,7 +82,8 @@ impl Shell {
                 }
             }
             Step::Connected(Err(failure)) => {
-                tracing::warn!(reason = failure.reason, "upstream login failed");
+                let session = self.context.session();
+                tracing::warn!(%session, reason = failure.reason, "upstream login failed");
                 self.handle(Input::UpstreamFailed(failure));
             }
         }
@@ -106,7 +107,8 @@ impl Shell {
             Ok(()) => self.handle(Input::CredentialVerified(Ok(credential))),
             Err(refused) => {
                 let identity = credential.verified.identity().clone();
-                tracing::info!(%identity, reason = refused.reason, "connection refused");
+                let (session, who) = (self.context.session(), identity.to_string());
+                tracing::info!(%session, identity = who, reason = refused.reason, "connection refused");
                 self.handle(Input::Blocked(Box::new(Blocked { identity, reason: refused.reason })));
             }
         }
@@ -117,7 +119,8 @@ impl Shell {
         let Poll::Ready(reason) = recheck.poll(cx) else { return false };
         self.recheck = None;
         // The client is not told why: that is what it would try next.
-        tracing::info!(reason, "a credential is no longer believed");
+        let session = self.context.session();
+        tracing::info!(%session, reason, "a credential is no longer believed");
         self.handle(Input::Revoked("the credential is no longer valid".to_owned()));
         true
     }

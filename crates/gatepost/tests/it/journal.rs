@@ -20,6 +20,7 @@ use wire::frontend::encode;
 
 use crate::flight::{Flight, sqlstate};
 use crate::stage::{Gate, LOGIN, LOGIN_PASSWORD, SOON, Setup, Shop, binary};
+use crate::telemetry::number;
 
 /// Returns the newest segment of a journal.
 fn segment(journal: &Path) -> PathBuf {
@@ -80,6 +81,10 @@ fn a_full_disk_refuses_statements_and_connections_until_there_is_room_again() {
         Ok(_) => panic!("a session that can't be recorded began"),
     }
     assert!(!gate.gateway.log().is_empty());
+    let unrecorded = number(&gate, "gatepost_journal_unrecorded_total");
+    assert!(unrecorded >= 3.0, "{unrecorded}");
+    assert!(number(&gate, "gatepost_errors_total{fault=\"gateway\"}") >= unrecorded);
+    assert_eq!(number(&gate, "gatepost_journal_faulted"), 1.0);
 
     limit_files(gate.gateway.pid(), "unlimited");
     let again = || {
@@ -88,6 +93,8 @@ fn a_full_disk_refuses_statements_and_connections_until_there_is_room_again() {
     };
     poll(SOON, again).expect("statements pass again");
     assert_eq!(gate.shop.sql("SELECT status FROM tickets WHERE id = 1"), "closed");
+    poll(SOON, || (number(&gate, "gatepost_journal_faulted") == 0.0).then_some(()))
+        .expect("no fault is left");
     assert_eq!(gate.statement("SELECT 'before'")["verdict"], "allow");
     let faults = gate.audit(&["--event", "journal_faulted"]);
     assert!(!faults.is_empty(), "that it could not be written is itself on record");

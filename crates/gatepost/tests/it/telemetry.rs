@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use serde_json::json;
@@ -66,6 +67,12 @@ fn local(gate: &Gate) -> Answer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// Reads a number over the local socket.
+#[track_caller]
+pub(crate) fn number(gate: &Gate, sample: &str) -> f64 {
+    read(&local(gate).body).get(sample)
 }
 
 /// Labels in the order of their names.
@@ -373,6 +380,55 @@ fn is_documented(scrape: &Scrape) {
         let name = name.strip_suffix("_bucket").unwrap_or(name);
         assert!(found.contains_key(name), "{name} is in the guide, and nowhere else");
     }
+}
+
+#[test]
+fn who_looks_on_and_a_database_that_is_away_are_counted() {
+    let signer = Signer::start();
+    let gate = start(&signer, "");
+    let looker = signer.access("vera", &["lookers"], json!({}));
+    let agent = signer.access("ada", &["agents"], json!({}));
+    let before = scrape(&gate, &looker);
+    assert_eq!(before.get("gatepost_event_streams"), 0.0);
+    let to = gate.gateway.address("http").unwrap();
+    let mut streams: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = TcpStream::connect(to).unwrap();
+            let asked = format!(
+                "GET /api/v1/events HTTP/1.1\r\nHost: {to}\r\nAuthorization: Bearer {looker}\r\n\r\n"
+            );
+            stream.write_all(asked.as_bytes()).unwrap();
+            let mut began = [0; 12];
+            stream.read_exact(&mut began).unwrap();
+            assert_eq!(&began, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
+    grown(&gate, &looker, &before, &[("gatepost_event_streams", 2.0)]);
+    streams.pop();
+    grown(&gate, &looker, &before, &[("gatepost_event_streams", 1.0)]);
+    drop(streams);
+    let before = grown(&gate, &looker, &before, &[("gatepost_event_streams", 0.0)]);
+
+    let allow = |word: &str| {
+        gate.shop
+            .cluster
+            .psql(&format!("ALTER DATABASE \"{}\" ALLOW_CONNECTIONS {word}", gate.shop.database));
+    };
+    let failing = "gatepost_upstream_failing{database=\"shop\"}";
+    allow("false");
+    assert!(gate.connect_with(&agent).user("agent").try_open().is_err());
+    let failed = [
+        ("gatepost_logins_total{outcome=\"upstream_failed\"}", 1.0),
+        ("gatepost_errors_total{fault=\"upstream\"}", 1.0),
+        ("gatepost_logins_total{outcome=\"accepted\"}", 0.0),
+        (failing, 1.0),
+    ];
+    let away = grown(&gate, &looker, &before, &failed);
+    allow("true");
+    gate.connect_with(&agent).user("agent").open().rows("SELECT id FROM orders WHERE id = 1");
+    let back = [("gatepost_logins_total{outcome=\"accepted\"}", 1.0), (failing, -1.0)];
+    grown(&gate, &looker, &away, &back);
 }
 
 #[test]

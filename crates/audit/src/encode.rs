@@ -219,6 +219,15 @@ impl Event<'_> {
             Self::NotificationFailed(failed) => failed.fields(o),
             Self::NotifyCallRefused(refused) => refused.fields(o),
             Self::RowsCounted(counted) => counted.fields(o),
+            Self::StreamFailed { stream, reason, waiting } => {
+                o.text("stream", stream).text("reason", reason).number("waiting", waiting.0)
+            }
+            Self::StreamRecovered { stream, delivered } => {
+                o.text("stream", stream).number("delivered", delivered.0)
+            }
+            Self::StreamGap { stream, first, last } => {
+                o.text("stream", stream).number("first", first.0).number("last", last.0)
+            }
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

@@ -328,6 +328,31 @@ pub enum Event<'a> {
     /// A statement that waits for approval is run and rolled back, to tell an approver how many rows it would change. Twice: before, and what
     /// came of it.
     RowsCounted(RowsCounted<'a>),
+    /// A stream of audit events does not get on. Once, until it does again.
+    StreamFailed {
+        /// The name of the `[[stream]]`.
+        stream: &'a str,
+        /// Why.
+        reason: &'a str,
+        /// The record that waits.
+        waiting: Seq,
+    },
+    /// A stream gets on again.
+    StreamRecovered {
+        /// The name of the `[[stream]]`.
+        stream: &'a str,
+        /// The last record that has arrived.
+        delivered: Seq,
+    },
+    /// Records are gone from the journal that had not gone by a stream.
+    StreamGap {
+        /// The name of the `[[stream]]`.
+        stream: &'a str,
+        /// The first that is gone.
+        first: Seq,
+        /// The last.
+        last: Seq,
+    },
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -575,6 +600,9 @@ impl Event<'_> {
             Self::NotificationFailed(_) => 96,
             Self::NotifyCallRefused(_) => 97,
             Self::RowsCounted(_) => 88,
+            Self::StreamFailed { .. } => 110,
+            Self::StreamRecovered { .. } => 111,
+            Self::StreamGap { .. } => 112,
         })
     }
 
@@ -621,6 +649,9 @@ impl Event<'_> {
             Self::NotificationFailed(_) => "notification_failed",
             Self::NotifyCallRefused(_) => "notify_call_refused",
             Self::RowsCounted(_) => "rows_counted",
+            Self::StreamFailed { .. } => "stream_failed",
+            Self::StreamRecovered { .. } => "stream_recovered",
+            Self::StreamGap { .. } => "stream_gap",
         }
     }
 }

@@ -14,6 +14,7 @@ mod notify;
 mod object_store;
 mod people;
 mod secrets;
+mod stream;
 mod telemetry;
 
 use self::Default::{Absent, Required, Toml};
@@ -29,6 +30,7 @@ pub(crate) use self::notify::NOTIFY;
 pub(crate) use self::object_store::OBJECT_STORE;
 pub(crate) use self::people::{CONSOLE, OPERATORS};
 pub(crate) use self::secrets::{AWS, VAULT};
+pub(crate) use self::stream::STREAM;
 pub(crate) use self::telemetry::{OTLP, TELEMETRY};
 
 /// A table of the file.
@@ -99,6 +101,7 @@ pub(crate) const ROOT: Section = Section {
         key("operators", "table", Toml("{}"), "see [operators]"),
         key("notify", "tables", Toml("[]"), "see [[notify]]"),
         key("object_store", "tables", Toml("[]"), "see [[object_store]]"),
+        key("stream", "tables", Toml("[]"), "see [[stream]]"),
         key("state", "table", Toml("{}"), "see [state]"),
         key("store", "table", Toml("{}"), "see [store]"),
         key("telemetry", "table", Toml("{}"), "see [telemetry]"),
@@ -132,6 +135,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &OPERATORS,
     &NOTIFY,
     &OBJECT_STORE,
+    &STREAM,
     &STATE,
     &CONSOLE,
     &STORE,

@@ -25,6 +25,7 @@ mod reference;
 mod secret_ref;
 mod sections;
 mod store;
+mod stream;
 mod telemetry;
 mod upstream;
 mod vault;
@@ -61,6 +62,7 @@ pub use reference::reference;
 pub use secret_ref::{ExecCommand, SecretRef, SecretRefError, Servers, VaultRef};
 pub use sections::{Durability, Journal, Limits, Mask};
 pub use store::{Store, StorePlace};
+pub use stream::{NatsLogin, Stream, StreamBegin, StreamFormat, StreamKind, StreamStatement, SyslogTls};
 pub use telemetry::{Metrics, Otlp, Share, Telemetry};
 pub use upstream::{Host, Roots, Upstream, UpstreamTls};
 pub use vault::{Vault, VaultMethod};
@@ -97,6 +99,8 @@ pub struct Config {
     pub notify: Vec<Notify>,
     /// `[[object_store]]`: where files are put that must outlive this machine; names are unique.
     pub object_stores: Vec<ObjectStore>,
+    /// `[[stream]]`: where audit events are sent; names are unique.
+    pub streams: Vec<Stream>,
     /// `[operators]`: who may administer the gateway over HTTP.
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
@@ -222,6 +226,11 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let object_stores: Vec<_> =
         object_stores.iter().map(|table| (table.span(), object_store::read(table, context))).collect();
     unique(&object_stores, "[[object_store]]", "name", |store| &store.name, context);
+    let stores: Vec<_> = object_stores.iter().map(|(_, it)| it.as_ref().map(|it| it.name.clone())).collect();
+    let streams = root.tables("stream", context);
+    let streams: Vec<_> =
+        streams.iter().map(|table| (table.span(), stream::read(table, &stores, context))).collect();
+    unique(&streams, "[[stream]]", "name", |stream| &stream.name, context);
     let operators = root.table("operators", context).and_then(|t| operators::read(&t, &known, context));
     let state = root.table("state", context).and_then(|table| {
         let path = table.value("path", context)?.string(context)?;
@@ -253,6 +262,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         servers,
         notify: notify.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?,
         object_stores: object_stores.into_iter().map(|(_, store)| store).collect::<Option<_>>()?,
+        streams: streams.into_iter().map(|(_, stream)| stream).collect::<Option<_>>()?,
         operators: operators?,
         state: state?,
         store: store?,

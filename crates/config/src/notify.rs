@@ -10,7 +10,7 @@ use crate::context::{Context, PathKind};
 use crate::read::{Table, Value};
 use crate::secret_ref::SecretRef;
 use crate::vault::address;
-use crate::words::{is_loopback, name, one_of, required};
+use crate::words::{is_loopback, name, one_of, required, web};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,7 +348,7 @@ fn needless(table: &Table<'_>, keys: &[&str], without: &str, context: &mut Conte
 }
 
 fn webhook(table: &Table<'_>, known: &[Option<String>], context: &mut Context<'_>) -> Option<NotifyKind> {
-    let url = required(table, "url", context).and_then(|value| url(&value, context));
+    let url = required(table, "url", context).and_then(|value| web(&value, context));
     let secret = required(table, "secret", context).and_then(|value| value.secret(context));
     let answers = match table.value("inbound_secret", context) {
         None => {
@@ -405,23 +405,6 @@ fn answers(
         return None;
     }
     complete.then_some(Answers { secret: secret?, people, login_age_max: age? })
-}
-
-/// Reads where a webhook goes; unlike an address it may have a query.
-fn url(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
-    let text = value.string(context)?;
-    let url = url::Url::parse(&text).ok().filter(|url| url.host().is_some());
-    let wrong = match &url {
-        None => "is no URL like \"https://HOST/PATH\"",
-        Some(url) if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() => {
-            "must be without user, password and \"#\""
-        }
-        Some(url) if url.scheme() == "https" => return Some(text),
-        Some(url) if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) => return Some(text),
-        Some(_) => "must be https; http is for loopback only",
-    };
-    context.error_at_secret(value.span(), format!("\"{}\" {wrong}", value.name()));
-    None
 }
 
 fn smtp(table: &Table<'_>, context: &mut Context<'_>) -> Option<Smtp> {

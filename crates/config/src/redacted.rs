@@ -13,6 +13,7 @@ use crate::{
     Limits, Listen, Login, Mask, Operators,
 };
 use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
+use crate::{NatsLogin, Stream, StreamKind};
 use crate::{Otlp, Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
@@ -20,7 +21,7 @@ pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
     let Config { journal, limits, mask, servers, notify, operators, state, .. } = config;
-    let Config { object_stores, .. } = config;
+    let Config { object_stores, streams, .. } = config;
     let Config { console, store, telemetry, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
@@ -46,6 +47,7 @@ pub fn render_redacted(config: &Config) -> String {
     }
     notify.iter().for_each(|channel| write_notify(channel, &mut out));
     object_stores.iter().for_each(|store| write_object_store(store, &mut out));
+    streams.iter().for_each(|stream| write_stream(stream, &mut out));
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
@@ -131,6 +133,67 @@ fn write_console(console: &Console, out: &mut Lines) {
     out.list("scopes", scopes);
     out.text("session", show_duration(*session));
     out.text("idle", show_duration(*idle));
+}
+
+fn write_stream(stream: &Stream, out: &mut Lines) {
+    let Stream { name, kind, format, events, statement, required, begin, timeout, ca } = stream;
+    out.header("[[stream]]");
+    out.text("name", name);
+    out.text("kind", kind.as_str());
+    if !matches!(kind, StreamKind::Otlp { .. } | StreamKind::Parquet { .. }) {
+        out.text("format", format.as_str());
+    }
+    out.list("events", events);
+    out.text("statement", statement.as_str());
+    out.raw("required", required);
+    out.text("begin", begin.as_str());
+    out.text("timeout", show_duration(*timeout));
+    match kind {
+        StreamKind::File { path, rotate_bytes, keep } => {
+            out.text("path", shown(path));
+            out.text("rotate", show_bytes(*rotate_bytes));
+            out.raw("keep", keep);
+        }
+        StreamKind::Syslog { host, port, tls, client } => {
+            let bracketed = host.contains(':');
+            let host = if bracketed { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            out.text("host", host);
+            out.text("tls", tls.as_str());
+            if let Some((certificate, key)) = client {
+                out.text("certificate", shown(certificate));
+                out.text("key", key);
+            }
+        }
+        StreamKind::Http { url, secret } => {
+            out.text("url", url);
+            out.text("secret", secret);
+        }
+        StreamKind::Otlp { url, headers } => {
+            out.text("url", url);
+            out.raw("headers", table(headers));
+        }
+        StreamKind::Nats { url, subject, login } => {
+            out.text("url", url);
+            out.text("subject", subject);
+            match login {
+                NatsLogin::None => {}
+                NatsLogin::User(user, password) => {
+                    out.text("user", user);
+                    out.text("password", password);
+                }
+                NatsLogin::Token(token) => out.text("token", token),
+                NatsLogin::Credentials(credentials) => out.text("credentials", credentials),
+            }
+        }
+        StreamKind::Parquet { object_store, prefix, interval } => {
+            out.text("object_store", object_store);
+            out.text("prefix", prefix);
+            out.text("interval", show_duration(*interval));
+        }
+    }
+    if let Some(ca) = ca {
+        out.text("ca", shown(ca));
+    }
 }
 
 fn write_object_store(store: &ObjectStore, out: &mut Lines) {

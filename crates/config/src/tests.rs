@@ -12,6 +12,7 @@ mod object_store;
 mod reach;
 mod secrets;
 mod store;
+mod stream;
 
 const ISSUER: &str =
     "[[issuer]]\nname = \"corp\"\nurl = \"https://idp.example.com\"\naudience = \"gatepost\"\n";
@@ -595,6 +596,20 @@ fn every_key_is_read_and_has_a_default_that_is_accepted() {
                         _ => "",
                     };
                     whole(&format!("[[notify]]\n{kind}{beside}{} = 1979-05-27", key.name))
+                }
+                "[[stream]]" => {
+                    let (kind, beside) = match key.name {
+                        "host" | "tls" | "certificate" | "key" => ("syslog", "host = \"a\"\n"),
+                        "url" | "secret" => ("http", ""),
+                        "headers" => ("otlp", ""),
+                        "subject" | "user" | "password" | "token" | "credentials" => ("nats", ""),
+                        "object_store" | "prefix" | "interval" => ("parquet", ""),
+                        _ => ("file", ""),
+                    };
+                    let beside = if key.name == "host" { "" } else { beside };
+                    let kind =
+                        if key.name == "kind" { String::new() } else { format!("kind = \"{kind}\"\n") };
+                    whole(&format!("[[stream]]\n{kind}{beside}{} = 1979-05-27", key.name))
                 }
                 "[[object_store]]" => {
                     let url = if key.name == "url" { "" } else { "url = \"s3://b\"\n" };

@@ -56,3 +56,20 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         .parse::<IpAddr>()
         .map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |it| it.is_loopback())
 }
+
+/// Reads where HTTP requests go: https, or http on loopback; unlike an address it may have a query.
+pub(crate) fn web(value: &Value<'_>, context: &mut Context<'_>) -> Option<String> {
+    let text = value.string(context)?;
+    let url = url::Url::parse(&text).ok().filter(|url| url.host().is_some());
+    let wrong = match &url {
+        None => "is no URL like \"https://HOST/PATH\"",
+        Some(url) if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() => {
+            "must be without user, password and \"#\""
+        }
+        Some(url) if url.scheme() == "https" => return Some(text),
+        Some(url) if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) => return Some(text),
+        Some(_) => "must be https; http is for loopback only",
+    };
+    context.error_at_secret(value.span(), format!("\"{}\" {wrong}", value.name()));
+    None
+}

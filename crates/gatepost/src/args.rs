@@ -322,6 +322,12 @@ pub(crate) enum Audit {
         #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
         format: RecordFormat,
     },
+    /// Say how far each stream of audit events has come, and what is wrong with it
+    Streams {
+        /// How the streams are printed
+        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+        format: Format,
+    },
     /// Print the last records that match, then new ones as they come
     Tail {
         #[command(flatten)]
@@ -421,7 +427,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 40] = [
+const EVENTS: [&str; 43] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -462,6 +468,9 @@ const EVENTS: [&str; 40] = [
     "notification_failed",
     "notify_call_refused",
     "rows_counted",
+    "stream_failed",
+    "stream_recovered",
+    "stream_gap",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

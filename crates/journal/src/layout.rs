@@ -1,9 +1,10 @@
 //! What files a journal's directory holds, by name. Knows nothing of their content.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use audit::Seq;
+use audit::{HEADER_BYTES, JournalId, SegmentHeader, Seq};
 
 /// The file that a writer holds locked.
 pub(crate) const LOCK: &str = "lock";
@@ -55,6 +56,18 @@ pub(crate) fn kept_aside(dir: &Path, file: &str) -> io::Result<String> {
     let taken = names(dir)?;
     let mut free = (1u64..).map(|n| format!("{file}.torn-{n}")).filter(|name| !taken.contains(name));
     free.next().ok_or_else(|| io::ErrorKind::StorageFull.into())
+}
+
+/// Returns the random name of the journal in a folder, as its oldest segment says it.
+///
+/// # Errors
+/// The disk; there is no journal yet; or what is there is none.
+pub fn id(dir: &Path) -> io::Result<JournalId> {
+    let first = segments(dir)?.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+    let mut header = [0; HEADER_BYTES];
+    File::open(first.path(dir))?.read_exact(&mut header)?;
+    let header = SegmentHeader::parse(&header).map_err(io::Error::other)?;
+    Ok(header.journal)
 }
 
 fn names(dir: &Path) -> io::Result<Vec<String>> {

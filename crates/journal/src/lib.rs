@@ -19,6 +19,7 @@ mod tail;
 mod verify;
 
 pub use journal::{Journal, JournalError, Options, Progress};
+pub use layout::id;
 pub use recover::{Cut, OpenError, Recovery};
 pub use verify::{VerifyError, verify_dir};
 

@@ -105,7 +105,7 @@ impl WebhookSecret {
     }
 
     /// Returns the value of `webhook-signature`.
-    pub(crate) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+    pub fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         format!("v1,{}", STANDARD.encode(self.mac(id, timestamp, body)))
     }
 

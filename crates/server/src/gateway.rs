@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use audit::{Event, Seq};
+use audit::Event;
 use identity::Verified;
-use journal::{Journal, Progress};
+use journal::Journal;
 use oidc::{CodeFlow, Issuers};
 use policy::Bundle;
 use store::Store;
@@ -18,9 +18,11 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::cancel::CancelRegistry;
 use crate::desk::Desk;
+use crate::kept::Kept;
 use crate::legacy::Accounts;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
+use crate::outgoing::Outgoing;
 use crate::preview::Previews;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
@@ -29,15 +31,6 @@ use crate::traces::Traces;
 use crate::trust::{Entry, Refused, Trust};
 use crate::upstream::Target;
 use crate::views::Views;
-
-/// How far the journal's records have come.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) durable: Seq,
-    /// Counts failures; whoever waits when it grows waits in vain.
-    pub(crate) failures: u64,
-    pub(crate) why: Arc<str>,
-}
 
 /// A database that is served.
 pub(crate) struct Served {
@@ -109,7 +102,7 @@ pub(crate) struct Live {
 }
 
 /// What is written of what happens: the journal and how far it has come, what is counted, spans.
-pub(crate) type Told = ((Arc<Journal>, watch::Receiver<Kept>), Arc<Metrics>, Option<Arc<Traces>>);
+pub(crate) type Told = ((Arc<Journal>, watch::Receiver<Kept>, Outgoing), Arc<Metrics>, Option<Arc<Traces>>);
 
 /// See the module.
 pub(crate) struct Gateway {
@@ -141,6 +134,7 @@ pub(crate) struct Gateway {
     pub(crate) large: Arc<Semaphore>,
     journal: Arc<Journal>,
     kept: watch::Receiver<Kept>,
+    pub(crate) outgoing: Outgoing,
     /// What is counted for monitoring.
     pub(crate) metrics: Arc<Metrics>,
     /// What is told to a collector of spans, if there is one.
@@ -159,7 +153,7 @@ impl Gateway {
         (tls, mask_keys): (Option<Certificate>, MaskKeys),
         accounts: Accounts,
         (store, desk, notices): (Store, Arc<Desk>, Arc<Notices>),
-        ((journal, kept), metrics, traces): Told,
+        ((journal, kept, outgoing), metrics, traces): Told,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
@@ -184,6 +178,7 @@ impl Gateway {
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
             journal,
             kept,
+            outgoing,
             metrics,
             traces,
             views,
@@ -260,17 +255,4 @@ impl Gateway {
         self.journal.append(event, SystemTime::now())?;
         self.journal.write().map(drop)
     }
-}
-
-/// Makes the channel that the journal's thread tells its progress on.
-pub(crate) fn progress() -> (Box<dyn Fn(Progress) + Send + Sync>, watch::Receiver<Kept>) {
-    let (sender, receiver) = watch::channel(Kept::default());
-    let told = move |progress| match progress {
-        Progress::Durable(seq) => sender.send_modify(|kept| kept.durable = kept.durable.max(seq)),
-        Progress::Failed(why) => sender.send_modify(|kept| {
-            kept.failures += 1;
-            kept.why = why.into();
-        }),
-    };
-    (Box::new(told), receiver)
 }

@@ -1,7 +1,7 @@
 //! Sockets, TLS, timers, secrets and upstream logins around a session.
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
-//! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `archives` opens object stores; `trust` knows
+//! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `archives` opens object stores; `outgoing` runs streams of audit events, `kept` says how far records have come; `trust` knows
 //! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `traces` tells a collector;
 //! `views` shows what was done.
 
@@ -16,11 +16,13 @@ mod desk;
 mod gateway;
 pub mod grants;
 mod issuers;
+mod kept;
 pub mod legacy;
 mod login;
 pub mod memory;
 mod metrics;
 pub mod notices;
+pub mod outgoing;
 pub mod preview;
 pub mod probe;
 mod recheck;

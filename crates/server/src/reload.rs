@@ -162,6 +162,7 @@ fn difference(old: &config::Config, new: &config::Config) -> (Vec<&'static str>,
         ("[state]", old.state != new.state),
         ("[store]", old.store != new.store),
         ("[[object_store]]", old.object_stores != new.object_stores),
+        ("[[stream]]", old.streams != new.streams),
         ("[telemetry]", old.telemetry != new.telemetry),
     ];
     let named = |of: &[(&'static str, bool)]| of.iter().filter(|it| it.1).map(|it| it.0).collect();

@@ -17,11 +17,13 @@ use tokio::task::JoinSet;
 
 use crate::control::Control;
 use crate::desk::{Desk, Happened};
-use crate::gateway::{Gateway, Live, Served, progress};
+use crate::gateway::{Gateway, Live, Served};
 use crate::issuers::{credential, issuers};
+use crate::kept::Arrivals;
 use crate::legacy::Accounts;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
+use crate::outgoing::Outgoing;
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
@@ -92,6 +94,9 @@ pub enum ServeError {
     #[error("the thread that reads the journal for the console can't be started: {0}")]
     Thread(std::io::Error),
     /// The operating system.
+    #[error("the thread of a stream of audit events can't be started: {0}")]
+    Stream(std::io::Error),
+    /// The operating system.
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
 }
@@ -106,6 +111,9 @@ pub struct Ready {
 
 /// How long the gateway waits at its end for the roles of the last sessions to be dropped; those that are left are swept.
 const ROLES_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Likewise for streams to deliver the last events; what is left they deliver after the next start.
+const STREAMS_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Likewise for requests for approval to be closed.
 const REQUESTS_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,8 +134,9 @@ where
     let config_hash = hex::encode(Sha256::digest(config::render_redacted(&config)));
     let mut options = journal::Options::new(&config.journal.path);
     options.segment_bytes_max = config.journal.segment_bytes_max;
-    let (told, kept) = progress();
-    let (journal, recovery) = Journal::open(options, told)?;
+    let required = config.streams.iter().filter(|it| it.required).map(|it| it.name.clone());
+    let (arrivals, kept) = Arrivals::new(required);
+    let (journal, recovery) = Journal::open(options, Arrivals::progress(&arrivals))?;
     let journal = Arc::new(journal);
     tracing::info!(?recovery, "the journal is open");
     let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash: &config_hash };
@@ -212,6 +221,7 @@ where
         None => None,
         Some(otlp) => Some(Arc::new(Traces::start(otlp, &instance).map_err(ServeError::Otlp)?)),
     };
+    let outgoing = Outgoing::start(&started.0, &journal, &arrivals).map_err(ServeError::Stream)?;
     let gateway = Arc::new(Gateway::new(
         started,
         databases,
@@ -219,7 +229,7 @@ where
         tls,
         accounts,
         (store, desk, notices),
-        ((journal, kept), metrics, traces),
+        ((journal, kept, outgoing), metrics, traces),
     ));
     views::watch(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
@@ -266,6 +276,7 @@ async fn run(
     drain(&gateway, &sessions).await;
     let stopped = Event::GatewayStopped { reason: "signal" };
     gateway.record(&stopped)?;
+    gateway.outgoing.drained(gateway.journal(), STREAMS_DRAIN_TIMEOUT).await;
     if let Some(traces) = &gateway.traces {
         traces.close().await;
     }
@@ -374,6 +385,10 @@ fn settings(config: &config::Config, database: &config::Database, keys: &Keys) -
         enforce: database.enforce,
         mask: database.mask,
         durability: match config.journal.durability {
+            // SECURITY: a record that has only left the process has arrived nowhere else.
+            config::Durability::Written if config.streams.iter().any(|it| it.required) => {
+                session::Durability::Sync
+            }
             config::Durability::Written => session::Durability::Written,
             config::Durability::Sync => session::Durability::Sync,
         },

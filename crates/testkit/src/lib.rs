@@ -16,6 +16,7 @@ pub mod client;
 pub mod collector;
 pub mod gatepost;
 pub mod http;
+pub mod nats;
 pub mod oidc;
 pub mod postgres;
 pub mod process;

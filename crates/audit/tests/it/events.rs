@@ -264,6 +264,26 @@ fn a_line_joins_a_statement_with_its_outcome() {
 }
 
 #[test]
+fn what_becomes_of_streams_is_an_event() {
+    let text = |event: Event<'_>| {
+        let encoded = event.encode();
+        (encoded.code().0, String::from_utf8(encoded.payload().to_vec()).unwrap())
+    };
+    assert_eq!(
+        text(Event::StreamFailed { stream: "siem", reason: "closed", waiting: audit::Seq(7) }),
+        (110, r#"{"event":"stream_failed","stream":"siem","reason":"closed","waiting":7}"#.to_owned())
+    );
+    assert_eq!(
+        text(Event::StreamRecovered { stream: "siem", delivered: audit::Seq(9) }),
+        (111, r#"{"event":"stream_recovered","stream":"siem","delivered":9}"#.to_owned())
+    );
+    assert_eq!(
+        text(Event::StreamGap { stream: "siem", first: audit::Seq(1), last: audit::Seq(3) }),
+        (112, r#"{"event":"stream_gap","stream":"siem","first":1,"last":3}"#.to_owned())
+    );
+}
+
+#[test]
 fn what_was_done_to_trust_says_who_did_it() {
     let text = |event: Event<'_>| {
         let encoded = event.encode();

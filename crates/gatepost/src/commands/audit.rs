@@ -25,6 +25,7 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
             let filter = Filter { since, until, limit: last.map(Limit::Last), ..conditions(filter) };
             print(&dir, &filter, format)
         }
+        args::Audit::Streams { format } => super::streams::run(config, format),
         args::Audit::Tail { journal, filter, lines, format } => {
             tail(&folder(config, journal)?, conditions(filter), lines, format)
         }

@@ -224,6 +224,10 @@ fn secrets(config: &Config) -> Vec<(String, &SecretRef, usize)> {
         let of = |reference| (format!("key of object store \"{}\"", store.name), reference, 0);
         all.extend(store.secrets().into_iter().map(of));
     }
+    for stream in &config.streams {
+        let of = |(what, reference)| (format!("{what} of stream \"{}\"", stream.name), reference, 0);
+        all.extend(stream.secrets().into_iter().map(of));
+    }
     for (name, key) in &config.mask.keys {
         all.push((format!("mask.keys.{name}"), key, MASK_KEY_CHARS_MIN));
     }

@@ -20,11 +20,12 @@ pub(crate) fn run(dir: &Path) -> Result<Status, Failure> {
 }
 
 /// Returns each page with its file's name.
-pub(crate) fn pages() -> [(&'static str, String); 4] {
+pub(crate) fn pages() -> [(&'static str, String); 5] {
     [
         ("configuration.md", config::reference()),
         ("cli.md", command_line()),
         ("explain.md", explanation::page()),
+        ("ocsf.md", ocsf::reference()),
         ("openapi.json", format!("{:#}\n", console::describe())),
     ]
 }

@@ -15,6 +15,7 @@ mod notify;
 mod policy;
 mod serve;
 mod sessions;
+mod streams;
 mod traffic;
 
 use crate::args::{Cli, Command};

@@ -32,6 +32,7 @@ mod logs;
 mod memory;
 mod names;
 mod notifications;
+mod outgoing;
 mod passthrough;
 mod policy;
 mod policy_change;

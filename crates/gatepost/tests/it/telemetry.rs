@@ -44,7 +44,9 @@ fn start(signer: &Signer, sections: &str) -> Gate {
         tls: false,
         listen_keys: "http = \"127.0.0.1:0\"\n".to_owned(),
         issuers: vec![("corp".to_owned(), signer.issuer.clone())],
-        sections: format!("{operators}{sections}"),
+        sections: format!(
+            "{operators}{sections}[[stream]]\nname = \"here\"\nkind = \"file\"\npath = \"stream.jsonl\"\n"
+        ),
         policy: policy.path().to_owned(),
         ..Setup::default()
     };

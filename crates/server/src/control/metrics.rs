@@ -55,6 +55,7 @@ impl Control {
         self.session_metrics(&mut page).await;
         self.journal_metrics(&mut page).await;
         self.store_metrics(&mut page).await;
+        gateway.outgoing.write(&mut page, gateway.journal().appended());
         page.gauge(
             "gatepost_event_streams",
             "Streams of events that are open over HTTP.",

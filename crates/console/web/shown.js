@@ -59,6 +59,12 @@ function warnings(marks) {
   return [h('strong', null, 'Look closely: '), 'this text has ', words.join(', '), '. They are marked.'];
 }
 
+/** A type without a name; the journal keeps none of parameters. */
+function typeOf(oid) {
+  if (oid === undefined || oid === null) return 'untyped';
+  return oid === 0 ? 'unknown (decided by the server)' : `type ${oid}`;
+}
+
 /** Values bound to $1, $2, ... with their types. */
 export function parameters(list) {
   return h('ol', { class: 'parameters' }, list.map((it, at) => {
@@ -68,7 +74,7 @@ export function parameters(list) {
         : value.text !== undefined ? quoted(value.text, it.text_shown ?? it.shown)
           : value.binary !== undefined ? [h('span', { class: 'muted' }, 'binary '), h('code', null, `\\x${value.binary}`)]
             : h('span', { class: 'muted' }, 'not kept');
-    return h('li', null, h('span', { class: 'parameter-name mono' }, `$${at + 1}`), h('span', { class: 'tag mono' }, it.type_name ?? (it.type_oid ? `type ${it.type_oid}` : 'unknown (decided by the server)')), h('div', { class: 'parameter-value' }, shown));
+    return h('li', null, h('span', { class: 'parameter-name mono' }, `$${at + 1}`), h('span', { class: 'tag mono' }, it.type_name ?? typeOf(it.type_oid)), h('div', { class: 'parameter-value' }, shown));
   }));
 }
 

@@ -92,7 +92,7 @@ function reset(count = 3) {
   for (let number = 1; number <= count; number += 1) {
     const kind = number % 3;
     state.requests.set(number, makeRequest(number, kind === 1 ? {} : kind === 2
-      ? { text: 'UPDATE customers SET notes = $1 WHERE id = $2', command: 'UPDATE', age: 571_000, parameters: [{ type_oid: 25, type_name: 'text', value: { text: 'called back, all is well' } }, { type_oid: 23, type_name: 'integer', value: { text: '17' } }], wait: { held: { in_transaction: true } }, needs: [{ name: 'support-leads', members: { any: ['support-leads'] }, quorum: 2 }] }
+      ? { text: 'UPDATE customers SET notes = $1 WHERE id = $2 AND score > $3', command: 'UPDATE', age: 571_000, parameters: [{ type_oid: 25, type_name: 'text', value: { text: 'called back, all is well' } }, { type_oid: 23, type_name: 'integer', value: { text: '17' } }, { type_oid: 0, type_name: null, value: { binary: '4048f5c28f5c28f6' } }], wait: { held: { in_transaction: true } }, needs: [{ name: 'support-leads', members: { any: ['support-leads'] }, quorum: 2 }] }
       : { text: 'TRUNCATE tickets', command: 'TRUNCATE', age: 4_000, hold: 1_800_000, wait: 'async', needs: [{ name: 'dba', members: { any: ['dba'] }, quorum: 1, break_glass: 'dba' }, { name: 'support-leads', members: { any: ['support-leads'] }, quorum: 1 }] }));
   }
 }

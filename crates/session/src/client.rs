@@ -189,6 +189,10 @@ impl Running {
             // As postgres.c: everything until Sync is dropped after an error.
             return;
         }
+        if tag == tag::QUERY {
+            // Whatever came before it, it is none of it.
+            self.trace_forgets();
+        }
         if matches!(tag, tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE) {
             self.trace_begins(turn);
         }

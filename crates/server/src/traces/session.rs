@@ -1,5 +1,6 @@
 //! The spans of one session: its login, and itself. Knows no statement from inside.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -78,7 +79,7 @@ pub(crate) struct SessionTrace {
     step: Option<(Step, Instant)>,
     logged_in: bool,
     /// Of statements that are decided and go on.
-    stamps: Vec<Stamps>,
+    stamps: VecDeque<Stamps>,
     statements: u64,
 }
 
@@ -87,7 +88,7 @@ impl SessionTrace {
         // The half of the number that nothing is chosen by.
         let mut ids = SpanIds::new(u64::from_be_bytes(first_half(trace)));
         let (root, login) = (ids.next_id(), ids.next_id());
-        let (steps, stamps) = (Vec::new(), Vec::new());
+        let (steps, stamps) = (Vec::new(), VecDeque::new());
         Self {
             traces,
             trace,
@@ -204,7 +205,7 @@ impl SessionTrace {
 
     /// A traced statement is decided, and its record is about to be kept.
     pub(crate) fn decided(&mut self, number: u64) {
-        self.stamps.push(Stamps { number, decided: Instant::now(), recorded: None });
+        self.stamps.push_back(Stamps { number, decided: Instant::now(), recorded: None });
     }
 
     /// What was decided is recorded: it has left the process.
@@ -219,11 +220,12 @@ impl SessionTrace {
 
     /// A traced statement is over.
     pub(crate) fn statement(&mut self, traced: &session::Traced) {
-        let stamps = match self.stamps.iter().position(|stamps| stamps.number == traced.number) {
-            Some(at) => self.stamps.remove(at),
-            // It was never recorded.
-            None => Stamps { number: traced.number, decided: traced.ended, recorded: None },
-        };
+        // Of a long pipeline the first ends first.
+        let at = self.stamps.iter().position(|stamps| stamps.number == traced.number);
+        let stamps = at.and_then(|at| self.stamps.remove(at));
+        // It was never recorded.
+        let never = Stamps { number: traced.number, decided: traced.ended, recorded: None };
+        let stamps = stamps.unwrap_or(never);
         self.statements += 1;
         let (trace, parent, links) = if self.statements <= IN_TRACE_MAX {
             (self.trace, Some(self.root), Vec::new())

@@ -13,7 +13,7 @@ use crate::decision::RuleRef;
 use crate::engine::{self, Engine, Inquiry, Supposition};
 use crate::limits::Limits;
 use crate::lint::Vocabulary;
-use crate::manifest::{Manifest, Recording};
+use crate::manifest::{Manifest, RecordingTerms};
 use crate::problem::{Problem, Source};
 use crate::request::Request;
 use crate::schema;
@@ -169,9 +169,9 @@ impl Bundle {
         self.manifest.limits.count_days()
     }
 
-    /// Returns how much of a session is recorded.
-    pub const fn recording(&self) -> Recording {
-        self.manifest.recording
+    /// Returns how sessions with these groups are recorded.
+    pub fn recording(&self, groups: &std::collections::BTreeSet<String>) -> RecordingTerms {
+        self.manifest.recording.of(groups)
     }
 
     /// Returns the claims that rules may look at.

@@ -37,7 +37,7 @@ pub use decision::{Decision, Help, Part, PartVerdict, RuleRef, Verdict};
 pub use functions::{Declared, FunctionClass, Language};
 pub use limits::{CostLimit, Limit, LimitKind, Limits};
 pub use load::{load, parse};
-pub use manifest::Recording;
+pub use manifest::{Recording, RecordingTerms};
 pub use problem::{LoadError, Problem};
 pub use request::{Context, Request, SessionFacts, StatementFacts, Touch};
 pub use resource::{

@@ -347,6 +347,11 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Table {
     table
 }
 
+/// Reads a size: a number of bytes, or `"16 MiB"`.
+pub(crate) fn bytes(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<u64> {
+    amount(reader, entry, Unit::Bytes)
+}
+
 fn amount(reader: &mut Reader<'_>, entry: &Entry<'_>, unit: Unit) -> Option<u64> {
     match unit {
         Unit::Count => reader.integer(entry, 1, COUNT_MAX),

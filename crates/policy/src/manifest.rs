@@ -11,7 +11,7 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use crate::approvers::{self, ApproverGroup};
-use crate::limits::LimitTables;
+use crate::limits::{self, LimitTables};
 use crate::problem::{Problem, Source};
 use crate::reader::{self, Entry, Reader};
 use crate::tags::{Tag, TagPattern};
@@ -20,7 +20,7 @@ use crate::tags::{Tag, TagPattern};
 const WORD_BYTES_MAX: usize = 128;
 
 /// How much of a session is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recording {
     /// Nothing beyond the audit.
@@ -30,6 +30,40 @@ pub enum Recording {
     Statements,
     /// What was asked and answered.
     Results,
+}
+
+/// How a session is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordingTerms {
+    /// How much.
+    pub kept: Recording,
+    /// Rows of one statement's result at the most.
+    pub rows: u64,
+    /// Bytes of one statement's result, of its parameters, and of the data that it copies in, each, at the most.
+    pub bytes: u64,
+    /// Whether the session ends where it can't be recorded; else it goes on, and that is recorded.
+    pub must: bool,
+}
+
+impl Default for RecordingTerms {
+    fn default() -> Self {
+        Self { kept: Recording::default(), rows: 1000, bytes: 1 << 20, must: false }
+    }
+}
+
+/// What `[recording]` says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecordingTable {
+    terms: RecordingTerms,
+    groups: BTreeMap<String, Recording>,
+}
+
+impl RecordingTable {
+    /// Of several groups, what keeps most counts; it overrides the default, downwards too.
+    pub(crate) fn of(&self, groups: &std::collections::BTreeSet<String>) -> RecordingTerms {
+        let of_groups = groups.iter().filter_map(|group| self.groups.get(group)).max();
+        RecordingTerms { kept: of_groups.copied().unwrap_or(self.terms.kept), ..self.terms }
+    }
 }
 
 /// What `bundle.toml` says.
@@ -42,7 +76,7 @@ pub(crate) struct Manifest {
     pub(crate) masks: BTreeMap<String, Mask>,
     pub(crate) approvers: Vec<ApproverGroup>,
     pub(crate) limits: LimitTables,
-    pub(crate) recording: Recording,
+    pub(crate) recording: RecordingTable,
 }
 
 const KEYS: &[&str] = &["name", "version", "claims", "tags", "masks", "approvers", "limits", "recording"];
@@ -318,18 +352,44 @@ impl Given {
     }
 }
 
-fn recording(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Recording> {
-    let mut recording = None;
-    for field in reader.table(entry).map(|table| reader.known(table, &["default"])).unwrap_or_default() {
-        recording = match reader.string(&field)? {
-            "off" => Some(Recording::Off),
-            "statements" => Some(Recording::Statements),
-            "results" => Some(Recording::Results),
-            word => {
-                reader.unknown(field.value.span(), "recording", word, &["off", "statements", "results"]);
-                None
-            }
-        };
+const RECORDING_WORDS: &[&str] = &["off", "statements", "results"];
+
+fn how_much(reader: &mut Reader<'_>, field: &Entry<'_>) -> Option<Recording> {
+    match reader.string(field)? {
+        "off" => Some(Recording::Off),
+        "statements" => Some(Recording::Statements),
+        "results" => Some(Recording::Results),
+        word => {
+            reader.unknown(field.value.span(), "recording", word, RECORDING_WORDS);
+            None
+        }
     }
-    recording
+}
+
+fn recording(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<RecordingTable> {
+    let mut table = RecordingTable::default();
+    let known = &["default", "groups", "rows", "bytes", "on_failure"];
+    for field in reader.table(entry).map(|table| reader.known(table, known)).unwrap_or_default() {
+        match field.key {
+            "default" => table.terms.kept = how_much(reader, &field)?,
+            "groups" => {
+                for group in reader.table(&field).map(reader::entries).into_iter().flatten() {
+                    if let Some(kept) = how_much(reader, &group) {
+                        table.groups.insert(group.key.to_owned(), kept);
+                    }
+                }
+            }
+            "rows" => table.terms.rows = reader.integer(&field, 0, u64::from(u32::MAX))?,
+            "bytes" => table.terms.bytes = limits::bytes(reader, &field)?,
+            _ => match reader.string(&field)? {
+                "continue" => table.terms.must = false,
+                "stop" => table.terms.must = true,
+                word => {
+                    reader.unknown(field.value.span(), "on_failure", word, &["continue", "stop"]);
+                    return None;
+                }
+            },
+        }
+    }
+    Some(table)
 }

@@ -72,6 +72,8 @@ pub struct Judged {
     /// Columns that it writes and the identity sees masked, and how.
     pub(crate) written: Vec<(String, Mask)>,
     pub(crate) verdict: AuditVerdict,
+    /// The rules that determined it, by id.
+    pub(crate) rules: Vec<String>,
     pub(crate) decision: audit::Fragment,
     /// Of the statement that this one prepares or declares.
     pub(crate) inner: Option<Arc<Judged>>,
@@ -261,7 +263,7 @@ pub(crate) fn judge(
         (Some(_), _) if settings.enforce => AuditVerdict::Deny,
         (Some(_), _) => AuditVerdict::ObservedDeny,
     };
-    let fragment = evidence::decision(&analysis, &touches, &decision);
+    let (fragment, rules) = evidence::decision(&analysis, &touches, &decision);
     // SECURITY: without enforcement a statement that can't be read still can't be masked; where the bundle has masks
     // and they are to apply, it is refused all the same.
     let refusal = refusal.filter(|why| {
@@ -279,6 +281,7 @@ pub(crate) fn judge(
         hides_sizes: masking && quotes == Quotes::Values && analysis.plans,
         verdict,
         decision: fragment,
+        rules,
         inner,
         scope: scope.id(),
         sync_reads: settings.durability == crate::shared::Durability::Sync,

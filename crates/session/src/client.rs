@@ -99,6 +99,9 @@ impl Running {
             if header.tag == tag::COPY_DATA {
                 if self.copy_in.is_some() && self.take_copy_in(header.len, turn) {
                     self.client_passing = header.len;
+                    if let Some(tape) = &mut self.tape {
+                        tape.copy_begins();
+                    }
                 } else {
                     // After a failed COPY the client may still be sending (postgres.c ignores it likewise).
                     self.client_skipping = header.len;
@@ -125,6 +128,7 @@ impl Running {
         }
         let n = rest.len().min(self.client_passing);
         self.client_passing -= n;
+        self.tape_copy_in(rest.get(..n).unwrap_or_default(), turn);
         match &self.copy_in {
             Some(copy) => forward::forward_copy_data(
                 &mut turn.out.upstream,
@@ -300,7 +304,8 @@ impl Running {
 
     /// Refuses a Query: the client gets this error where the server's own would have come, then ReadyForQuery.
     pub(crate) fn refuse_simple(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
-        let op = self.next_op(OpKind::Refused { error: Box::new(refusal.error()), simple: true });
+        let (error, statement) = (Box::new(refusal.error()), self.statement_last);
+        let op = self.next_op(OpKind::Refused { error, simple: true, statement });
         self.dispatch(Deferred::Fail { close: None, op }, turn);
     }
 
@@ -309,7 +314,8 @@ impl Running {
     pub(crate) fn refuse_extended(&mut self, refusal: Refusal, parsed: Option<&[u8]>, turn: &mut Turn<'_>) {
         let close: Option<(Op, Vec<u8>)> =
             parsed.map(|name| (self.next_op(OpKind::Close { hidden: true }), name.to_vec()));
-        let op = self.next_op(OpKind::Refused { error: Box::new(refusal.error()), simple: false });
+        let (error, statement) = (Box::new(refusal.error()), self.statement_last);
+        let op = self.next_op(OpKind::Refused { error, simple: false, statement });
         self.skipping = true;
         self.dispatch(Deferred::Fail { close, op }, turn);
     }

@@ -55,7 +55,11 @@ impl Parameters {
 }
 
 /// Renders what was decided, once per judgement.
-pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decision) -> audit::Fragment {
+pub(crate) fn decision(
+    analysis: &Analysis,
+    touches: &[Touch],
+    decision: &Decision,
+) -> (audit::Fragment, Vec<String>) {
     let mut grouped: BTreeMap<(&str, &str, String), Touched<'_>> = BTreeMap::new();
     let mut rules: Vec<String> = Vec::new();
     let mut masks = Vec::new();
@@ -86,7 +90,7 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
     }
     approvers.sort_unstable();
     approvers.dedup();
-    audit::Decision {
+    let fragment = audit::Decision {
         kind: analysis.kind(),
         touches: grouped
             .iter()
@@ -103,7 +107,8 @@ pub(crate) fn decision(analysis: &Analysis, touches: &[Touch], decision: &Decisi
         approvers,
         facts: Some(audit::StatementFacts { has_where: analysis.has_where, row_locks: analysis.row_locks }),
     }
-    .render()
+    .render();
+    (fragment, rules)
 }
 
 /// What is touched under one name in one way.
@@ -309,6 +314,10 @@ impl Running {
             approval,
         })
         .encode();
+        if self.tape.is_some() {
+            let sqlstate = refusal.map(|_| state.clone());
+            self.tape_sent(judged, (&redacted, &parameters), (extended, verdict, sqlstate, approval), turn);
+        }
         let ticket = self.append(event, if durable { Keep::Durable } else { Keep::Written }, turn);
         self.trace_recorded(traced, refusal.map(|_| state.as_str()), turn);
         ticket

@@ -354,6 +354,7 @@ impl Running {
         if settles {
             let (number, outcome) = trace::outcome(&answer);
             self.trace_held((asked.number.or(number), asked.since), outcome, turn);
+            self.tape_hold(asked.number.or(number), outcome, turn);
         }
         let what = asked.what.clone();
         let refuse = |number, why| Refusal::Unapproved(Box::new(Unapproved { what, number, why }));
@@ -369,6 +370,7 @@ impl Running {
             Answer::Waiting(waiting) => {
                 let notice = unapproved::held(&waiting, &asked.what);
                 asked.number = Some(waiting.number);
+                self.tape_hold(Some(waiting.number), "waiting", turn);
                 holding.asked = Some(asked);
                 self.waiting = Some(Waiting::Approval(Box::new(holding)));
                 return self.notice(&notice, turn);
@@ -460,6 +462,7 @@ impl Running {
             turn.out.effects.push(Effect::WithdrawApproval { asked: asked.asked, why });
         }
         self.trace_held((asked.number, asked.since), why.as_str(), turn);
+        self.tape_hold(asked.number, why.as_str(), turn);
     }
 
     /// Of a held statement that the session's end leaves behind, what it was to be.

@@ -36,7 +36,8 @@ pub(crate) enum OpKind {
     /// ReadyForQuery.
     Sync,
     /// An error, in place of which the client gets this one. Simple protocol: then ReadyForQuery.
-    Refused { error: Box<ErrorFields>, simple: bool },
+    /// Refused is the statement of that number, or one after it that has no record.
+    Refused { error: Box<ErrorFields>, simple: bool, statement: u64 },
     /// Answers to questions; they go to the inquiry that waits.
     Flight,
     /// ReadyForQuery after something that only the gateway sent.

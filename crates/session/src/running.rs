@@ -35,6 +35,7 @@ use crate::script::Script;
 use crate::shared::Database;
 use crate::shown::Shown;
 use crate::stop::Stop;
+use crate::tape::Tape;
 use crate::trace::Tracing;
 use crate::unapproved::Unapproved;
 
@@ -144,6 +145,8 @@ pub(crate) struct Running {
     pub(crate) mode: Modes,
     /// What is known of the statement that comes next, where statements are traced.
     pub(crate) tracing: Option<Box<Tracing>>,
+    /// What the client sends and receives, where that is recorded.
+    pub(crate) tape: Option<Box<Tape>>,
     /// The client has gone or said that it goes: the session ends when what it has sent is done.
     pub(crate) leaving: Option<&'static str>,
     pub(crate) closed: bool,
@@ -153,6 +156,10 @@ impl Running {
     /// Puts another policy in force, for what waits for its record as well.
     pub(crate) fn scope_changed(&mut self, bundle: Arc<Bundle>, turn: &mut Turn<'_>) {
         self.scope = self.scope.with_bundle(&bundle);
+        if let Some(tape) = &mut self.tape {
+            tape.look(&turn.out.client, turn.now.monotonic);
+            tape.change(&bundle, &self.scope.identity().groups, turn.now.monotonic);
+        }
         self.bundle = bundle;
         self.quota.change(&self.scope, &self.bundle, &self.database);
         let now = turn.now;
@@ -454,6 +461,7 @@ impl Running {
         }
         .encode();
         self.append(event, Keep::Soon, turn);
+        self.tape_ends(reason, turn);
         turn.out.effects.push(Effect::Close);
     }
 
@@ -501,7 +509,8 @@ impl Running {
             if let (Some(run), Some(state)) = (op.kind.run_mut(), error.sqlstate()) {
                 run.trace_refused(state.as_str(), turn);
             }
-            let op = Op { number: op.number, kind: OpKind::Refused { error, simple } };
+            let statement = op.kind.run().map_or(self.statement_last, |run| run.number);
+            let op = Op { number: op.number, kind: OpKind::Refused { error, simple, statement } };
             kept.push_back(Deferred::Fail { close: None, op });
             dropping = !simple;
         }

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use audit::{Event, IdentityForm, SessionStarted};
 use identity::Proven;
 use model::{ClientAddr, Identity, Method, ScramKeys, SessionId};
 use policy::Bundle;
 use querytree::ServerVersion;
+use recording::{Kept, What};
 use wire::backend::{TransactionStatus, encode};
 use wire::error::{ErrorFields, Severity};
 use wire::scram::ChannelBinding;
@@ -34,6 +35,7 @@ use crate::shared::Database;
 use crate::shown::Shown;
 use crate::startup::{self, Parameters};
 use crate::stop::Stop;
+use crate::tape::{Recorder, Taken, Tape};
 use crate::trace::{Sample, Tracing};
 
 /// What a session starts with.
@@ -57,12 +59,16 @@ pub struct Opening {
     pub target: Option<(Arc<Database>, Arc<Bundle>)>,
     /// Which statements are traced: [`Effect::Trace`]. `None`: none is.
     pub sample: Option<Sample>,
+    /// Who records it, if somebody does: [`Session::take_tape`].
+    pub recorder: Option<Recorder>,
 }
 
 /// One connection as a state machine. See the crate's documentation.
 pub struct Session {
     opening: Facts,
     stage: Stage,
+    /// Of a session that is over.
+    last_tape: Option<Box<Tape>>,
 }
 
 struct Facts {
@@ -74,6 +80,7 @@ struct Facts {
     method: Method,
     target: Option<(Arc<Database>, Arc<Bundle>)>,
     sample: Option<Sample>,
+    recorder: Option<Recorder>,
     parameters: Parameters,
     ledger: Ledger,
     /// Whether a legacy account's deadline is near.
@@ -90,8 +97,18 @@ enum Stage {
 impl Session {
     /// Starts a session; its first bytes are in `out`.
     pub fn new(opening: Opening, out: &mut Outbox) -> Self {
-        let Opening { id, client, tls, startup, method, discovery, channel_binding, target, sample } =
-            opening;
+        let Opening {
+            id,
+            client,
+            tls,
+            startup,
+            method,
+            discovery,
+            channel_binding,
+            target,
+            sample,
+            recorder,
+        } = opening;
         let read = startup::parameters(&startup);
         let facts = Facts {
             id,
@@ -102,11 +119,12 @@ impl Session {
             method,
             target,
             sample,
+            recorder,
             parameters: Parameters::default(),
             ledger: Ledger::default(),
             nearly_over: false,
         };
-        let mut session = Self { opening: facts, stage: Stage::Closed };
+        let mut session = Self { opening: facts, stage: Stage::Closed, last_tape: None };
         let event = Event::Connected { session: id, client, tls: session.opening.tls.as_deref() }.encode();
         session.append(event, out);
         match read {
@@ -131,12 +149,22 @@ impl Session {
             Stage::Running(running) => {
                 running_input(running, now, input, out);
                 if running.closed {
+                    self.last_tape = running.tape.take();
                     self.stage = Stage::Closed;
                 }
             }
             Stage::Authenticating(_) => self.authenticating(now, input, out),
             Stage::Connecting(..) => self.connecting(now, input, out),
             Stage::Closed => {}
+        }
+    }
+
+    /// Returns what was taken down since, to be recorded. Where the session is over, too.
+    pub fn take_tape(&mut self) -> Option<Taken> {
+        match &mut self.stage {
+            Stage::Running(running) => running.tape.as_mut()?.take(),
+            Stage::Closed => self.last_tape.take().and_then(|mut tape| tape.take()),
+            Stage::Authenticating(_) | Stage::Connecting(..) => None,
         }
     }
 
@@ -504,6 +532,30 @@ impl Session {
         }
         encode::ready_for_query(&mut out.client, TransactionStatus::Idle);
         let form = IdentityForm(credential.verified.identity()).render();
+        let tape = self.opening.recorder.take().map(|recorder| {
+            let server_version = parameters.iter().find(|(name, _)| name == "server_version");
+            let identity = credential.verified.identity();
+            let terms = bundle.recording(&identity.groups);
+            let opening = recording::Opening {
+                session: self.opening.id,
+                journal: recorder.journal,
+                gateway: recorder.gateway,
+                began: now
+                    .wall
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+                kept: if terms.kept == policy::Recording::Results { Kept::Results } else { Kept::Statements },
+                identity: identity.to_string(),
+                on_behalf_of: identity.on_behalf_of.as_ref().map(ToString::to_string),
+                groups: identity.groups.iter().cloned().collect(),
+                database: database.settings.name.clone(),
+                application_name: application_name.clone().unwrap_or_default(),
+                server_version: server_version.map(|(_, version)| version.clone()).unwrap_or_default(),
+                rows_max: terms.rows,
+                bytes_max: terms.bytes,
+            };
+            Box::new(Tape::begin(terms, opening, now, out.client.len()))
+        });
         let running = Running {
             id: self.opening.id,
             expires: credential.expires,
@@ -559,6 +611,7 @@ impl Session {
             asked_last: 0,
             mode: Modes::begun(self.opening.parameters.mode),
             tracing: self.opening.sample.take().map(|sample| Box::new(Tracing::new(sample))),
+            tape,
             leaving: None,
             closed: false,
         };
@@ -634,7 +687,18 @@ fn completes_much(there: &[u8], bytes: &[u8]) -> bool {
 }
 
 fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Outbox) {
+    if let Some(tape) = &mut running.tape {
+        tape.turn(out.client.len());
+    }
     let turn = &mut Turn { now, out };
+    running_turn(running, input, turn);
+    if let Some(tape) = &mut running.tape {
+        tape.look(&turn.out.client, now.monotonic);
+    }
+}
+
+fn running_turn(running: &mut Running, input: Input<'_>, turn: &mut Turn<'_>) {
+    let now = turn.now;
     if now.monotonic >= running.expires && !matches!(input, Input::UpstreamClosed | Input::ClientClosed) {
         return running.terminate(refuse::time_is_over(running.scope.method()), turn);
     }
@@ -665,7 +729,10 @@ fn running_input(running: &mut Running, now: Now, input: Input<'_>, out: &mut Ou
             }
         }
         Input::Approval { asked, answer } => running.approval_answered(asked, *answer, turn),
-        Input::CancelRequested => running.cancel_hold(turn),
+        Input::CancelRequested => {
+            running.tape_happened(What::CancelRequested, turn);
+            running.cancel_hold(turn);
+        }
         Input::Deadline
         | Input::CredentialVerified(_)
         | Input::VerifierFound(_)

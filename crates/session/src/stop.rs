@@ -259,7 +259,8 @@ impl Running {
         let synced = self.ops.iter().any(|op| matches!(op.kind, OpKind::Sync));
         if extended && !synced {
             // As a message that is refused: the server fails here, and skips with the client until Sync.
-            let kind = OpKind::Refused { error: Box::new(reached.error()), simple: false };
+            let statement = op.kind.run().map_or(self.statement_last, |run| run.number);
+            let kind = OpKind::Refused { error: Box::new(reached.error()), simple: false, statement };
             self.ops.push_front(Op { number: op.number, kind });
             forward::housekeeping(&mut turn.out.upstream, Housekeeping::FailExtended);
             self.skipping = true;

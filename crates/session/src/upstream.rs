@@ -89,6 +89,7 @@ impl Running {
                 }
             };
             self.trace_answered(turn);
+            self.tape_about(turn);
             if matches!(header.tag, tag::DATA_ROW | tag::COPY_DATA) && self.rows_pass(header.tag) {
                 let rows = self.rows_in(header);
                 self.upstream_drops = !self.take_rows(rows, header.len, turn);

@@ -137,6 +137,7 @@ async fn session(
         target: served.as_ref().map(|served| (served.database.clone(), served.bundle())),
         startup,
         sample: trace.as_ref().and_then(|trace| trace.sample()),
+        recorder: None,
     };
     let enrolled = gateway.trust.enrol(newcomer);
     // Whoever is enrolled feels a changed rule; one that changed just before that was not looked at by anybody.

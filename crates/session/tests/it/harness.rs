@@ -10,10 +10,11 @@ use approval::Answer;
 use identity::{IssuerRules, KeySet, KeySetLimits};
 use model::{ClientAddr, Method, SessionId};
 use policy::Bundle;
+use recording::{Entry, What};
 use serde_json::Value;
 use session::{
     Credential, Database, Discovery, Durability, Effect, Input, Keep, Limits, MaskKeys, Now, Opening, Outbox,
-    Session, Settings, Ticket, UpstreamReady,
+    Recorder, Session, Settings, Taken, Ticket, UpstreamReady,
 };
 use wire::frontend::{Target, encode};
 use wire::scram::ChannelBinding;
@@ -70,6 +71,13 @@ pub(crate) struct Harness {
     pub(crate) story: VecDeque<String>,
     extended_copy: bool,
     gone: bool,
+    /// What the client got since it was logged in, and how much of that the tape has told.
+    received: Vec<u8>,
+    taped: usize,
+    logged_in: bool,
+    /// Statements by the tape, and by the audit.
+    sent: Vec<(u64, String)>,
+    recorded: Vec<(u64, String)>,
 }
 
 /// The third is the first with limits, the fourth the first with approvers.
@@ -149,6 +157,7 @@ impl Harness {
             method: Method::Token,
             discovery: Discovery::default(),
             sample: None,
+            recorder: Some(Recorder { journal: "j".to_owned(), gateway: "g".to_owned() }),
             channel_binding: ChannelBinding::Plaintext,
             target: Some((database.clone(), BUNDLES[first].clone())),
         };
@@ -178,6 +187,11 @@ impl Harness {
             story: VecDeque::new(),
             extended_copy: false,
             gone: false,
+            received: Vec::new(),
+            taped: 0,
+            logged_in: false,
+            sent: Vec::new(),
+            recorded: Vec::new(),
         };
         harness.server.slow = first == 2;
         harness.refresh_catalog();
@@ -275,15 +289,49 @@ impl Harness {
             self.server.receive(&bytes, stamp);
         }
         let bytes = std::mem::take(&mut self.out.client);
+        self.check_tape(&bytes);
         if !bytes.is_empty() {
             self.tell(format!("  gateway -> client {}", shown(&bytes)));
             self.client.receive(&bytes);
         }
     }
 
+    /// P8: what is recorded is what the client got, byte for byte, and the statements are those of the audit.
+    fn check_tape(&mut self, bytes: &[u8]) {
+        if self.logged_in {
+            self.received.extend_from_slice(bytes);
+        }
+        self.logged_in |= self.session.is_running();
+        let Some(Taken { opening, entries, must }) = self.session.take_tape() else {
+            assert!(self.closes == 0 || self.taped == self.received.len() || !self.logged_in, "P8: not told");
+            return;
+        };
+        assert!(!must && (opening.is_some() == self.sent.is_empty() || self.taped > 0 || opening.is_none()));
+        for Entry { statement, what, .. } in entries {
+            match what {
+                What::Received(bytes) => {
+                    let expected = self.received.get(self.taped..self.taped + bytes.len());
+                    assert_eq!(expected, Some(&bytes[..]), "P8: other bytes were recorded");
+                    self.taped += bytes.len();
+                    let known = statement == 0 || self.sent.iter().any(|(number, _)| *number == statement);
+                    assert!(known, "P8: of statement {statement}, which nobody sent: {}", shown(&bytes));
+                }
+                What::Sent(sent) => self.sent.push((statement, sent.text)),
+                What::Cut { .. } => panic!("P8: cut"),
+                _ => {}
+            }
+        }
+        assert_eq!(self.sent, self.recorded, "P8: other statements are recorded than audited");
+        assert!(self.closes == 0 || self.taped == self.received.len(), "P8: the end is missing");
+    }
+
     fn append(&mut self, ticket: Ticket, keep: Keep, payload: &[u8]) {
         let event: Value = serde_json::from_slice(payload).expect("an event is JSON");
         let is_statement = event["event"] == "statement";
+        if is_statement {
+            let text = event["text"].as_str().unwrap().to_owned();
+            self.recorded.push((event["statement"].as_u64().unwrap(), text));
+        }
         let refused = !event["sqlstate"].is_null();
         if is_statement && refused {
             self.refused += 1;

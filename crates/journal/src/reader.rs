@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use audit::{
-    Code, Finding, Frame, FrameError, HEADER_BYTES, Hash, Kind, Problem, Record, SegmentHeader, Seq, Time,
+    Code, Finding, Frame, FrameError, HEADER_BYTES, Hash, JournalId, Kind, Problem, Record, SegmentHeader,
+    Seq, Time,
 };
 
 use crate::layout::{self, SegmentName};
@@ -74,15 +75,15 @@ pub struct Reader {
 
 /// Where a record begins, and what it is linked to: a reader can go on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The first record of its segment.
-    pub(crate) segment: Seq,
+    pub segment: Seq,
     /// In the segment's file, in bytes.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// The record's number.
-    pub(crate) seq: Seq,
+    pub seq: Seq,
     /// The hash of the record before it.
-    pub(crate) previous: Hash,
+    pub previous: Hash,
 }
 
 struct Segment {
@@ -99,6 +100,33 @@ struct Segment {
 /// [`ReadError::Io`]: there is no such directory.
 pub fn open(dir: &Path) -> Result<Reader, ReadError> {
     Reader::open_from(dir, Seq(0))
+}
+
+/// Lists the first records of a journal's segments, in order. A segment may have none yet.
+///
+/// # Errors
+/// [`ReadError::Io`]: there is no such directory.
+pub fn segments(dir: &Path) -> Result<Vec<Seq>, ReadError> {
+    Ok(layout::segments(dir).map_err(during(dir))?.into_iter().map(|name| name.first).collect())
+}
+
+/// Returns which journal a directory holds; `None`: none yet.
+///
+/// # Errors
+/// As [`Reader::read`].
+pub fn journal_id(dir: &Path) -> Result<Option<JournalId>, ReadError> {
+    let Some(name) = layout::segments(dir).map_err(during(dir))?.into_iter().next() else { return Ok(None) };
+    let path = name.path(dir);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    let wanted = u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX);
+    let file = File::open(&path).map_err(during(&path))?;
+    file.take(wanted).read_to_end(&mut bytes).map_err(during(&path))?;
+    if bytes.len() < HEADER_BYTES {
+        return Ok(None);
+    }
+    let found =
+        |error| Finding { segment: name.file(), offset: 0, seq: name.first, problem: Problem::Header(error) };
+    Ok(Some(SegmentHeader::parse(&bytes).map_err(found)?.journal))
 }
 
 impl Reader {
@@ -125,7 +153,10 @@ impl Reader {
     }
 
     /// Opens a journal at a place where a record begins, or will.
-    pub(crate) fn resume(dir: &Path, place: Place) -> Result<Self, ReadError> {
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]: there is no such segment, or no longer.
+    pub fn resume(dir: &Path, place: Place) -> Result<Self, ReadError> {
         let name = SegmentName { first: place.segment };
         let path = name.path(dir);
         let file = File::open(&path).map_err(during(&path))?;
@@ -134,8 +165,8 @@ impl Reader {
         Ok(Self { dir, from, expected, head, segment, buffer: Vec::new(), start: 0 })
     }
 
-    /// Returns where the record that comes next begins, in the segment that is being read.
-    fn place(&self) -> Place {
+    /// Returns where the record that comes next begins, in the segment that is being read; `offset` 0: none is yet.
+    pub fn place(&self) -> Place {
         let unread = self.buffer.len().saturating_sub(self.start);
         let (segment, read_to) = self.segment.as_ref().map_or((Seq(0), 0), |it| (it.name.first, it.read_to));
         let offset = read_to.saturating_sub(u64::try_from(unread).unwrap_or(u64::MAX));
@@ -157,7 +188,10 @@ impl Reader {
     }
 
     /// As [`Self::read`], with where the record begins.
-    pub(crate) fn read_placed(&mut self) -> Result<Option<(Place, Record<'_>)>, ReadError> {
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_placed(&mut self) -> Result<Option<(Place, Record<'_>)>, ReadError> {
         loop {
             if self.segment.is_none() && !self.enter_first()? {
                 return Ok(None);

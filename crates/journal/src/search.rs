@@ -8,4 +8,4 @@ mod walk;
 
 pub use follower::Follower;
 pub use index::{Budget, Index};
-pub use walk::{From, Page, Search};
+pub use walk::{From, Measure, Page, Search};

@@ -195,6 +195,10 @@ pub struct Masked {
     pub mask: String,
 }
 
+/// SQLSTATEs of refusals of Gatepost's own: docs/reference/errors.md. With any other the server itself would not have the statement.
+const OWN_SQLSTATES: [&str; 9] =
+    ["42501", "0A000", "54000", "53400", "57014", "58030", "22021", "42939", "57P01"];
+
 impl View {
     /// Reads a record; one that is not an event of a known shape has no fields.
     pub fn of(record: &Record<'_>) -> Self {
@@ -231,8 +235,14 @@ impl View {
         self.event.as_deref() == Some(event)
     }
 
-    pub(crate) fn is_outcome(&self) -> bool {
+    /// Whether it says how a statement ended.
+    pub fn is_outcome(&self) -> bool {
         self.is("outcome")
+    }
+
+    /// Whether a statement was refused by the gateway.
+    pub fn is_refusal(&self) -> bool {
+        self.sqlstate.as_deref().is_some_and(|it| OWN_SQLSTATES.contains(&it) || it.starts_with("57X"))
     }
 
     /// Whether an outcome follows: the statement was forwarded.
@@ -266,7 +276,7 @@ impl View {
     }
 
     /// For whom it was done.
-    pub(crate) fn behalf(&self) -> Option<&Who> {
+    pub fn behalf(&self) -> Option<&Who> {
         self.identity.as_ref().and_then(|who| who.on_behalf_of.as_deref())
     }
 
@@ -275,7 +285,7 @@ impl View {
     }
 
     /// Everybody whom the record is about, each as `issuer:subject` and as the subject alone.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =
             self.subject().map(str::to_owned).into_iter().chain(self.who()).collect();
         let by = match &self.by {
@@ -295,7 +305,7 @@ impl View {
     }
 
     /// The rules that determined the verdict, by id.
-    pub(crate) fn rules(&self) -> &[String] {
+    pub fn rules(&self) -> &[String] {
         self.decision.as_ref().map_or(&[][..], |decision| &decision.rules)
     }
 
@@ -313,7 +323,8 @@ impl View {
         })
     }
 
-    pub(crate) fn touched(&self) -> &[Touched] {
+    /// Everything that a statement touches.
+    pub fn touched(&self) -> &[Touched] {
         self.decision.as_ref().map_or(&[][..], |decision| &decision.touches)
     }
 
@@ -321,6 +332,11 @@ impl View {
     pub fn result(&self) -> Option<String> {
         let lost = self.lost.as_ref().map(|why| format!("lost: {why}"));
         self.tag.clone().or_else(|| self.sqlstate.clone()).or(lost)
+    }
+
+    /// Returns why it is not known how a statement ended.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// Returns what exactly an event is about, in words.

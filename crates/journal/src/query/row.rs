@@ -48,15 +48,23 @@ pub struct Summary {
 }
 
 impl Row {
-    pub(crate) fn alone(record: &Record<'_>) -> Self {
+    /// A record as what it is: a statement waits for its outcome.
+    pub fn of(record: &Record<'_>, view: &View) -> Self {
+        if view.is("statement") { Self::statement(record) } else { Self::alone(record) }
+    }
+
+    /// A record that has no outcome of its own.
+    pub fn alone(record: &Record<'_>) -> Self {
         Self { record: record.into(), outcome: Ended::Never }
     }
 
-    pub(crate) fn statement(record: &Record<'_>) -> Self {
+    /// A statement, whose outcome is not known yet.
+    pub fn statement(record: &Record<'_>) -> Self {
         Self { record: record.into(), outcome: Ended::NotYet }
     }
 
-    pub(crate) fn join(&mut self, outcome: &Record<'_>) {
+    /// Adds a statement's outcome.
+    pub fn join(&mut self, outcome: &Record<'_>) {
         self.outcome = Ended::With(outcome.into());
     }
 

@@ -41,11 +41,13 @@ impl Budget {
         Self { until: Instant::now() + Duration::from_millis(500), bytes: 64 << 20 }
     }
 
-    pub(super) fn spend(&mut self, bytes: u64) {
+    /// So much was read.
+    pub fn spend(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    pub(super) fn is_spent(&self) -> bool {
+    /// Whether it is time to end.
+    pub fn is_spent(&self) -> bool {
         self.bytes == 0 || Instant::now() >= self.until
     }
 }

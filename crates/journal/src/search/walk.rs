@@ -23,6 +23,46 @@ pub struct Search {
     pub rule: Option<String>,
     /// The number of an approval request.
     pub approval: Option<u64>,
+    /// A group of whoever did it.
+    pub group: Option<String>,
+    /// How much a statement gave, and how long it took.
+    pub measure: Measure,
+}
+
+/// Of a statement that was forwarded and has ended; each end counts as within.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// So many rows at least.
+    pub rows_min: Option<u64>,
+    /// So many rows at most.
+    pub rows_max: Option<u64>,
+    /// So many microseconds at least.
+    pub duration_us_min: Option<u64>,
+    /// So many microseconds at most.
+    pub duration_us_max: Option<u64>,
+}
+
+impl Measure {
+    /// Whether nothing is asked of it.
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether rows are within.
+    pub fn admits_rows(&self, rows: u64) -> bool {
+        self.rows_min.is_none_or(|min| rows >= min) && self.rows_max.is_none_or(|max| rows <= max)
+    }
+
+    /// Whether a time is within.
+    pub fn admits_duration(&self, us: u64) -> bool {
+        self.duration_us_min.is_none_or(|min| us >= min) && self.duration_us_max.is_none_or(|max| us <= max)
+    }
+
+    fn admits(&self, outcome: &View) -> bool {
+        self.is_any()
+            || (outcome.rows.is_some_and(|rows| self.admits_rows(rows))
+                && outcome.duration_us.is_some_and(|us| self.admits_duration(us)))
+    }
 }
 
 impl Search {
@@ -30,11 +70,25 @@ impl Search {
         let given = |want: &Option<String>, is: &Option<String>| {
             want.as_ref().is_none_or(|want| is.as_ref() == Some(want))
         };
-        self.admits_but_for_sqlstate(time, view) && given(&self.sqlstate, &view.sqlstate)
+        self.measure.is_any()
+            && self.admits_but_for_outcome(time, view)
+            && given(&self.sqlstate, &view.sqlstate)
     }
 
-    fn admits_but_for_sqlstate(&self, time: Time, view: &View) -> bool {
+    /// Whether a record, with its outcome if it has one, is looked for.
+    pub fn admits_row(&self, row: &Row) -> bool {
+        let (record, outcome) = (row.record(), row.outcome().map(|outcome| View::of(&outcome)));
+        let view = View::of(&record);
+        let said = |view: &View| self.sqlstate.is_none() || view.sqlstate == self.sqlstate;
+        self.admits_but_for_outcome(record.time, &view)
+            && (said(&view) || outcome.as_ref().is_some_and(said))
+            && (self.measure.is_any() || outcome.is_some_and(|outcome| self.measure.admits(&outcome)))
+    }
+
+    fn admits_but_for_outcome(&self, time: Time, view: &View) -> bool {
+        let is_of = |group: &String| view.identity.as_ref().is_some_and(|who| who.groups.contains(group));
         self.filter.admits(time, view)
+            && self.group.as_ref().is_none_or(is_of)
             && self.column.as_ref().is_none_or(|want| view.touches_column(want))
             && self.rule.as_ref().is_none_or(|want| view.rules().contains(want))
             && self.approval.is_none_or(|want| view.approval() == Some(want))
@@ -43,22 +97,27 @@ impl Search {
     /// Whether this is the outcome of a statement that may be looked for: only there is what the server said.
     fn may_be_of(&self, view: &View) -> bool {
         self.filter.event.as_deref().is_none_or(|event| event == "statement")
-            && self.sqlstate.is_some()
+            && self.needs_outcomes()
             && view.is_outcome()
-            && view.sqlstate == self.sqlstate
+            && (self.sqlstate.is_none() || view.sqlstate == self.sqlstate)
+            && self.measure.admits(view)
+    }
+
+    fn needs_outcomes(&self) -> bool {
+        self.sqlstate.is_some() || !self.measure.is_any()
     }
 
     /// Whether an outcome can be said to be looked for without its statement.
     fn asks_nothing_of_statements(&self) -> bool {
-        let Self { filter, sqlstate: _, column, rule, approval } = self;
+        let Self { filter, sqlstate: _, column, rule, approval, group, measure: _ } = self;
         let Filter { identity, on_behalf_of, database, relation, verdict, text, .. } = filter;
-        let texts = [identity, on_behalf_of, database, relation, verdict, text, column, rule];
+        let texts = [identity, on_behalf_of, database, relation, verdict, text, column, rule, group];
         texts.iter().all(|it| it.is_none()) && approval.is_none()
     }
 
     /// What a block must say to have something of it.
     fn keys(&self) -> Vec<Key> {
-        let Self { filter, sqlstate, column, rule, approval } = self;
+        let Self { filter, sqlstate, column, rule, approval, group: _, measure } = self;
         let Filter { identity, on_behalf_of, database, relation, verdict, session, event, .. } = filter;
         let session = session.map(|session| session.to_string());
         let mut keys = Vec::new();
@@ -69,6 +128,10 @@ impl Search {
         key(sqlstate, |it| About::Sqlstate(it));
         if sqlstate.is_some() {
             // The statement that an outcome is of may be anywhere before it.
+            return keys;
+        }
+        if !measure.is_any() {
+            keys.push(Key::of(About::Event("outcome")));
             return keys;
         }
         key(identity, |it| About::Identity(it));
@@ -90,12 +153,13 @@ impl Search {
         let mut needles: Vec<Needle> =
             filter.session.iter().map(|session| Needle::Exact(session.to_string())).collect();
         needles.extend(sqlstate.as_ref().and_then(|it| Needle::exact(it)));
-        if sqlstate.is_none() {
+        if !self.needs_outcomes() {
             // `issuer:subject` stands in two members.
             let subject =
                 filter.identity.as_ref().map(|it| it.rsplit_once(':').map_or(it.as_str(), |it| it.1));
-            let exact =
-                [subject, filter.database.as_deref(), filter.verdict.as_deref(), self.rule.as_deref()];
+            let group = self.group.as_deref();
+            let (database, verdict) = (filter.database.as_deref(), filter.verdict.as_deref());
+            let exact = [subject, database, verdict, self.rule.as_deref(), group];
             needles.extend(exact.into_iter().flatten().filter_map(Needle::exact));
             needles.extend(filter.text.as_deref().and_then(Needle::any_case));
         }
@@ -173,7 +237,7 @@ impl Index {
         };
         while let Some(record) = reader.read()? {
             if record.seq == seq {
-                let mut rows = vec![row(&record, &View::of(&record))];
+                let mut rows = vec![Row::of(&record, &View::of(&record))];
                 let unjoined = self.join(&mut rows, &mut budget)?;
                 return Ok(rows.pop().map(|row| (row, unjoined.is_empty())));
             }
@@ -278,10 +342,6 @@ impl From {
             Self::After(bound) => seq > bound,
         }
     }
-}
-
-fn row(record: &Record<'_>, view: &View) -> Row {
-    if view.is("statement") { Row::statement(record) } else { Row::alone(record) }
 }
 
 /// Bytes that a record must have; spares reading those as JSON that don't.
@@ -450,7 +510,7 @@ impl Walk<'_> {
                 return;
             }
             if search.admits(record.time, view) {
-                found.push((record.seq, record.time, Found::Row(row(record, view))));
+                found.push((record.seq, record.time, Found::Row(Row::of(record, view))));
             } else if search.may_be_of(view)
                 && let (Some(session), Some(number)) = (&view.session, view.statement)
             {
@@ -487,7 +547,7 @@ impl Walk<'_> {
 
     fn admits_statement(&self, row: &Row) -> bool {
         let record = row.record();
-        self.search.admits_but_for_sqlstate(record.time, &View::of(&record))
+        self.search.admits_but_for_outcome(record.time, &View::of(&record))
     }
 
     fn is_out_of_time(&self, first: Seq, after: Option<Seq>) -> Result<bool, ReadError> {

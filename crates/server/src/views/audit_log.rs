@@ -48,6 +48,18 @@ pub struct AuditQuery {
     pub rule: Option<String>,
     /// The number of an approval request.
     pub approval: Option<u64>,
+    /// A group of whoever did it.
+    pub group: Option<String>,
+    /// What texts have in common that differ in literals alone: a row's `fingerprint`.
+    pub fingerprint: Option<String>,
+    /// So many rows at least, returned or copied.
+    pub rows_min: Option<u64>,
+    /// So many rows at most.
+    pub rows_max: Option<u64>,
+    /// So many microseconds at least, from forwarding to the end.
+    pub duration_us_min: Option<u64>,
+    /// So many microseconds at most.
+    pub duration_us_max: Option<u64>,
     /// Not before, RFC 3339.
     pub since: Option<String>,
     /// Before, RFC 3339.
@@ -208,6 +220,13 @@ impl AuditQuery {
             column: self.column,
             rule: self.rule,
             approval: self.approval,
+            group: self.group,
+            measure: journal::search::Measure {
+                rows_min: self.rows_min,
+                rows_max: self.rows_max,
+                duration_us_min: self.duration_us_min,
+                duration_us_max: self.duration_us_max,
+            },
         };
         let from = self.before.map_or(From::End, |before| From::Before(Seq(before)));
         Ok((search, from, self.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX)))

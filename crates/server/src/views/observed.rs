@@ -25,13 +25,9 @@ const NOTED_MAX: usize = 50;
 /// Sessions of which is remembered whose they are.
 const SESSIONS_MAX: usize = 100_000;
 
-/// SQLSTATEs of refusals of Gatepost's own: docs/reference/errors.md. With any other the server itself would not have the statement.
-const OWN_SQLSTATES: [&str; 9] =
-    ["42501", "0A000", "54000", "53400", "57014", "58030", "22021", "42939", "57P01"];
-
 /// Whether a statement was refused by the gateway.
 pub(super) fn is_refusal(view: &View) -> bool {
-    view.sqlstate.as_deref().is_some_and(|it| OWN_SQLSTATES.contains(&it) || it.starts_with("57X"))
+    view.is_refusal()
 }
 
 /// Somebody or something that was refused.

@@ -3,6 +3,7 @@
 mod catalog;
 mod contestant;
 mod figures;
+mod finding;
 mod load;
 mod logins;
 mod report;
@@ -79,6 +80,15 @@ pub(crate) fn run_catalog() {
     println!("{section}");
     let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
     report::put_section(&mut report, catalog::HEADING, &section);
+    std::fs::write(REPORT, report).expect("docs/benchmarks.md");
+}
+
+/// Measures only how long finding records takes, and writes its section.
+pub(crate) fn run_index() {
+    let section = finding::section(variable("BENCH_STATEMENTS", 10_000_000));
+    println!("{section}");
+    let mut report = std::fs::read_to_string(REPORT).expect("docs/benchmarks.md");
+    report::put_section(&mut report, finding::HEADING, &section);
     std::fs::write(REPORT, report).expect("docs/benchmarks.md");
 }
 

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(),
         ["bench", "shape"] => bench::run_shape(),
         ["bench", "catalog"] => bench::run_catalog(),
+        ["bench", "index"] => bench::run_index(),
         ["bench", "logins"] => bench::run_logins(),
         ["functions", "--check", ref addresses @ ..] => {
             if !functions::run(&functions::Errand::Check, addresses) {

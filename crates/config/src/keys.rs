@@ -21,7 +21,7 @@ use self::Default::{Absent, Required, Toml};
 pub(crate) use self::auth::{AUTH, LEGACY, MATCH, PASSTHROUGH};
 pub(crate) use self::database::{DATABASE, LOGIN};
 pub(crate) use self::issuer::{INTROSPECTION, ISSUER};
-pub(crate) use self::journal::JOURNAL;
+pub(crate) use self::journal::{INDEX, JOURNAL};
 pub(crate) use self::kept::{STATE, STORE};
 pub(crate) use self::limits::{LIMITS, MASK};
 pub(crate) use self::listen::{LISTEN, TLS};
@@ -94,6 +94,7 @@ pub(crate) const ROOT: Section = Section {
         key("legacy", "tables", Toml("[]"), "see [[legacy]]"),
         key("passthrough", "table", Toml("{}"), "see [passthrough]"),
         key("journal", "table", Toml("{}"), "see [journal]"),
+        key("index", "table", Toml("{}"), "see [index]"),
         key("limits", "table", Toml("{}"), "see [limits]"),
         key("mask", "table", Toml("{}"), "see [mask]"),
         key("vault", "table", Absent("no `vault:` reference can be used"), "see [vault]"),
@@ -128,6 +129,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &LEGACY,
     &PASSTHROUGH,
     &JOURNAL,
+    &INDEX,
     &LIMITS,
     &MASK,
     &VAULT,

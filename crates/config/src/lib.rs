@@ -10,6 +10,7 @@ mod aws;
 mod console;
 mod context;
 mod database;
+mod index;
 mod issuer;
 mod keys;
 mod legacy;
@@ -46,6 +47,7 @@ pub use auth::{AuthMethod, AuthRule};
 pub use aws::{Aws, AwsCredentials};
 pub use console::Console;
 pub use database::{AtEnd, Database, Ephemeral, Login, Questions, Verifiers};
+pub use index::Index;
 pub use issuer::{
     Actor, Algorithm, Asker, Bundle, CertificateGroups, CertificateName, Introspection, Issuer, IssuerKind,
 };
@@ -89,6 +91,8 @@ pub struct Config {
     pub passthrough: Passthrough,
     /// `[journal]`: where the audit trail is kept.
     pub journal: Journal,
+    /// `[index]`: the file by which records are found.
+    pub index: Index,
     /// `[limits]`: what one client may cost.
     pub limits: Limits,
     /// `[mask]`: what mask functions need.
@@ -236,6 +240,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         let path = table.value("path", context)?.string(context)?;
         Some(context.resolve(&path))
     });
+    let index = root.table("index", context).and_then(|table| index::read(&table, state.as_deref(), context));
     let store = root.table("store", context).and_then(|table| store::read(&table, state.as_deref(), context));
     let telemetry = root.table("telemetry", context).and_then(|table| telemetry::read(&table, context));
     let console = match root.written("console") {
@@ -257,6 +262,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         legacy: accounts.into_iter().map(|(_, account)| account).collect::<Option<_>>()?,
         passthrough: passthrough?,
         journal: journal?,
+        index: index?,
         limits: limits?,
         mask: mask?,
         servers,

@@ -13,14 +13,14 @@ use crate::{
     Limits, Listen, Login, Mask, Operators,
 };
 use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
+use crate::{Index, Otlp, Store, StorePlace, Telemetry};
 use crate::{NatsLogin, Stream, StreamKind};
-use crate::{Otlp, Store, StorePlace, Telemetry};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
 pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
-    let Config { journal, limits, mask, servers, notify, operators, state, .. } = config;
+    let Config { journal, index, limits, mask, servers, notify, operators, state, .. } = config;
     let Config { object_stores, streams, .. } = config;
     let Config { console, store, telemetry, warnings: _, .. } = config;
     let mut out = Lines(String::new());
@@ -31,6 +31,10 @@ pub fn render_redacted(config: &Config) -> String {
     legacy.iter().for_each(|account| write_legacy(account, &mut out));
     write_passthrough(passthrough, &mut out);
     write_journal(journal, &mut out);
+    let Index { path, enabled } = index;
+    out.header("[index]");
+    out.text("path", shown(path));
+    out.raw("enabled", enabled);
     write_limits(limits, &mut out);
     let Mask { hash_key, keys } = mask;
     out.header("[mask]");

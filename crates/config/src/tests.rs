@@ -533,6 +533,9 @@ url = "postgres://db.internal/control?sslrootcert=ca.pem"
 user = "env:U"
 password = "file:p"
 keep = "30d"
+[index]
+path = "found.db"
+enabled = false
 [telemetry]
 metrics = "local"
 [telemetry.otlp]

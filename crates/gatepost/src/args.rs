@@ -2,6 +2,7 @@
 
 mod approvals;
 mod archive;
+mod search;
 pub(crate) mod traffic;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use model::SessionId;
 
 pub(crate) use archive::Archive;
+pub(crate) use search::{Files, Period, Reindex, Search, SessionSearch, Statements};
 
 pub(crate) use approvals::{Approvals, Before, Decide, Delegations, ListRequests, OneRequest};
 
@@ -215,6 +217,8 @@ pub(crate) enum Sessions {
         #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
         format: Format,
     },
+    /// Find sessions of whenever, the newest first, by what is known of them or of their statements; needs only files
+    Search(Box<SessionSearch>),
     /// End sessions now: what runs is cancelled, what is open rolled back; exit status 1 if anything beside that failed
     Kill(Kill),
     /// Look at who is kept out
@@ -328,6 +332,10 @@ pub(crate) enum Audit {
         #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
         format: Format,
     },
+    /// Find records among months of them, the newest first
+    Search(Box<Search>),
+    /// Make the index anew that searches use; a running gateway makes its own anew
+    Reindex(Reindex),
     /// Print the last records that match, then new ones as they come
     Tail {
         #[command(flatten)]

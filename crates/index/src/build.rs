@@ -235,18 +235,6 @@ impl Writer {
         transaction.execute("DELETE FROM holes WHERE next <= ?1", [bits(first.0)])?;
         Ok(transaction.commit()?)
     }
-
-    /// Reads all of the index and compares it with what it says of itself.
-    ///
-    /// # Errors
-    /// [`IndexError::Damaged`]: it is to be made anew.
-    pub fn verify(&self) -> Result<(), IndexError> {
-        for header in block::headers(&self.connection)? {
-            block::verify(&self.connection, &header)?;
-        }
-        let whole: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if whole == "ok" { Ok(()) } else { Err(IndexError::damaged(whole)) }
-    }
 }
 
 /// Has whoever writes an index make it anew, soon.
@@ -257,7 +245,11 @@ pub(crate) fn ask_anew(connection: &Connection) -> Result<(), IndexError> {
     put_state(connection, "make_anew", b"1")
 }
 
-fn open(dir: &Path, next: Option<Place>) -> Result<Reader, ReadError> {
+pub(crate) fn is_asked_anew(connection: &Connection) -> Result<bool, IndexError> {
+    Ok(state(connection, "make_anew")?.is_some())
+}
+
+pub(crate) fn open(dir: &Path, next: Option<Place>) -> Result<Reader, ReadError> {
     match next {
         None => Reader::open_from(dir, Seq(0)),
         Some(place) if place.offset == 0 => Reader::open_from(dir, place.seq),

@@ -169,6 +169,14 @@ impl Index {
         sessions::one(&file::open_to_read(&self.path)?, id)
     }
 
+    /// Whether whoever writes it was asked to make it anew, and has not begun.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub fn is_asked_anew(&self) -> Result<bool, IndexError> {
+        build::is_asked_anew(&file::open_to_read(&self.path)?)
+    }
+
     /// Has whoever writes it make it anew, soon.
     ///
     /// # Errors

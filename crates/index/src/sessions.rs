@@ -380,6 +380,11 @@ pub(crate) fn find(
     Ok(())
 }
 
+/// Reads all sessions and compares each with what it says of itself.
+pub(crate) fn verify(connection: &Connection) -> Result<(), IndexError> {
+    find(connection, &SessionSearch::default(), |_| std::ops::ControlFlow::Continue(()))
+}
+
 /// Returns one session.
 pub(crate) fn one(connection: &Connection, id: SessionId) -> Result<Option<SessionRow>, IndexError> {
     let mut statement = connection.prepare_cached("SELECT * FROM sessions WHERE id = ?1")?;

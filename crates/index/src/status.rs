@@ -1,9 +1,10 @@
 //! How the index stands: what it covers, how far behind it is, what it could not read.
 
 use audit::{Seq, Time};
+use journal::reader::ReadError;
 
 use crate::search::Index;
-use crate::{IndexError, block, build, file};
+use crate::{IndexError, block, build, file, sessions};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,38 @@ pub struct Status {
 }
 
 impl Index {
+    /// Counts the records that it doesn't have yet.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub fn behind(&self) -> Result<u64, IndexError> {
+        let next = build::next(&file::open_to_read(self.path())?)?;
+        let mut reader = build::open(self.dir(), next)?;
+        let mut behind = 0;
+        loop {
+            match reader.read() {
+                Ok(Some(_)) => behind += 1,
+                Ok(None) | Err(ReadError::Damaged(_)) => return Ok(behind),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads all of it and compares it with what it says of itself.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`]: it is to be made anew.
+    pub fn verify(&self) -> Result<(), IndexError> {
+        let connection = file::open_to_read(self.path())?;
+        connection.execute_batch("BEGIN")?;
+        for header in block::headers(&connection)? {
+            block::verify(&connection, &header)?;
+        }
+        sessions::verify(&connection)?;
+        let whole: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if whole == "ok" { Ok(()) } else { Err(IndexError::damaged(whole)) }
+    }
+
     /// Says how it stands.
     ///
     /// # Errors

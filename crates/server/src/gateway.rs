@@ -157,7 +157,7 @@ impl Gateway {
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = Arc::new(Semaphore::new(config.limits.connections_max as usize));
-        let views = Views::new(&config.journal.path, journal.appended());
+        let views = Views::new(&config.journal.path, journal.appended(), &config.index);
         Self {
             read: parking_lot::Mutex::new(config.clone()),
             reloading: tokio::sync::Mutex::new(()),

@@ -232,6 +232,7 @@ where
         ((journal, kept, outgoing), metrics, traces),
     ));
     views::watch(&gateway).map_err(ServeError::Thread)?;
+    views::follow(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
     run(gateway, listeners, http, ready).await
 }

@@ -1,6 +1,6 @@
 //! What is written down. Knows no Rust type of a setting.
 
-use super::Default::Toml;
+use super::Default::{Absent, Toml};
 use super::{Section, key, later};
 
 pub(crate) const JOURNAL: Section = Section {
@@ -23,4 +23,25 @@ pub(crate) const JOURNAL: Section = Section {
         ),
     ],
     later: &[later("retention", "deletion of old records")],
+};
+
+pub(crate) const INDEX: Section = Section {
+    name: "index",
+    header: "[index]",
+    about: "A file that says which records of the journal have what, so that searches over months are answered at once. It is made of the journal, and made again where it is lost, damaged or of another version. See [searching](../guide/search.md).",
+    keys: &[
+        key(
+            "path",
+            "path",
+            Absent("`index.db` in `state.path`"),
+            "A file for this gateway alone; made where it is missing, with mode 0600. About a fifth of the journal's size.",
+        ),
+        key(
+            "enabled",
+            "boolean",
+            Toml("true"),
+            "Whether the gateway makes it and keeps it up to date. Without it, searches read the journal.",
+        ),
+    ],
+    later: &[],
 };

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use audit::{Anchor, Finding, Problem, Report, Seq, Start, Time};
+use index::Fingerprint;
 use journal::VerifyError;
-use journal::query::{self, Filter, Limit, Row, Summary};
+use journal::query::{self, Filter, Limit, Row, Summary, View};
 use journal::reader::Reader;
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
             print(&dir, &filter, format)
         }
         args::Audit::Streams { format } => super::streams::run(config, format),
+        args::Audit::Search(search) => super::search::search(config, *search),
+        args::Audit::Reindex(reindex) => super::search::reindex(config, reindex),
         args::Audit::Tail { journal, filter, lines, format } => {
             tail(&folder(config, journal)?, conditions(filter), lines, format)
         }
@@ -61,7 +64,7 @@ pub(crate) fn folder(config: Option<&Path>, journal: args::Journal) -> Result<Pa
     }
 }
 
-fn conditions(filter: args::Filter) -> Filter {
+pub(super) fn conditions(filter: args::Filter) -> Filter {
     let args::Filter { identity, on_behalf_of, database, relation, verdict, event, session, text } = filter;
     Filter {
         identity,
@@ -89,7 +92,7 @@ pub(crate) fn period(
 }
 
 /// Reads a time, a date (its beginning, in UTC), or how long ago.
-fn instant(option: &str, text: &str, now: SystemTime) -> Result<Time, Failure> {
+pub(super) fn instant(option: &str, text: &str, now: SystemTime) -> Result<Time, Failure> {
     if let Ok(ago) = args::lifetime(text) {
         return Ok(Time::from(now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)));
     }
@@ -128,21 +131,43 @@ fn anchor(text: &str) -> Result<Anchor, Failure> {
 }
 
 /// Prints rows as they come, in whichever form.
-struct Printer {
+pub(super) struct Printer {
     out: Out,
     format: RecordFormat,
     begun: bool,
+    /// Whether JSON tells what texts have in common that differ in literals alone.
+    fingerprints: bool,
 }
 
 /// Of the columns of a table; each record is printed when it is read, so these can't depend on what follows.
 const WIDTHS: [usize; 8] = [20, 8, 24, 12, 15, 13, 12, 0];
 
 impl Printer {
-    fn new(format: RecordFormat) -> Self {
-        Self { out: Out::new(), format, begun: false }
+    pub(super) fn new(format: RecordFormat) -> Self {
+        Self { out: Out::new(), format, begun: false, fingerprints: false }
     }
 
-    fn row(&mut self, row: &Row) -> Result<(), Failure> {
+    pub(super) fn with_fingerprints(format: RecordFormat) -> Self {
+        Self { fingerprints: true, ..Self::new(format) }
+    }
+
+    pub(super) const fn closed(&self) -> bool {
+        self.out.closed()
+    }
+
+    fn json(&self, row: &Row) -> String {
+        let mut json = row.to_json();
+        let text = View::of(&row.record()).text.filter(|_| self.fingerprints);
+        if let Some(text) = text
+            && json.ends_with('}')
+        {
+            json.pop();
+            json.push_str(&format!(",\"fingerprint\":\"{}\"}}", Fingerprint::of(&text)));
+        }
+        json
+    }
+
+    pub(super) fn row(&mut self, row: &Row) -> Result<(), Failure> {
         let first = !self.begun;
         self.begun = true;
         match self.format {
@@ -157,13 +182,17 @@ impl Printer {
             }
             RecordFormat::Json => {
                 self.out.text(if first { "[\n" } else { ",\n" })?;
-                self.out.text(&row.to_json())
+                let json = self.json(row);
+                self.out.text(&json)
             }
-            RecordFormat::Jsonl => self.out.line(&row.to_json()),
+            RecordFormat::Jsonl => {
+                let json = self.json(row);
+                self.out.line(&json)
+            }
         }
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
         match (self.format, self.begun) {
             (RecordFormat::Json, true) => self.out.text("\n]\n")?,
             (RecordFormat::Json, false) => self.out.text("[]\n")?,

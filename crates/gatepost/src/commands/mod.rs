@@ -13,6 +13,7 @@ mod legacy;
 mod migration;
 mod notify;
 mod policy;
+mod search;
 mod serve;
 mod sessions;
 mod streams;

@@ -15,6 +15,7 @@ pub(crate) async fn run(config: Option<&Path>, command: Sessions) -> Result<Stat
             let answer = client(config, &gateway)?.get(&["sessions"]).await.map_err(failed)?;
             list(&answer, format)
         }
+        Sessions::Search(search) => super::search::sessions(config, *search),
         Sessions::Kill(kill) => ended(config, kill).await,
         Sessions::Blocks(Blocks::List { gateway, format }) => {
             let answer = client(config, &gateway)?.get(&["blocks"]).await.map_err(failed)?;

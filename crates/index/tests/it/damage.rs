@@ -47,7 +47,7 @@ fn a_damaged_index_is_made_anew() {
     for cut in [100, bytes.len() / 2, bytes.len() - 5000] {
         std::fs::write(scene.path(), &bytes[..cut]).unwrap();
         let mut writer = scene.writer();
-        if let Err(error) = writer.verify() {
+        if let Err(error) = scene.index().verify() {
             assert!(error.is_damage());
             writer.make_anew(error.to_string()).unwrap();
         }

@@ -157,7 +157,13 @@ fn statement(journal: &Journal, people: &[(SessionId, Fragment)], n: u64) {
     let (session, identity) = &people[usize::try_from(n % 7).unwrap()];
     let relation = RELATIONS[usize::try_from(n / 3 % 4).unwrap()];
     let columns = if n.is_multiple_of(5) { vec!["id", "email"] } else { vec!["id"] };
-    let touches = vec![Touch { action: "select", kind: "relation", name: relation, columns }];
+    let touches = vec![Touch {
+        action: "select",
+        kind: "relation",
+        name: relation,
+        columns,
+        facts: audit::TouchFacts::default(),
+    }];
     let rules = vec![if n.is_multiple_of(2) { "reads" } else { "more-reads" }];
     let decision = Decision { kind: "select", touches, rules, ..Decision::default() }.render();
     let text = match n {

@@ -157,6 +157,17 @@ impl Control {
             "Records that the counts of statements, logins, errors and incidents don't have yet.",
             Some(health.views_lag),
         );
+        let index = self.index_health();
+        page.gauge(
+            "gatepost_index_behind_records",
+            "Records that the index of the journal doesn't have yet.",
+            index.as_ref().map(|index| index.behind),
+        );
+        page.gauge(
+            "gatepost_index_faulted",
+            "1: the index of the journal can't be kept up to date at present; searches read the journal.",
+            index.map(|index| u8::from(index.fault.is_some())),
+        );
         page.gauge(
             "gatepost_journal_faulted",
             "1: records can't be kept at present, and statements are refused.",

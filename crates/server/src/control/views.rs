@@ -115,7 +115,10 @@ impl Control {
     /// [`ViewError`]: what is asked makes no sense or is not for them; the journal.
     pub async fn audit_search(&self, sight: Sight, query: AuditQuery) -> Result<AuditPage, ViewError> {
         let asked = query.read(sight)?;
-        self.gateway.views.look(move |index, budget| views::audit_page(index, budget, &asked, sight)).await
+        let indexed = self.gateway.views.indexed.clone();
+        let look =
+            move |index: &_, budget| views::audit_page(index, indexed.as_deref(), budget, &asked, sight);
+        self.gateway.views.look(look).await
     }
 
     /// Shows one record of the audit trail, with the rules that decided it.
@@ -353,6 +356,7 @@ impl Control {
             (upstreams, observed.configuration(), observed.is_complete())
         };
         let certificates = self.certificates();
+        let index = self.index_health();
         let store = self.store_health().await;
         let mut reasons: Vec<String> = self.not_ready().into_iter().map(str::to_owned).collect();
         reasons.extend(journal.fault.iter().map(|fault| format!("audit records can't be kept: {fault}")));
@@ -369,6 +373,7 @@ impl Control {
             ready: self.not_ready().is_none(),
             reasons,
             journal,
+            index,
             store,
             upstreams,
             issuers: self.issuers_health(),
@@ -393,6 +398,11 @@ impl Control {
             disk_free: disk.map(|it| it.0),
             disk_total: disk.map(|it| it.1),
         }
+    }
+
+    pub(super) fn index_health(&self) -> Option<views::IndexHealth> {
+        let written = self.gateway.journal().written().0;
+        self.gateway.views.indexed.as_ref().map(|indexed| indexed.health(written))
     }
 
     pub(super) async fn store_health(&self) -> StoreHealth {

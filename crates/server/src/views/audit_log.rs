@@ -1,6 +1,7 @@
 //! The audit trail as it is searched and shown: pages of short rows, and one record with everything.
 
 use audit::{Seq, Time};
+use index::{Asked, Fingerprint};
 use journal::query::{Filter, Row, View};
 use journal::search::{Budget, From, Index, Page, Search};
 use model::SessionId;
@@ -8,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Sight, ViewError, shown};
+use super::{Indexed, Sight, ViewError, shown};
 
 /// Rows of one page.
 const ROWS: usize = 50;
@@ -81,6 +82,8 @@ pub struct AuditPage {
     pub searched_to: Option<String>,
     /// Whether it was looked for as long as one call may, and the page has room for more: ask on with `next`.
     pub unfinished: bool,
+    /// Records that may be looked for and can't be read: the journal was changed there.
+    pub unreadable: usize,
 }
 
 /// A record in one line.
@@ -127,6 +130,9 @@ pub struct AuditRow {
     pub text: Option<String>,
     /// Whether that is all of it.
     pub text_is_whole: bool,
+    /// What texts have in common that differ in literals alone: 16 hexadecimal digits; only for who may see texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// One record, with everything about it that may be seen.
@@ -196,7 +202,7 @@ impl AuditQuery {
     ///
     /// # Errors
     /// [`ViewError`]: whoever asked.
-    pub(crate) fn read(self, sight: Sight) -> Result<(Search, From, usize), ViewError> {
+    pub(crate) fn read(self, sight: Sight) -> Result<(Asked, From, usize), ViewError> {
         if self.text.is_some() && sight.text(()).is_none() {
             return Err(ViewError::NotForThem);
         }
@@ -228,8 +234,10 @@ impl AuditQuery {
                 duration_us_max: self.duration_us_max,
             },
         };
+        let fingerprint =
+            self.fingerprint.map(|text| text.parse().map_err(ViewError::Invalid)).transpose()?;
         let from = self.before.map_or(From::End, |before| From::Before(Seq(before)));
-        Ok((search, from, self.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX)))
+        Ok((Asked { search, fingerprint }, from, self.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX)))
     }
 }
 
@@ -244,17 +252,41 @@ fn time(name: &str, text: &str) -> Result<Time, ViewError> {
     read.map_err(wrong).map(|it| Time::from(std::time::SystemTime::from(it)))
 }
 
-/// Looks for a page.
+/// Looks for a page: in the index, or, where there is none that is up to date, in the journal.
 pub(crate) fn page(
     index: &Index,
+    indexed: Option<&Indexed>,
     budget: Budget,
-    (search, from, limit): &(Search, From, usize),
+    asked: &(Asked, From, usize),
     sight: Sight,
 ) -> Result<AuditPage, ViewError> {
+    if let Some(indexed) = indexed.filter(|_| asked.0.is_known()) {
+        match indexed.index.search(&asked.0, asked.1, asked.2, budget) {
+            Ok(found) => return Ok(found_page(found, asked.2, sight)),
+            Err(error) => indexed.doubt(&error),
+        }
+    }
+    let (Asked { search, fingerprint }, from, limit) = asked;
+    if fingerprint.is_some() {
+        let why = "fingerprints are found by the index only, which is not there, or not up to date yet";
+        return Err(ViewError::Journal(why.to_owned()));
+    }
     let Page { rows, next, searched_to, unjoined } = index.search(search, *from, *limit, budget)?;
     let unfinished = next.is_some() && rows.len() < *limit;
     let items = rows.iter().map(|it| row(it, sight, !unjoined.contains(&it.record().seq))).collect();
-    Ok(AuditPage { items, next: next.map(|seq| seq.0), searched_to: searched_to.map(shown), unfinished })
+    let (next, searched_to) = (next.map(|seq| seq.0), searched_to.map(shown));
+    Ok(AuditPage { items, next, searched_to, unfinished, unreadable: 0 })
+}
+
+fn found_page(found: index::Found, limit: usize, sight: Sight) -> AuditPage {
+    let index::Found { rows, next, searched_to, unreadable } = found;
+    AuditPage {
+        items: rows.iter().map(|it| row(it, sight, true)).collect(),
+        unfinished: next.is_some() && rows.len() < limit,
+        next: next.map(|seq| seq.0),
+        searched_to: searched_to.map(shown),
+        unreadable: unreadable.len(),
+    }
 }
 
 /// What is found of one record without asking any policy.
@@ -372,6 +404,7 @@ pub(crate) fn row(found: &Row, sight: Sight, joined: bool) -> AuditRow {
     let result = outcome.as_ref().and_then(View::result).or_else(|| view.result());
     let why = view.reason.clone().or_else(|| view.detail().map(str::to_owned));
     let measured = outcome.as_ref().unwrap_or(&view);
+    let whole = view.text.as_deref();
     let cut = view.text.as_ref().and_then(|text| text.char_indices().nth(TEXT_CHARS_MAX)).map(|it| it.0);
     let text = view.text.as_ref().map(|text| text.get(..cut.unwrap_or(text.len())).unwrap_or_default());
     AuditRow {
@@ -392,6 +425,7 @@ pub(crate) fn row(found: &Row, sight: Sight, joined: bool) -> AuditRow {
         ended,
         text: sight.text(text.map(str::to_owned)).flatten(),
         text_is_whole: cut.is_none(),
+        fingerprint: sight.text(whole.map(|text| Fingerprint::of(text).to_string())).flatten(),
         event: view.event,
         database: view.database,
         verdict: view.verdict,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::indexed::IndexHealth;
 use super::overview::Incident;
 
 /// How the gateway is.
@@ -18,6 +19,8 @@ pub struct Health {
     pub reasons: Vec<String>,
     /// The audit journal.
     pub journal: JournalHealth,
+    /// The index of the journal; `None`: there is to be none.
+    pub index: Option<IndexHealth>,
     /// The store that gateways share.
     pub store: StoreHealth,
     /// Databases.

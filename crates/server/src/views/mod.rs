@@ -7,6 +7,7 @@ mod audit_log;
 mod bundles;
 mod data;
 mod health;
+mod indexed;
 mod live;
 mod observed;
 mod overview;
@@ -36,6 +37,8 @@ pub(crate) use self::data::Data;
 pub use self::data::{ColumnView, DataPage, DataQuery, DatabaseView, RelationView};
 pub(crate) use self::health::disk;
 pub use self::health::{CertificateHealth, Health, IssuerHealth, JournalHealth, StoreHealth, UpstreamHealth};
+pub use self::indexed::IndexHealth;
+pub(crate) use self::indexed::{Indexed, follow};
 pub use self::live::{Live, LiveEvent, LiveKind, LiveReceiver, Received};
 pub(crate) use self::observed::Observed;
 pub use self::overview::{
@@ -112,6 +115,8 @@ impl From<journal::reader::ReadError> for ViewError {
 pub(crate) struct Views {
     pub(crate) objects: ObjectsKept,
     pub(crate) index: Arc<Index>,
+    /// `None`: there is to be none.
+    pub(crate) indexed: Option<Arc<Indexed>>,
     pub(crate) observed: Arc<Mutex<Observed>>,
     pub(crate) live: Live,
     looks: tokio::sync::Semaphore,
@@ -120,10 +125,12 @@ pub(crate) struct Views {
 
 impl Views {
     /// Makes views of the journal in a folder; nothing is known until [`watch`] runs. `last`: the last record before this run.
-    pub(crate) fn new(journal: &std::path::Path, last: Seq) -> Self {
+    pub(crate) fn new(journal: &std::path::Path, last: Seq, index: &config::Index) -> Self {
+        let indexed = index.enabled.then(|| Arc::new(Indexed::new(&index.path, journal)));
         Self {
             objects: ObjectsKept::default(),
             index: Arc::new(Index::new(journal)),
+            indexed,
             observed: Arc::new(Mutex::new(Observed::after(last.0))),
             live: Live::default(),
             looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),

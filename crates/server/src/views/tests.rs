@@ -141,7 +141,7 @@ fn who_may_not_see_texts_sees_none_in_any_view() {
     let index = Index::new(written.home.path());
     let shown = |sight: Sight| -> Vec<Value> {
         let asked = AuditQuery::default().read(sight).unwrap();
-        let page = page(&index, budget(), &asked, sight).unwrap();
+        let page = page(&index, None, budget(), &asked, sight).unwrap();
         assert_eq!(page.items.len(), 5, "a policy, a session, three statements");
         let mut all = vec![serde_json::to_value(&page).unwrap()];
         for item in &page.items {

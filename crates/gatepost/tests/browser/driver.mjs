@@ -50,6 +50,8 @@ export async function browser(hosts) {
       return shown.at(-1);
     },
     clean: (where) => assert.deepEqual(wrong, [], where),
+    /** What a test went wrong with on purpose. */
+    forget: () => { wrong.length = 0; },
     async close() {
       await context.close();
       rmSync(profile, { recursive: true, force: true });

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use recording::{Entry, Opening};
+use recording::{Entry, Opening, What};
 use serde_json::json;
 
 use crate::ansi::coloured;
@@ -60,6 +60,10 @@ impl Asciicast {
                 lines.push_str(&self.event(piece.at, "m", &label));
             }
             lines.push_str(&self.event(piece.at, "o", &coloured(&piece).replace('\n', "\r\n")));
+        }
+        if matches!(entry.what, What::Ended { .. }) {
+            // An exit status is asked for, and a session has none.
+            lines.push_str(&self.event(entry.at, "x", "0"));
         }
         lines
     }

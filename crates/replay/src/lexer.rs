@@ -151,16 +151,28 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
+/// Returns the first key words of a text, in upper case, up to the first thing that is none. What stands before a statement without being
+/// a part of it, as a semicolon, is passed over.
+pub(crate) fn first_words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (range, token) in tokens(text) {
+        let own = text.get(range).unwrap_or_default();
+        match token {
+            Token::Blank | Token::Comment => {}
+            Token::Sign if words.is_empty() && matches!(own, "(" | ";") => {}
+            Token::Word => words.push(own.to_ascii_uppercase()),
+            _ => break,
+        }
+        if words.len() == 4 {
+            break;
+        }
+    }
+    words
+}
+
 /// Returns the first key word of a text, in upper case; empty if it has none.
 pub(crate) fn first_word(text: &str) -> String {
-    let mut tokens = tokens(text).into_iter();
-    let first = tokens.find(|(range, token)| {
-        !matches!(token, Token::Blank | Token::Comment) && text.get(range.clone()) != Some("(")
-    });
-    match first {
-        Some((range, Token::Word)) => text.get(range).unwrap_or_default().to_ascii_uppercase(),
-        _ => String::new(),
-    }
+    first_words(text).into_iter().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -197,7 +209,8 @@ mod tests {
     fn a_statement_s_first_word_is_behind_blanks_and_comments() {
         assert_eq!(first_word(" /* x */ -- y\n commit"), "COMMIT");
         assert_eq!(first_word("((select 1))"), "SELECT");
-        assert_eq!(first_word("; 1"), "");
+        assert_eq!(first_words(";;\n commit and -- x\n chain;"), ["COMMIT", "AND", "CHAIN"]);
+        assert_eq!(first_word("; 1"), "1");
         assert_eq!(first_word(""), "");
     }
 

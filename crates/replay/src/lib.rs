@@ -4,6 +4,7 @@
 //! nothing that was recorded steers a terminal, hides, or becomes markup.
 
 mod ansi;
+mod compare;
 pub mod export;
 mod fault;
 mod lexer;
@@ -16,6 +17,7 @@ mod timeline;
 mod values;
 
 pub use ansi::coloured;
+pub use compare::{Chain, Comparison, Control, Difference, Outcome, Tally, compare, control};
 pub use piece::{Kind, Piece, clock};
 pub use player::{Command, Done, Player, Poll};
 pub use printer::{Printer, Style};

@@ -123,6 +123,27 @@ impl Upstream {
         Ok((user, password))
     }
 
+    /// Reads the URL of a server and of a login there, for a command that is given one: `postgres://USER:PASSWORD@HOST:PORT/DBNAME` with
+    /// the parameters of `upstream`. Relative paths are of `base`. Returns user and password, too.
+    ///
+    /// SECURITY: the error is a fragment without any part of the URL.
+    ///
+    /// # Errors
+    /// Operator: it is no such URL.
+    pub fn parse_login(text: &str, base: &Path) -> Result<(Self, String, Option<String>), String> {
+        let no_url = || "is no URL like \"postgres://USER:PASSWORD@HOST:PORT/DBNAME\"".to_owned();
+        let mut url = Url::parse(text.trim()).map_err(|_| no_url())?;
+        let user = decoded(url.username()).map_err(|_| "has a bad \"%\" in it")?;
+        let password = url.password().map(decoded).transpose().map_err(|_| "has a bad \"%\" in it")?;
+        if user.is_empty() {
+            return Err("names no user".to_owned());
+        }
+        url.set_password(None).and_then(|()| url.set_username("")).map_err(|()| no_url())?;
+        let server = Self::parse(url.as_str(), &user, |path| crate::resolve(base, path));
+        let server = server.map_err(|why| why.trim_start_matches("\"upstream\" ").to_owned())?;
+        Ok((server, user, password))
+    }
+
     /// Reads a URL; `database` is meant where it names none, and `resolve` says what a relative path means.
     ///
     /// SECURITY: the error is a fragment without any part of the URL, since one slip of the pen makes a credential of any.

@@ -3,6 +3,7 @@
 mod approvals;
 mod archive;
 mod search;
+mod recordings;
 pub(crate) mod traffic;
 
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ pub(crate) use archive::Archive;
 pub(crate) use search::{Files, Period, Reindex, Search, SessionSearch, Statements};
 
 pub(crate) use approvals::{Approvals, Before, Decide, Delegations, ListRequests, OneRequest};
+
+pub(crate) use recordings::{Export, ExportFormat, Recording, Replay, Show};
 
 use crate::logging::LogFormat;
 use crate::output::{Format, RecordFormat};
@@ -221,6 +224,14 @@ pub(crate) enum Sessions {
     Search(Box<SessionSearch>),
     /// End sessions now: what runs is cancelled, what is open rolled back; exit status 1 if anything beside that failed
     Kill(Kill),
+    /// Print whose session a recording is of, and what is in it; exit status 1 if not all of it can be read
+    Show(Show),
+    /// Play a recording in the terminal as psql would have shown it, or run it elsewhere and compare
+    ///
+    /// Keys: space plays and pauses; n and p step by statement; r, e, h lead to the next refusal, error, hold, R, E, H to the one before; the arrows 5 seconds on and back; + and - set the speed; / searches, N again; g goes to a statement by its number; q ends. With --against, exit status 1 if anything differs.
+    Replay(Replay),
+    /// Write a recording as JSON lines, an asciicast, an SQL script, or a page that plays by itself
+    Export(Export),
     /// Look at who is kept out
     #[command(subcommand)]
     Blocks(Blocks),

@@ -86,6 +86,11 @@ impl Out {
         self.text("\n")
     }
 
+    /// Writes a piece of a recording.
+    pub(crate) fn piece(&mut self, piece: &replay::Piece) -> Result<(), Failure> {
+        if self.colour { self.text(&replay::coloured(piece)) } else { self.text(&piece.text) }
+    }
+
     /// Hands everything to the reader.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.closed {

@@ -21,8 +21,14 @@ pub(crate) enum Form {
     Notice,
 }
 
-/// Writes an error or a notice. `statement` is the text that its position counts in.
-pub(crate) fn text(form: Form, fields: &ErrorFields, statement: Option<&str>, brackets: Brackets) -> String {
+/// Writes an error or a notice. `statement` is a text, and how many characters of the message stood before it: its position counts from
+/// the message's first.
+pub(crate) fn text(
+    form: Form,
+    fields: &ErrorFields,
+    statement: Option<(&str, usize)>,
+    brackets: Brackets,
+) -> String {
     let mut out = String::new();
     let get = |code| fields.get(code).map(|text| safe::text(text, brackets));
     if let Some(severity) = get(field::SEVERITY) {
@@ -33,7 +39,7 @@ pub(crate) fn text(form: Form, fields: &ErrorFields, statement: Option<&str>, br
     let internal = fields.get(field::INTERNAL_QUERY).map(String::from_utf8_lossy);
     let (position, within) = match fields.get(field::POSITION) {
         Some(position) => (Some(position), statement),
-        None => (fields.get(field::INTERNAL_POSITION), internal.as_deref()),
+        None => (fields.get(field::INTERNAL_POSITION), internal.as_deref().map(|text| (text, 0))),
     };
     let number = position.and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
     let place = number.zip(within);
@@ -41,8 +47,9 @@ pub(crate) fn text(form: Form, fields: &ErrorFields, statement: Option<&str>, br
         out.push_str(&format!(" at character {number}"));
     }
     out.push('\n');
-    if let Some((position, within)) = place
-        && let Some(lines) = position.checked_sub(1).and_then(|at| place_in(within, at, brackets))
+    if let Some((position, (within, before))) = place
+        && let Some(at) = position.checked_sub(1).and_then(|at| at.checked_sub(before))
+        && let Some(lines) = place_in(within, at, brackets)
     {
         out.push_str(&lines);
     }
@@ -139,7 +146,7 @@ mod tests {
 
     fn check(statement: &str, position: usize, expected: &str) {
         let fields = ErrorFields::new(Severity::Error, wire::sqlstate::SYNTAX_ERROR, "m").position(position);
-        assert_eq!(text(Form::Error, &fields, Some(statement), Brackets::Ours), expected);
+        assert_eq!(text(Form::Error, &fields, Some((statement, 0)), Brackets::Ours), expected);
     }
 
     #[test]
@@ -174,6 +181,6 @@ mod tests {
             .position(2);
         let expected =
             "ERROR:  a\\x1B[2J\nb\\u27E6\nLINE 1: \\x1B;\n            ^\nDETAIL:  d\\r\nHINT:  h\\u202E\n";
-        assert_eq!(text(Form::Error, &fields, Some("\u{1b};"), Brackets::Ours), expected);
+        assert_eq!(text(Form::Error, &fields, Some(("\u{1b};", 0)), Brackets::Ours), expected);
     }
 }

@@ -28,11 +28,3 @@ pub use timeline::{Moment, Timeline};
 pub const PLAYER_MODULE: &str = export::PLAYER;
 /// How it looks.
 pub const PLAYER_STYLE: &str = export::STYLE;
-
-/// How much is kept, in a word.
-const fn kept(kept: recording::Kept) -> &'static str {
-    match kept {
-        recording::Kept::Statements => "statements",
-        recording::Kept::Results => "results",
-    }
-}

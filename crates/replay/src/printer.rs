@@ -40,6 +40,8 @@ struct Waiting {
     refused: bool,
     /// Rows of its result that were not kept.
     cut: u64,
+    /// What its rows have for columns, where that isn't sent with them.
+    columns: Vec<Column>,
 }
 
 /// What of COPY goes on.
@@ -114,19 +116,15 @@ impl Printer {
                     page.push(Kind::Input, text);
                 }
             }
+            What::CopyCut(bytes) => {
+                self.note(Kind::Note, &format!("{bytes} bytes that the client sent: not kept"), &mut page);
+            }
+            What::Kept(kept) => {
+                self.note(Kind::Note, &format!("from here {} are kept", kept.as_str()), &mut page);
+            }
             What::Hold(Hold { request, state, message }) => {
                 let said = message.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
                 self.note(Kind::Hold, &format!("request {request} {state}{said}"), &mut page);
-            }
-            What::CopyCut(bytes) => {
-                self.note(
-                    Kind::Note,
-                    &format!("{bytes} bytes of the data that was copied: not kept"),
-                    &mut page,
-                );
-            }
-            What::Kept(now) => {
-                self.note(Kind::Note, &format!("from here is kept: {}", now.as_str()), &mut page);
             }
             What::CancelRequested => self.note(Kind::Note, "the client asks to cancel", &mut page),
             What::Gap { why } => {
@@ -171,9 +169,10 @@ impl Printer {
         self.waiting.push_back(Waiting {
             number: page.statement,
             text: text.clone(),
-            offset: 0,
+            offset: usize::try_from(sent.offset).unwrap_or(usize::MAX),
             refused: decision.sqlstate.is_some(),
             cut: 0,
+            columns: Column::known(sent),
         });
         self.last = page.statement;
         let shown = self.text(text.as_bytes());
@@ -215,7 +214,11 @@ impl Printer {
                     format!("${} = {value}", at + 1)
                 })
                 .collect();
-            self.note(Kind::Note, &values.join(", "), page);
+            let cut = match sent.parameters_cut {
+                0 => String::new(),
+                bytes => format!("; {bytes} bytes of them: not kept"),
+            };
+            self.note(Kind::Note, &(values.join(", ") + &cut), page);
         }
         let decision = &sent.decision;
         let verb = match (decision.verdict.as_str(), &decision.sqlstate) {
@@ -293,7 +296,12 @@ impl Printer {
 
     fn data_row(&mut self, body: &[u8], page: &mut Page) {
         let brackets = self.brackets();
+        let waiting = self.waiting.iter().find(|waiting| waiting.number == page.statement);
+        let known = waiting.map(|waiting| waiting.columns.as_slice()).unwrap_or_default();
         let table = self.table.get_or_insert_with(|| {
+            if !known.is_empty() {
+                return Table::new(known.to_vec());
+            }
             let count = wire::backend::DataRow::parse(body).map(|row| row.len()).unwrap_or_default();
             Table::new(Column::unknown(count))
         });
@@ -378,8 +386,8 @@ impl Printer {
 
     fn fault(&self, form: Form, fields: &ErrorFields, statement: u64) -> String {
         let waiting = self.waiting.iter().find(|waiting| waiting.number == statement);
-        let text = waiting.map(|it| " ".repeat(it.offset) + &it.text);
-        fault::text(form, fields, text.as_deref(), self.brackets())
+        let within = waiting.map(|it| (it.text.as_str(), it.offset));
+        fault::text(form, fields, within, self.brackets())
     }
 
     /// As psql words it (PrintNotifications, bin/psql/common.c).

@@ -30,6 +30,16 @@ impl Column {
         description.iter().map(column).collect()
     }
 
+    /// Returns the columns that a statement was sent with.
+    pub fn known(sent: &recording::Sent) -> Vec<Self> {
+        let column = |it: &recording::Column| Self {
+            name: it.name.clone().into_bytes(),
+            type_oid: it.type_oid,
+            binary: it.format == 1,
+        };
+        sent.columns.iter().map(column).collect()
+    }
+
     /// Returns columns for rows whose description isn't there.
     pub fn unknown(count: usize) -> Vec<Self> {
         (1..=count)

@@ -98,6 +98,33 @@ pub(crate) fn of_binary(type_oid: u32, value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
+/// Returns what a type is called in SQL, where that is known here.
+pub(crate) const fn type_name(type_oid: u32) -> Option<&'static str> {
+    Some(match type_oid {
+        oid::BOOL => "boolean",
+        oid::BYTEA => "bytea",
+        oid::NAME => "name",
+        oid::INT8 => "bigint",
+        oid::INT2 => "smallint",
+        oid::INT4 => "integer",
+        oid::TEXT => "text",
+        oid::OID => "oid",
+        oid::JSON => "json",
+        oid::XML => "xml",
+        oid::FLOAT4 => "real",
+        oid::FLOAT8 => "double precision",
+        oid::VARCHAR => "character varying",
+        oid::DATE => "date",
+        oid::TIME => "time without time zone",
+        oid::TIMESTAMP => "timestamp without time zone",
+        oid::TIMESTAMPTZ => "timestamp with time zone",
+        oid::NUMERIC => "numeric",
+        oid::UUID => "uuid",
+        oid::JSONB => "jsonb",
+        _ => return None,
+    })
+}
+
 /// Returns bytes as PostgreSQL writes a `bytea`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     format!("\\x{}", hex::encode(bytes))

@@ -14,6 +14,7 @@ mod migration;
 mod notify;
 mod policy;
 mod search;
+mod recordings;
 mod serve;
 mod sessions;
 mod streams;

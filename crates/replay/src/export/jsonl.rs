@@ -43,7 +43,7 @@ impl Jsonl {
         } = opening;
         let line = json!({
             "kind": "opening", "session": session.to_string(), "journal": journal, "gateway": gateway,
-            "began": moment(opening, Duration::ZERO), "kept": crate::kept(*kept), "identity": identity,
+            "began": moment(opening, Duration::ZERO), "kept": kept.as_str(), "identity": identity,
             "on_behalf_of": on_behalf_of, "groups": groups, "database": database,
             "application_name": application_name, "server_version": server_version,
             "rows_max": rows_max, "bytes_max": bytes_max,
@@ -66,7 +66,10 @@ impl Jsonl {
             written(&Value::Object(object))
         };
         match what {
-            What::Sent(sent) => line("sent", sent_value(sent)),
+            What::Sent(sent) => {
+                self.columns = Column::known(sent);
+                line("sent", sent_value(sent))
+            }
             What::Received(bytes) => {
                 let mut lines = String::new();
                 let mut rest = bytes.as_slice();
@@ -93,7 +96,7 @@ impl Jsonl {
                 line("hold", json!({ "request": request, "state": state, "message": message }))
             }
             What::CopyCut(bytes) => line("copy_in_cut", json!({ "bytes": bytes })),
-            What::Kept(now) => line("kept", json!({ "kept": now.as_str() })),
+            What::Kept(kept) => line("kept", json!({ "kept": kept.as_str() })),
             What::CancelRequested => line("cancel_requested", json!({})),
             What::Gap { why } => line("gap", json!({ "why": why })),
             What::Ended { why } => line("ended", json!({ "why": why })),
@@ -111,11 +114,27 @@ fn bytes(bytes: &[u8]) -> Value {
 }
 
 fn sent_value(sent: &Sent) -> Value {
-    let Sent { text, parameters, extended, decision, .. } = sent;
-    let Decision { verdict, rules, sqlstate, approval, masked: _ } = decision;
+    let Sent {
+        text,
+        parameters,
+        parameters_cut,
+        parameter_types,
+        parameters_binary,
+        extended,
+        offset,
+        columns,
+        decision,
+    } = sent;
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|it| json!({ "name": it.name, "type_oid": it.type_oid, "binary": it.format == 1 }))
+        .collect();
+    let Decision { verdict, rules, sqlstate, approval, masked } = decision;
     json!({
-        "text": text, "parameters": parameters, "extended": extended, "verdict": verdict, "rules": rules,
-        "sqlstate": sqlstate, "approval": approval,
+        "text": text, "parameters": parameters, "parameters_cut": parameters_cut,
+        "parameter_types": parameter_types, "parameters_binary": parameters_binary, "offset": offset, "extended": extended, "columns": columns,
+        "verdict": verdict, "rules": rules,
+        "sqlstate": sqlstate, "approval": approval, "masked": masked,
     })
 }
 

@@ -16,6 +16,7 @@ use wire::frame;
 use super::moment;
 use crate::lexer::{Token, first_word, tokens};
 use crate::safe::{self, Brackets};
+use crate::values;
 
 /// A statement whose end hasn't come.
 #[derive(Debug)]
@@ -81,9 +82,10 @@ impl SqlScript {
                 out.push_str(&comment(&format!("not recorded up to here: {why}")));
             }
             What::Ended { .. } => self.flush(&mut out),
-            What::CopyCut(bytes) => {
-                self.flush(&mut out);
-                out.push_str(&comment(&format!("{bytes} bytes of the data of a COPY were not kept")));
+            What::CopyCut(_) => {
+                if let Some(it) = self.find(number) {
+                    it.cut = true;
+                }
             }
             What::Cut { .. } | What::Hold(_) | What::CancelRequested | What::Kept(_) => {}
         }
@@ -198,6 +200,9 @@ fn runnable(it: &Pending) -> Result<String, &'static str> {
     if it.failed.as_deref() == Some("42601") {
         return Err("it is no SQL");
     }
+    if it.sent.parameters_cut > 0 {
+        return Err("its parameters are not all recorded");
+    }
     let mut text = String::with_capacity(it.sent.text.len());
     let mut ended = false;
     for (range, token) in tokens(&it.sent.text) {
@@ -212,11 +217,10 @@ fn runnable(it: &Pending) -> Result<String, &'static str> {
             Token::Unterminated => return Err("a quote or comment has no end"),
             Token::Colon => text.push_str("\\:"),
             Token::Parameter(number) => {
-                let value = number.checked_sub(1).and_then(|at| it.sent.parameters.get(at));
-                match value {
-                    Some(value) => {
-                        text.push_str(&value.as_deref().map_or_else(|| "NULL".to_owned(), literal))
-                    }
+                let at = number.checked_sub(1);
+                match at.and_then(|at| Some((at, it.sent.parameters.get(at)?))) {
+                    Some((_, None)) => text.push_str("NULL"),
+                    Some((at, Some(value))) => text.push_str(&literal(&it.sent, at, value)?),
                     None if it.sent.parameters.is_empty() => text.push_str(own),
                     None => return Err("a parameter is missing"),
                 }
@@ -248,8 +252,19 @@ fn runnable(it: &Pending) -> Result<String, &'static str> {
 }
 
 /// A parameter as a literal, whose type is found as a parameter's is.
-fn literal(value: &str) -> String {
-    model::quote_literal(value)
+fn literal(sent: &Sent, at: usize, value: &str) -> Result<String, &'static str> {
+    let type_oid = sent.parameter_types.get(at).copied().unwrap_or_default();
+    let text = if sent.parameters_binary.iter().any(|binary| usize::from(*binary) == at) {
+        let bytes = value.strip_prefix("\\x").and_then(|digits| hex::decode(digits).ok());
+        let bytes = bytes.ok_or("a parameter can't be read")?;
+        let text = values::of_binary(type_oid, &bytes);
+        let text = text.ok_or("a parameter is binary, of a type that isn't known here")?;
+        String::from_utf8(text.into_owned()).map_err(|_| "a parameter is not UTF-8")?
+    } else {
+        value.to_owned()
+    };
+    let cast = values::type_name(type_oid).map(|name| format!("::{name}")).unwrap_or_default();
+    Ok(model::quote_literal(&text) + &cast)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn sent(text: &str) -> What {
         rules: Vec::new(),
         sqlstate: None,
         approval: None,
-        masked: Vec::new(),
+        ..Decision::default()
     };
     What::Sent(Box::new(Sent {
         text: text.to_owned(),

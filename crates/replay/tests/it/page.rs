@@ -38,10 +38,17 @@ pub(crate) fn entries() -> Vec<Entry> {
         rules: vec![HOSTILE.to_owned()],
         sqlstate: sqlstate.map(str::to_owned),
         approval: None,
+        ..Decision::default()
     };
     let sent = |text: String, sqlstate: Option<&str>| {
         let parameters = vec![Some(HOSTILE.to_owned()), None];
-        What::Sent(Box::new(Sent { text, parameters, extended: true, decision: decision(sqlstate) }))
+        What::Sent(Box::new(Sent {
+            text,
+            parameters,
+            extended: true,
+            decision: decision(sqlstate),
+            ..Sent::default()
+        }))
     };
     let mut rows = Vec::new();
     encode::row_description(

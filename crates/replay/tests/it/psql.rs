@@ -67,7 +67,7 @@ fn printed(cluster: &Cluster, statements: &[String]) -> String {
             rules: Vec::new(),
             sqlstate: None,
             approval: None,
-            masked: Vec::new(),
+            ..Decision::default()
         };
         let sent =
             Sent { text: text.clone(), parameters: Vec::new(), extended: false, decision, ..Sent::default() };

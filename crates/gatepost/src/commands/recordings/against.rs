@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::SecretRef;
-use model::Secret;
+use model::{Oid, Secret};
 use recording::{Entry, Sent, What};
 use replay::{Chain, Column, Comparison, Control, Difference, Outcome, Tally, compare, control};
 use server::upstream::{self, Target, Upstream};
@@ -88,7 +88,7 @@ fn take(waiting: &mut VecDeque<Recorded>, entry: &Entry) {
     if let What::Sent(sent) = &entry.what {
         waiting.push_back(Recorded {
             number,
-            tally: Tally::new(&columns(sent)),
+            tally: Tally::new(&Column::known(sent)),
             sent: (**sent).clone(),
             copy: Vec::new(),
             copy_cut: false,
@@ -106,13 +106,21 @@ fn take(waiting: &mut VecDeque<Recorded>, entry: &Entry) {
         }
         What::Cut { rows, .. } => it.tally.cut(*rows),
         What::CopyData(data) => it.copy.extend_from_slice(data),
+        What::CopyCut(_) => it.copy_cut = true,
         _ => {}
     }
 }
 
-/// What is known of a result's columns before it comes.
-fn columns(_sent: &Sent) -> Vec<Column> {
-    Vec::new()
+/// The values of parameters, as they were bound; `None` if one can't be read.
+fn bound(sent: &Sent) -> Option<Vec<Option<Vec<u8>>>> {
+    let value = |(at, value): (usize, &Option<String>)| match value {
+        None => Some(None),
+        Some(text) if sent.parameters_binary.iter().any(|it| usize::from(*it) == at) => {
+            Some(Some(hex::decode(text.strip_prefix("\\x")?).ok()?))
+        }
+        Some(text) => Some(Some(text.clone().into_bytes())),
+    };
+    sent.parameters.iter().enumerate().map(value).collect()
 }
 
 /// The other database.
@@ -122,6 +130,8 @@ struct There {
     ending: Ending,
     /// Where the session stands, by its own transactions.
     status: TransactionStatus,
+    /// Whether the transaction that is to be rolled back has begun.
+    within: bool,
 }
 
 impl There {
@@ -133,17 +143,15 @@ impl There {
             .map_err(|why| Failure::new(format!("secret \"{reference}\" {why}")))?;
         let target = Target::new(&server).map_err(|error| Failure::of(&error))?;
         let (user, password) = (Secret::new(user), password.map(Secret::new));
-        let parameters = [
-            ("application_name".to_owned(), "gatepost replay".to_owned()),
-            ("database".to_owned(), server.database.clone()),
-        ];
+        let parameters = [("application_name".to_owned(), "gatepost replay".to_owned())];
         let upstream = upstream::login(&target, &user, password.as_ref(), &parameters, LOGIN_TIMEOUT).await;
         let mut upstream = upstream.map_err(|error| Failure::of(&error))?;
         let received = std::mem::take(&mut upstream.leftover);
-        let mut there = Self { upstream, received, ending, status: TransactionStatus::Idle };
+        let mut there = Self { upstream, received, ending, status: TransactionStatus::Idle, within: false };
         there.own("SET standard_conforming_strings = on").await?;
         if ending == Ending::Rollback {
             there.own("BEGIN").await?;
+            there.within = true;
         }
         Ok(there)
     }
@@ -157,6 +165,9 @@ impl There {
             }
             return Ok(Found::NotRun("it was refused"));
         }
+        if recorded.sent.parameters_cut > 0 {
+            return Ok(Found::NotRun("its parameters are not all recorded"));
+        }
         if recorded.copy_cut {
             return Ok(Found::NotRun("not all rows of its COPY are recorded"));
         }
@@ -166,12 +177,15 @@ impl There {
             (Ending::Commit, _) => self.statement(recorded).await?,
             (Ending::Rollback, Control::None) => match self.guarded(recorded).await? {
                 Some(now) => now,
-                None => return Ok(Found::NotRun("it can't be run where it is rolled back; --commit runs it")),
+                None => {
+                    return Ok(Found::NotRun("it can't be run where it is rolled back; --commit runs it"));
+                }
             },
             (Ending::Rollback, control) => self.control(control).await?,
         };
         let mut then = recorded.tally.clone().finish();
-        then.masked_somewhere = recorded.sent.decision.verdict == "mask";
+        then.masked = recorded.sent.decision.masked.iter().map(|at| usize::from(*at)).collect();
+        then.masked_somewhere = recorded.sent.decision.verdict == "mask" && then.masked.is_empty();
         Ok(Found::Compared(compare(&then, &now)))
     }
 
@@ -260,21 +274,28 @@ impl There {
     }
 
     async fn own_outcome(&mut self, text: &str) -> Result<Outcome, Failure> {
-        Ok(self.exchange(text, &[], &[]).await?.0)
+        Ok(self.exchange(text, None, &[], &[]).await?.0)
     }
 
     async fn statement(&mut self, recorded: &Recorded) -> Result<Outcome, Failure> {
         let sent = &recorded.sent;
-        let parameters: Vec<Option<&[u8]>> =
-            sent.parameters.iter().map(|value| value.as_ref().map(String::as_bytes)).collect();
-        let (outcome, status) = self.exchange(&sent.text, &parameters, &recorded.copy).await?;
+        let Some(parameters) = bound(sent) else {
+            return Err(Failure::new(format!("a parameter of statement {} can't be read", recorded.number)));
+        };
+        let formats: Vec<i16> = sent.columns.iter().map(|column| column.format).collect();
+        let (outcome, status) =
+            self.exchange(&sent.text, Some((sent, &parameters)), &formats, &recorded.copy).await?;
         match (self.ending, status) {
             (Ending::Commit, status) => self.status = status,
-            (Ending::Rollback, TransactionStatus::Failed) if self.status == TransactionStatus::InTransaction => {
+            (Ending::Rollback, TransactionStatus::Failed)
+                if self.status == TransactionStatus::InTransaction =>
+            {
                 self.status = TransactionStatus::Failed;
             }
             // ROLLBACK TO SAVEPOINT brings a failed transaction back.
-            (Ending::Rollback, TransactionStatus::InTransaction) if self.status == TransactionStatus::Failed => {
+            (Ending::Rollback, TransactionStatus::InTransaction)
+                if self.status == TransactionStatus::Failed =>
+            {
                 self.status = TransactionStatus::InTransaction;
             }
             (Ending::Rollback, _) => {}
@@ -287,13 +308,23 @@ impl There {
     async fn exchange(
         &mut self,
         text: &str,
-        parameters: &[Option<&[u8]>],
+        bound: Option<(&Sent, &[Option<Vec<u8>>])>,
+        formats: &[i16],
         copy: &[u8],
     ) -> Result<(Outcome, TransactionStatus), Failure> {
         let wrong = |error: wire::EncodeError| Failure::caused("a recorded statement can't be sent", error);
         let mut out = Vec::new();
-        encode::parse(&mut out, b"", text.as_bytes(), []).map_err(wrong)?;
-        encode::bind(&mut out, b"", b"", [], parameters.iter().copied(), []).map_err(wrong)?;
+        let (types, binary, parameters) = match bound {
+            Some((sent, parameters)) => {
+                (sent.parameter_types.as_slice(), sent.parameters_binary.as_slice(), parameters)
+            }
+            None => ([].as_slice(), [].as_slice(), [].as_slice()),
+        };
+        let is_binary = |at: usize| i16::from(binary.iter().any(|it| usize::from(*it) == at));
+        encode::parse(&mut out, b"", text.as_bytes(), types.iter().map(|oid| Oid(*oid))).map_err(wrong)?;
+        let values = parameters.iter().map(Option::as_deref);
+        let codes = (0..parameters.len()).map(is_binary);
+        encode::bind(&mut out, b"", b"", codes, values, formats.iter().copied()).map_err(wrong)?;
         encode::describe(&mut out, Named::Portal, b"").map_err(wrong)?;
         encode::execute(&mut out, b"", 0).map_err(wrong)?;
         encode::flush(&mut out);
@@ -314,7 +345,7 @@ impl There {
                 .map_err(|error| Failure::caused("the other database broke the protocol", error))?;
             self.received.drain(..length);
             if let Some(status) = ready {
-                self.check(text, status)?;
+                self.check(status)?;
                 return Ok((tally.finish(), status));
             }
             if kind == tag::COPY_IN_RESPONSE {
@@ -333,10 +364,11 @@ impl There {
     }
 
     /// Whether what was promised still holds.
-    fn check(&self, text: &str, status: TransactionStatus) -> Result<(), Failure> {
-        let begins = matches!(text, "BEGIN" | "SET standard_conforming_strings = on" | "ROLLBACK");
-        if self.ending == Ending::Rollback && status == TransactionStatus::Idle && !begins {
-            return Err(Failure::new("the transaction that was to be rolled back has ended; nothing more is run"));
+    fn check(&self, status: TransactionStatus) -> Result<(), Failure> {
+        if self.within && status == TransactionStatus::Idle {
+            return Err(Failure::new(
+                "the transaction that was to be rolled back has ended; nothing more is run",
+            ));
         }
         Ok(())
     }
@@ -365,6 +397,7 @@ impl There {
 
     async fn close(mut self) -> Result<(), Failure> {
         if self.ending == Ending::Rollback {
+            self.within = false;
             self.own("ROLLBACK").await?;
         }
         self.upstream.terminate().await;

@@ -2,8 +2,8 @@
 
 mod approvals;
 mod archive;
-mod search;
 mod recordings;
+mod search;
 pub(crate) mod traffic;
 
 use std::net::SocketAddr;

@@ -10,9 +10,9 @@ use crate::output::Format;
 /// Which recording, and how it is read.
 #[derive(Debug, Args)]
 pub(crate) struct Recording {
-    /// The session, 32 hexadecimal digits, whose recording is in the folder of recordings; or a recording's file
-    #[arg(value_name = "ID|FILE")]
-    pub(crate) which: String,
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
     /// File of age identities that recordings are encrypted for, as age-keygen writes it [default: $GATEPOST_IDENTITY]
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,

@@ -9,6 +9,7 @@ use testkit::postgres::Version;
 use testkit::process::{Process, free_port, guarded, node, tools};
 
 use crate::clients::psql;
+use crate::sample;
 use crate::stage::{CLIENTS, Setup, Shop, repository};
 
 /// A browser on a busy machine takes its time.
@@ -66,4 +67,16 @@ fn people_log_in_decide_and_what_waits_goes_on() {
         "1",
         "only what was approved is gone"
     );
+}
+
+#[test]
+fn the_page_that_is_exported_plays_offline_and_asks_nobody() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("session.html");
+    let (mut html, mut page) = replay::export::Html::begin(&sample::opening());
+    for entry in sample::entries() {
+        page += &html.entry(&entry);
+    }
+    std::fs::write(&file, page + &html.end()).unwrap();
+    script("replay.mjs", &[&file.display().to_string()]);
 }

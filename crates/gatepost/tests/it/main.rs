@@ -40,8 +40,11 @@ mod preview;
 mod proof;
 mod quotas;
 mod reference;
+mod replay;
 mod roles;
 mod rotation;
+#[path = "../../../replay/tests/it/sample.rs"]
+mod sample;
 mod session;
 mod signer;
 mod stage;

@@ -7,7 +7,7 @@ mod tape;
 mod terminal;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use recording::Opening;
@@ -19,14 +19,13 @@ use self::tape::Tape;
 use crate::args::{Recording, Replay, Show};
 use crate::failure::{Failure, Status};
 use crate::output::{Cell, Format, Out, Tone};
-use crate::settings;
 
 pub(crate) use self::export::run as export;
 
 const IDENTITY: &str = "GATEPOST_IDENTITY";
 
 /// Opens a recording.
-fn open(config: Option<&Path>, recording: &Recording) -> Result<Tape, Failure> {
+fn open(recording: &Recording) -> Result<Tape, Failure> {
     let from_variable = || std::env::var_os(IDENTITY).filter(|it| !it.is_empty()).map(PathBuf::from);
     let identities = match recording.identity.clone().or_else(from_variable) {
         Some(path) => {
@@ -35,22 +34,11 @@ fn open(config: Option<&Path>, recording: &Recording) -> Result<Tape, Failure> {
         }
         None => None,
     };
-    Tape::open(&find(config, &recording.which)?, identities)
+    Tape::open(&recording.file, identities)
 }
 
-/// Finds the file of a session's recording.
-fn find(config: Option<&Path>, which: &str) -> Result<PathBuf, Failure> {
-    let is_id = which.len() == 32 && which.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let path = PathBuf::from(which);
-    if !is_id || path.is_file() {
-        return Ok(path);
-    }
-    let _config = settings::load(config)?;
-    Err(Failure::new(format!("there is no recording of session {which}")))
-}
-
-pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<Status, Failure> {
-    let mut tape = open(config, &show.recording)?;
+pub(crate) fn show(show: &Show) -> Result<Status, Failure> {
+    let mut tape = open(&show.recording)?;
     let mut timeline = Timeline::default();
     while let Some(entry) = tape.next_entry()? {
         timeline.add(&entry);
@@ -116,8 +104,8 @@ pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<Status, Failure
     Ok(if tape.damage().is_empty() { Status::Success } else { Status::CheckFailed })
 }
 
-pub(crate) async fn replay(config: Option<&Path>, replay: Replay) -> Result<Status, Failure> {
-    let tape = open(config, &replay.recording)?;
+pub(crate) async fn replay(replay: Replay) -> Result<Status, Failure> {
+    let tape = open(&replay.recording)?;
     if let Some(reference) = &replay.against {
         let ending = if replay.commit { Ending::Commit } else { Ending::Rollback };
         return against::run(tape, reference, ending, replay.all, replay.format).await;

@@ -1,7 +1,11 @@
 //! The end of a chain, to which records are appended. Knows no files: bytes go to the caller's buffer.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::encode::Encoded;
-use crate::frame::{Hash, JournalId, PAYLOAD_BYTES_MAX, Prefix, SegmentHeader, Seq};
+use crate::frame::{
+    Hash, JournalId, KIND_CHECKPOINT, KIND_EVENT, PAYLOAD_BYTES_MAX, Prefix, SegmentHeader, Seq,
+};
 use crate::time::Time;
 
 /// Where a journal ends: what the next record is numbered and linked to.
@@ -52,12 +56,32 @@ impl Chain {
     /// [`TooLong`]: caller; nothing is appended.
     pub fn append(&mut self, time: Time, event: &Encoded, out: &mut Vec<u8>) -> Result<Seq, TooLong> {
         let Encoded { code, payload, digest } = event;
+        self.link((KIND_EVENT, *code), time, payload, *digest, out)
+    }
+
+    /// Appends the record of a checkpoint, which is a signed note, to `out` and returns its number.
+    ///
+    /// # Errors
+    /// [`TooLong`]: caller; nothing is appended.
+    pub fn append_checkpoint(&mut self, time: Time, note: &str, out: &mut Vec<u8>) -> Result<Seq, TooLong> {
+        let digest = Sha256::digest(note.as_bytes()).into();
+        self.link((KIND_CHECKPOINT, 0), time, note.as_bytes(), digest, out)
+    }
+
+    fn link(
+        &mut self,
+        (kind, code): (u8, u16),
+        time: Time,
+        payload: &[u8],
+        digest: [u8; 32],
+        out: &mut Vec<u8>,
+    ) -> Result<Seq, TooLong> {
         let bytes = payload.len();
         let length = u32::try_from(bytes).ok().filter(|_| bytes <= PAYLOAD_BYTES_MAX);
         let length = length.ok_or(TooLong { bytes })?;
         let seq = self.next;
-        let mut prefix = Prefix { crc: 0, length, seq, time, kind: 1, zero: 0, code: *code, hash: self.head };
-        prefix.hash = prefix.link(self.head, *digest);
+        let mut prefix = Prefix { crc: 0, length, seq, time, kind, zero: 0, code, hash: self.head };
+        prefix.hash = prefix.link(self.head, digest);
         prefix.write(payload, out);
         self.head = prefix.hash;
         self.next = seq.next();

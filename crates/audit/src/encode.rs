@@ -228,6 +228,7 @@ impl Event<'_> {
             Self::StreamGap { stream, first, last } => {
                 o.text("stream", stream).number("first", first.0).number("last", last.0)
             }
+            Self::Integrity(it) => it.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

@@ -8,6 +8,7 @@ use crate::approval::{
     ApprovalEnded, ApprovalRefused, ApprovalRequested, ApprovalUsed, ApprovalVoted, DelegationChanged,
     RowsCounted,
 };
+use crate::integrity::Integrity;
 use crate::notice::{NotificationFailed, Notified, NotifyCallRefused};
 use crate::{Fragment, Seq, Time};
 
@@ -353,6 +354,8 @@ pub enum Event<'a> {
         /// The last.
         last: Seq,
     },
+    /// Something became of the audit trail itself.
+    Integrity(Integrity<'a>),
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -603,6 +606,7 @@ impl Event<'_> {
             Self::StreamFailed { .. } => 110,
             Self::StreamRecovered { .. } => 111,
             Self::StreamGap { .. } => 112,
+            Self::Integrity(it) => it.code().0,
         })
     }
 
@@ -652,6 +656,7 @@ impl Event<'_> {
             Self::StreamFailed { .. } => "stream_failed",
             Self::StreamRecovered { .. } => "stream_recovered",
             Self::StreamGap { .. } => "stream_gap",
+            Self::Integrity(it) => it.name(),
         }
     }
 }

@@ -73,7 +73,7 @@ pub struct JournalId(pub [u8; 16]);
 
 impl JournalId {
     /// Returns what stands before record 1.
-    pub(crate) fn genesis(self) -> Hash {
+    pub fn genesis(self) -> Hash {
         Hash(Sha256::new().chain_update(b"gatepost journal 1").chain_update(self.0).finalize().into())
     }
 }
@@ -162,12 +162,16 @@ impl SegmentHeader {
     }
 }
 
+/// `Kind::Event` and `Kind::Checkpoint` as bytes.
+pub(crate) const KIND_EVENT: u8 = 1;
+pub(crate) const KIND_CHECKPOINT: u8 = 2;
+
 /// What a record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An event, as JSON.
     Event,
-    /// A signed statement about the chain so far. The format keeps its number; this version writes none.
+    /// A signed statement about the chain so far, as a note of C2SP.
     Checkpoint,
     /// Something that a newer gateway wrote.
     Other(u8),
@@ -176,8 +180,8 @@ pub enum Kind {
 impl Kind {
     pub(crate) const fn from_byte(byte: u8) -> Self {
         match byte {
-            1 => Self::Event,
-            2 => Self::Checkpoint,
+            KIND_EVENT => Self::Event,
+            KIND_CHECKPOINT => Self::Checkpoint,
             other => Self::Other(other),
         }
     }
@@ -196,7 +200,7 @@ pub struct Record<'a> {
     pub code: Code,
     /// Its link of the chain.
     pub hash: Hash,
-    /// One JSON object, for an event.
+    /// One JSON object, for an event; a signed note, for a checkpoint.
     pub payload: &'a [u8],
 }
 

@@ -20,6 +20,7 @@ mod decision;
 mod encode;
 mod event;
 mod frame;
+mod integrity;
 mod json;
 mod notice;
 pub mod render;
@@ -41,7 +42,8 @@ pub use frame::{
     FORMAT_VERSION, Frame, FrameError, HEADER_BYTES, Hash, HeaderError, JournalId, Kind, PAYLOAD_BYTES_MAX,
     PREFIX_BYTES, Record, SegmentHeader, Seq,
 };
+pub use integrity::Integrity;
 pub use json::{Fragment, NotAFragment, is_deceptive};
 pub use notice::{NotificationFailed, Notified, NotifyCallRefused};
 pub use time::Time;
-pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, verify};
+pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, classify, next_record, verify};

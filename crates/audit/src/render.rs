@@ -16,11 +16,16 @@ pub fn json_line(record: &Record<'_>, outcome: Option<Joined<'_>>) -> String {
         Kind::Event => inner(payload),
         Kind::Checkpoint | Kind::Other(_) => None,
     };
-    match object {
-        Some(fields) => {
+    let note = std::str::from_utf8(payload).ok().filter(|_| *kind == Kind::Checkpoint);
+    match (object, note) {
+        (Some(fields), _) => {
             let _ = write!(line, ",{fields}");
         }
-        None => {
+        (None, Some(note)) => {
+            let note = serde_json::Value::from(note);
+            let _ = write!(line, ",\"event\":\"checkpoint\",\"note\":{note}");
+        }
+        (None, None) => {
             let _ = write!(line, ",\"event\":null,\"code\":{},\"payload_bytes\":{}", code.0, payload.len());
         }
     }

@@ -99,6 +99,20 @@ pub enum Problem {
     EndsEarly(Anchor),
     /// The record has another hash than it is known to have had: the chain was rewritten.
     Rewritten(Anchor),
+    /// One of these records, the chain and all, is not what the checkpoint in this record, or one known from elsewhere, has signed.
+    NotAsSigned {
+        /// The first that it can be.
+        from: Seq,
+        /// The last.
+        to: Seq,
+    },
+    /// The record says that it is a checkpoint, and it isn't one that counts.
+    NotACheckpoint(String),
+    /// The chain ends before the last record of a checkpoint that is known from elsewhere.
+    EndsBefore {
+        /// How many records there were.
+        size: u64,
+    },
 }
 
 impl fmt::Display for Problem {
@@ -125,6 +139,20 @@ impl fmt::Display for Problem {
             Self::EndsEarly(anchor) => write!(f, "the journal ends here, but had a record {}", anchor.seq),
             Self::Rewritten(anchor) => {
                 write!(f, "record {} is not the one with hash {}", anchor.seq, anchor.hash)
+            }
+            Self::NotAsSigned { from, to } if from == to => {
+                write!(
+                    f,
+                    "record {from} is not the one that was signed: changed, and the chain after it rewritten"
+                )
+            }
+            Self::NotAsSigned { from, to } => write!(
+                f,
+                "one of records {from} to {to} is not the one that was signed: changed, removed or inserted, and the chain after it rewritten"
+            ),
+            Self::NotACheckpoint(why) => write!(f, "the checkpoint does not count: {why}"),
+            Self::EndsBefore { size } => {
+                write!(f, "the journal ends here, but a checkpoint covers {size} records")
             }
         }
     }
@@ -317,7 +345,7 @@ fn out_of_place(expected: Seq, found: Seq) -> Option<Problem> {
 
 /// Tells the end that a crash leaves from damage. A crash cuts a record; it does not change one and leave others after
 /// it, nor change one that is all there.
-fn classify(rest: &[u8], error: FrameError, expected: Seq) -> Problem {
+pub fn classify(rest: &[u8], error: FrameError, expected: Seq) -> Problem {
     let whole = match error {
         FrameError::Damaged => is_whole_but_changed(rest),
         FrameError::Incomplete { .. } => has_changed_length(rest),
@@ -357,11 +385,16 @@ fn has_hole(rest: &[u8]) -> bool {
 
 /// Whether a record that belongs after `expected` stands anywhere in the bytes.
 fn holds_later_record(rest: &[u8], expected: Seq) -> bool {
+    next_record(rest, expected).is_some()
+}
+
+/// Finds the first whole record with number `expected` or a later one behind the start of the bytes, and where it is.
+pub fn next_record(rest: &[u8], expected: Seq) -> Option<(usize, Record<'_>)> {
     let most = expected.0.saturating_add(length(rest) / PREFIX_BYTES as u64);
-    (1..rest.len().saturating_sub(PREFIX_BYTES - 1)).any(|at| {
-        let seq = rest.get(at + 8..).and_then(|s| s.first_chunk()).map(|s| u64::from_le_bytes(*s));
-        seq.is_some_and(|seq| (expected.0..=most).contains(&seq))
-            && rest.get(at..).is_some_and(|from| Frame::parse(from).is_ok())
+    (1..rest.len().saturating_sub(PREFIX_BYTES - 1)).find_map(|at| {
+        let seq = rest.get(at + 8..).and_then(|s| s.first_chunk()).map(|s| u64::from_le_bytes(*s))?;
+        let from = rest.get(at..).filter(|_| (expected.0..=most).contains(&seq))?;
+        Frame::parse(from).ok().map(|frame| (at, frame.record))
     })
 }
 

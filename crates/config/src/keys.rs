@@ -21,7 +21,7 @@ use self::Default::{Absent, Required, Toml};
 pub(crate) use self::auth::{AUTH, LEGACY, MATCH, PASSTHROUGH};
 pub(crate) use self::database::{DATABASE, LOGIN};
 pub(crate) use self::issuer::{INTROSPECTION, ISSUER};
-pub(crate) use self::journal::{INDEX, JOURNAL};
+pub(crate) use self::journal::{INDEX, JOURNAL, PREVIOUS, SIGNING};
 pub(crate) use self::kept::{STATE, STORE};
 pub(crate) use self::limits::{LIMITS, MASK};
 pub(crate) use self::listen::{LISTEN, TLS};
@@ -129,6 +129,8 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &LEGACY,
     &PASSTHROUGH,
     &JOURNAL,
+    &SIGNING,
+    &PREVIOUS,
     &INDEX,
     &LIMITS,
     &MASK,

@@ -13,7 +13,7 @@ use crate::{
     Limits, Listen, Login, Mask, Operators,
 };
 use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
-use crate::{Index, Otlp, Store, StorePlace, Telemetry};
+use crate::{Index, Key, Otlp, SecretRef, Signer, Signing, Store, StorePlace, Telemetry};
 use crate::{NatsLogin, Stream, StreamKind};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
@@ -523,11 +523,33 @@ fn write_passthrough(passthrough: &Passthrough, out: &mut Lines) {
 }
 
 fn write_journal(journal: &Journal, out: &mut Lines) {
-    let Journal { path, durability, segment_bytes_max } = journal;
+    let Journal { path, durability, segment_bytes_max, signing } = journal;
     out.header("[journal]");
     out.text("path", shown(path));
     out.text("durability", durability.as_str());
     out.text("segment_bytes_max", show_bytes(*segment_bytes_max));
+    let Signing { every, interval, signer, previous } = signing;
+    out.header("[journal.signing]");
+    out.raw("every", every);
+    out.text("interval", show_duration(*interval));
+    write_signer(signer, out);
+    if let Some(previous) = previous {
+        out.header("[journal.signing.previous]");
+        write_signer(previous, out);
+    }
+}
+
+fn write_signer(signer: &Signer, out: &mut Lines) {
+    let Signer { name, key } = signer;
+    out.text("name", name);
+    match key {
+        Key::Own => {}
+        Key::Private(key) => out.text("key", key),
+        Key::Command { command, public_key } => {
+            out.text("command", SecretRef::Exec(command.clone()));
+            out.text("public_key", public_key);
+        }
+    }
 }
 
 fn write_limits(limits: &Limits, out: &mut Lines) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::context::Context;
 use crate::read::Table;
 use crate::secret_ref::SecretRef;
+use crate::signing::Signing;
 
 /// Where the audit trail is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Journal {
     pub durability: Durability,
     /// The size at which a new segment is begun.
     pub segment_bytes_max: u64,
+    /// Who signs it, and when.
+    pub signing: Signing,
 }
 
 /// What the first result byte of a read waits for. A write always waits for the disk.
@@ -96,7 +99,9 @@ pub(crate) fn journal(table: &Table<'_>, context: &mut Context<'_>) -> Option<Jo
     });
     let segment =
         table.value("segment_bytes_max", context).and_then(|value| value.bytes(MIB..=4 * GIB, context));
-    Some(Journal { path: context.resolve(&path?), durability: durability?, segment_bytes_max: segment? })
+    let signing = table.table("signing", context).and_then(|table| crate::signing::read(&table, context));
+    let path = context.resolve(&path?);
+    Some(Journal { path, durability: durability?, segment_bytes_max: segment?, signing: signing? })
 }
 
 pub(crate) fn limits(table: &Table<'_>, context: &mut Context<'_>) -> Option<Limits> {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod archive;
+mod integrity;
 mod recordings;
 mod search;
 pub(crate) mod traffic;
@@ -17,6 +18,7 @@ pub(crate) use archive::Archive;
 pub(crate) use search::{Files, Period, Reindex, Search, SessionSearch, Statements};
 
 pub(crate) use approvals::{Approvals, Before, Decide, Delegations, ListRequests, OneRequest};
+pub(crate) use integrity::{Keygen, Prove, Verify};
 
 pub(crate) use recordings::{Export, ExportFormat, Recording, Replay, Show};
 
@@ -389,20 +391,14 @@ pub(crate) enum Audit {
         #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
         format: Format,
     },
-    /// Check that no record was changed, removed or added
-    Verify {
-        #[command(flatten)]
-        journal: Journal,
-        /// A record's number and hash, noted earlier, that must still be there; may be repeated
-        #[arg(long = "anchor", value_name = "SEQ:HASH")]
-        anchors: Vec<String>,
-        /// The oldest segments were moved away: the journal need not begin at record 1
-        #[arg(long)]
-        retained: bool,
-        /// How the report is printed
-        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
-        format: Format,
-    },
+    /// Check that no record was changed, removed or added, and who has signed that; needs files and public keys alone
+    ///
+    /// Exit status 1 if anything is wrong or missing, or if keys are given and none of them has signed.
+    Verify(Verify),
+    /// Prove that one record is in the journal, without the others: one JSON document, for `audit verify --proof`
+    Prove(Prove),
+    /// Make a key that signs the audit trail's checkpoints, and print its public key
+    Keygen(Keygen),
 }
 
 #[derive(Debug, Args)]
@@ -446,7 +442,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 43] = [
+const EVENTS: [&str; 46] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -490,6 +486,9 @@ const EVENTS: [&str; 43] = [
     "stream_failed",
     "stream_recovered",
     "stream_gap",
+    "checkpoint",
+    "signing_failed",
+    "signing_key_changed",
 ];
 
 fn session(text: &str) -> Result<SessionId, String> {

@@ -185,6 +185,11 @@ impl Cell {
         Self { tone, value: value.into() }
     }
 
+    /// Returns what it holds.
+    pub(crate) const fn value(&self) -> &Value {
+        &self.value
+    }
+
     fn shown(&self) -> String {
         match &self.value {
             Value::Null => "-".to_owned(),

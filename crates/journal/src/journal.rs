@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use audit::{Anchor, Encoded, Event, Seq, Time, TooLong};
+use audit::{Anchor, Encoded, Event, JournalId, Seq, Time, TooLong};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::Fault;
 use crate::disk::{Disk, RealDisk};
 use crate::head::Head;
 use crate::recover::{OpenError, Recovery, recover};
+use crate::signing::{Bell, Leaves, Signer, Signing, SigningError};
 use crate::sync::{Syncer, Wishes};
 use crate::tail::Tail;
 
@@ -63,6 +64,7 @@ pub enum JournalError {
 pub struct Journal {
     shared: Arc<Shared>,
     syncer: Option<Syncer>,
+    signer: Mutex<Option<Signer>>,
     /// Held for as long as the journal is open.
     _lock: std::fs::File,
 }
@@ -78,6 +80,10 @@ pub(crate) struct Shared {
     durable: AtomicU64,
     faulted: AtomicBool,
     pub(crate) wishes: Wishes,
+    pub(crate) bell: Bell,
+    /// How many records the last checkpoint covers, and why there is no newer one.
+    pub(crate) signed: AtomicU64,
+    pub(crate) signing_fault: Mutex<Option<String>>,
 }
 
 impl Journal {
@@ -113,9 +119,13 @@ impl Journal {
             tail: Mutex::new(opened.tail),
             head: Mutex::new(opened.head),
             wishes: Wishes::default(),
+            bell: Bell::default(),
+            signed: AtomicU64::new(0),
+            signing_fault: Mutex::new(None),
         });
         let syncer = Syncer::start(Arc::clone(&shared), sync_interval, on_progress)?;
-        Ok((Self { shared, syncer: Some(syncer), _lock: opened.lock }, opened.recovery))
+        let signer = Mutex::new(None);
+        Ok((Self { shared, syncer: Some(syncer), signer, _lock: opened.lock }, opened.recovery))
     }
 
     /// Numbers the event and links it to the chain; it is not yet written. A clock that went back a second or more is marked
@@ -196,11 +206,51 @@ impl Journal {
         self.shared.tail.lock().fault.as_ref().map(|(fault, _)| fault.clone())
     }
 
-    /// Writes and syncs everything and ends.
+    /// Has checkpoints signed from now on, the first at once, in a thread of its own, until [`Self::sign_off`].
+    ///
+    /// # Errors
+    /// [`SigningError`]: the records aren't those that were signed before, or can't be read.
+    pub fn sign(&self, signing: Signing) -> Result<(), SigningError> {
+        let mut signer = self.signer.lock();
+        if let Some(before) = signer.take() {
+            before.stop(&self.shared);
+            self.shared.bell.reset();
+        }
+        *signer = Some(Signer::start(Arc::clone(&self.shared), signing)?);
+        Ok(())
+    }
+
+    /// Returns how many records the last checkpoint covers; 0 where nobody signs.
+    pub fn signed(&self) -> Seq {
+        Seq(self.shared.signed.load(Ordering::Acquire))
+    }
+
+    /// Returns why no checkpoint could be signed of late, if so.
+    pub fn signing_fault(&self) -> Option<String> {
+        self.shared.signing_fault.lock().clone()
+    }
+
+    /// Writes and syncs everything, has a last checkpoint signed, and signs no more.
+    ///
+    /// # Errors
+    /// [`JournalError::Failed`]: disk; the last records may not be on it, and are not signed.
+    pub fn sign_off(&self) -> Result<(), JournalError> {
+        let Some(signer) = self.signer.lock().take() else { return Ok(()) };
+        let synced = self.shared.write().and_then(|_| self.shared.sync());
+        signer.stop(&self.shared);
+        synced
+            .and_then(|_| self.shared.write())
+            .and_then(|_| self.shared.sync())
+            .map_err(JournalError::Failed)?;
+        Ok(())
+    }
+
+    /// Writes and syncs everything and ends, with a last checkpoint where some are signed.
     ///
     /// # Errors
     /// [`JournalError::Failed`]: disk; the last records may not be on it.
     pub fn close(mut self) -> Result<Seq, JournalError> {
+        self.sign_off()?;
         if let Some(syncer) = self.syncer.take() {
             syncer.stop(&self.shared);
         }
@@ -210,6 +260,9 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        if let Err(error) = self.sign_off() {
+            tracing::error!(%error, "audit journal closed without a last checkpoint");
+        }
         if let Some(syncer) = self.syncer.take() {
             syncer.stop(&self.shared);
             if let Err(fault) = self.shared.write().and_then(|_| self.shared.sync()) {
@@ -220,6 +273,50 @@ impl Drop for Journal {
 }
 
 impl Shared {
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.tail.lock().dir.clone()
+    }
+
+    pub(crate) fn journal(&self) -> JournalId {
+        self.tail.lock().journal
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn with_leaves<T>(&self, work: impl FnOnce(&mut Leaves) -> T) -> T {
+        work(&mut self.head.lock().leaves)
+    }
+
+    /// Appends an event of the journal's own.
+    pub(crate) fn append_own(&self, time: Time, event: &Event<'_>) -> Result<Seq, JournalError> {
+        let mut head = self.head.lock();
+        let seq = head.append(time, &event.encode())?;
+        self.appended.store(seq.0, Ordering::Release);
+        drop(head);
+        self.write().map_err(JournalError::Failed)
+    }
+
+    /// Appends and writes a checkpoint, and an event after it.
+    pub(crate) fn append_signed(
+        &self,
+        time: Time,
+        note: &str,
+        event: Option<&Event<'_>>,
+    ) -> Result<Seq, JournalError> {
+        let mut head = self.head.lock();
+        let record = head.append_checkpoint(time, note)?;
+        let mut last = record;
+        if let Some(event) = event {
+            last = head.append(time, &event.encode())?;
+        }
+        self.appended.store(last.0, Ordering::Release);
+        drop(head);
+        self.write().map_err(JournalError::Failed)?;
+        Ok(record)
+    }
+
     /// See [`Journal::write`].
     pub(crate) fn write(&self) -> Result<Seq, Fault> {
         let target = self.appended.load(Ordering::Acquire);

@@ -187,6 +187,11 @@ impl Reader {
         Ok(self.read_placed()?.map(|(_, record)| record))
     }
 
+    /// As [`Self::read`], with the hash of the record before.
+    pub(crate) fn read_linked(&mut self) -> Result<Option<(Hash, Record<'_>)>, ReadError> {
+        Ok(self.read_placed()?.map(|(place, record)| (place.previous, record)))
+    }
+
     /// As [`Self::read`], with where the record begins.
     ///
     /// # Errors

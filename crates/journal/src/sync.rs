@@ -105,6 +105,7 @@ fn run(shared: &Shared, interval: Duration, on_progress: &(dyn Fn(Progress) + Se
         match shared.write().and_then(|_| shared.sync()) {
             Ok(seq) => {
                 failing = false;
+                shared.bell.durable(seq);
                 on_progress(Progress::Durable(seq));
             }
             Err(fault) => {

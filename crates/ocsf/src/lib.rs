@@ -107,6 +107,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("notify_call_refused", Class::Base, OTHER, 3, 2),
     row("limit_exceeded", Class::Base, OTHER, 2, 2),
     row("journal_faulted", Class::Base, OTHER, 4, 2),
+    row("signing_failed", Class::Base, OTHER, 4, 2),
     row("stream_failed", Class::Base, OTHER, 4, 2),
     row("stream_gap", Class::Base, OTHER, 4, 2),
     row("recording_lost", Class::Base, OTHER, 4, 2),

@@ -2,7 +2,7 @@
 //!
 //! `serve` starts and stops; `accept` and `connection` take a client as far as a session, `shell` runs it; `login` says who we are upstream,
 //! by `roles` or `legacy`, and `upstream` logs in; `catalog` and `grants` read the database; `secrets` fetches, `memory` keeps them in; `archives` opens object stores; `outgoing` runs streams of audit events, `kept` says how far records have come; `trust` knows
-//! who is there and who is kept out, `control` is that for operators; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `traces` tells a collector;
+//! who is there and who is kept out, `control` is that for operators; `signing` says who signs the audit trail; `reload` puts changes in force; `probe` answers the command line; `metrics` counts; `traces` tells a collector;
 //! `views` shows what was done.
 
 pub mod accept;
@@ -32,6 +32,7 @@ mod rotation;
 pub mod secrets;
 mod serve;
 mod shell;
+pub mod signing;
 mod storage;
 pub mod stream;
 mod tags;

@@ -45,6 +45,12 @@ pub enum ServeError {
     /// What was taken today of limits that count by the day.
     #[error("the audit journal can't be read, which knows what was taken today")]
     Usage(#[from] journal::reader::ReadError),
+    /// Nobody can sign the audit journal.
+    #[error("the audit journal can't be signed")]
+    Signer(#[from] crate::signing::SignerError),
+    /// The audit journal isn't the one that was signed before.
+    #[error("the audit journal can't be signed")]
+    Signing(#[from] journal::signing::SigningError),
     /// The audit journal can't take its first record.
     #[error("the audit journal can't be written: {0}")]
     Unrecorded(#[from] journal::JournalError),
@@ -142,6 +148,8 @@ where
     let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash: &config_hash };
     journal.append(&started, SystemTime::now())?;
     journal.write()?;
+    let signing = crate::signing::signing(&config.journal, &config.state, Box::new(|_| {})).await?;
+    journal.sign(signing)?;
     let trust = Trust::open(&config.state, SystemTime::now())?;
     let live = live(&config, None)?;
     live.issuers.warm();
@@ -281,6 +289,8 @@ async fn run(
     if let Some(traces) = &gateway.traces {
         traces.close().await;
     }
+    let signing_off = tokio::task::spawn_blocking(move || gateway.journal().sign_off());
+    signing_off.await.map_err(|error| ServeError::Thread(std::io::Error::other(error)))??;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub(crate) const JOURNAL: Section = Section {
             Toml("\"64 MiB\""),
             "The size at which a new file is begun. From 1 MiB to 4 GiB.",
         ),
+        key("signing", "table", Toml("{}"), "see [journal.signing]"),
     ],
     later: &[later("retention", "deletion of old records")],
 };
@@ -42,6 +43,72 @@ pub(crate) const INDEX: Section = Section {
             Toml("true"),
             "Whether the gateway makes it and keeps it up to date. Without it, searches read the journal.",
         ),
+    ],
+    later: &[],
+};
+
+pub(crate) const SIGNING: Section = Section {
+    name: "signing",
+    header: "[journal.signing]",
+    about: "Who signs checkpoints of the audit trail, and when ([audit](../guide/audit.md#signatures)).",
+    keys: &[
+        key(
+            "every",
+            "number",
+            Toml("10000"),
+            "A checkpoint is signed at the latest after so many records. From 1 to 10000000.",
+        ),
+        key(
+            "interval",
+            "time",
+            Toml("\"1m\""),
+            "And at the latest after this time, if there are new records. From 1s to 24h.",
+        ),
+        key(
+            "name",
+            "string",
+            Toml("\"gatepost\""),
+            "What the key is called in signatures, with neither white space nor `+`; best something of your own, such as `audit.example.com/gateway-1`.",
+        ),
+        key(
+            "key",
+            "secret reference",
+            Absent(
+                "`signing.pem` in `state.path`, which is made where it is missing, with `signing.pem.pub` beside it",
+            ),
+            "An Ed25519 private key as PEM (PKCS #8), as `gatepost audit keygen` and `openssl genpkey -algorithm ed25519` make it.",
+        ),
+        key(
+            "command",
+            "secret reference",
+            Absent("`key` signs"),
+            "`exec:COMMAND`: signs in place of a key, for a KMS or HSM. It reads the text from its standard input and prints its Ed25519 signature of exactly these bytes, in base64. It has 10 seconds.",
+        ),
+        key(
+            "public_key",
+            "string",
+            Absent("required for `command`"),
+            "What the command's signatures are checked with: `NAME+ID+KEY` as `gatepost audit keygen --public-key` prints it of a public key.",
+        ),
+        key(
+            "previous",
+            "table",
+            Absent("nobody hands over"),
+            "Who signed until now: with the next checkpoint it signs that the new key takes over. To be left out after that. See [journal.signing.previous]",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) const PREVIOUS: Section = Section {
+    name: "previous",
+    header: "[journal.signing.previous]",
+    about: "The key that signed checkpoints until now.",
+    keys: &[
+        key("name", "string", Toml("\"gatepost\""), "As in [journal.signing], when this key signed."),
+        key("key", "secret reference", Absent("`command` signs"), "Likewise."),
+        key("command", "secret reference", Absent("`key` signs"), "Likewise."),
+        key("public_key", "string", Absent("required for `command`"), "Likewise."),
     ],
     later: &[],
 };

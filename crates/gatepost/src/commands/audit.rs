@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use audit::{Anchor, Finding, Problem, Report, Seq, Start, Time};
+use audit::Time;
 use index::Fingerprint;
-use journal::VerifyError;
 use journal::query::{self, Filter, Limit, Row, Summary, View};
 use journal::reader::Reader;
-use serde_json::Value;
 
 use crate::args;
-use crate::commands::migration;
+use crate::commands::{integrity, migration};
 use crate::failure::{Failure, Status};
-use crate::output::{Cell, Format, Out, RecordFormat, Tone};
+use crate::output::{Out, RecordFormat, Tone};
 use crate::settings;
 
 pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status, Failure> {
@@ -49,11 +47,15 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
             let wanted = migration::Wanted { since, until, database, bundle, groups, by_account };
             migration::run(&dir, &wanted, format)
         }
-        args::Audit::Verify { journal, anchors, retained, format } => {
-            let anchors = anchors.iter().map(|text| anchor(text)).collect::<Result<Vec<_>, _>>()?;
-            let start = if retained { Start::Retained } else { Start::Genesis };
-            verify(&folder(config, journal)?, start, &anchors, format)
+        args::Audit::Verify(asked) => integrity::verify(config, asked),
+        args::Audit::Prove(asked) => {
+            let dir = match &asked.journal.journal {
+                Some(dir) => dir.clone(),
+                None => settings::load(config)?.journal.path,
+            };
+            integrity::run_prove(&dir, &asked)
         }
+        args::Audit::Keygen(asked) => integrity::keygen(&asked),
     }
 }
 
@@ -116,18 +118,6 @@ fn account(text: &str) -> Result<(String, BTreeSet<String>), Failure> {
         })?;
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
     Ok((account.to_owned(), groups))
-}
-
-fn anchor(text: &str) -> Result<Anchor, Failure> {
-    let read = || {
-        let (seq, hash) = text.split_once(':')?;
-        Some(Anchor { seq: Seq(seq.parse().ok()?), hash: hash.parse().ok()? })
-    };
-    read().ok_or_else(|| {
-        Failure::usage(format!(
-            "--anchor \"{text}\" must be a record's number, a colon and 64 hexadecimal digits"
-        ))
-    })
 }
 
 /// Prints rows as they come, in whichever form.
@@ -281,104 +271,13 @@ fn tail(dir: &Path, filter: Filter, lines: usize, format: RecordFormat) -> Resul
     Ok(Status::Success)
 }
 
-/// How a journal stands.
-enum Standing {
-    Whole(Report),
-    /// Whole, but for a record at its end that is being written, or never was.
-    Unfinished(Finding),
-    Damaged(Finding),
-}
-
-/// A record that a running gateway is just writing looks unfinished; that passes.
-const TRIES: u32 = 5;
-const BETWEEN_TRIES: Duration = Duration::from_millis(50);
-
-fn verify(dir: &Path, start: Start, anchors: &[Anchor], format: Format) -> Result<Status, Failure> {
-    let mut standing = standing(dir, start, anchors)?;
-    for _ in 1..TRIES {
-        if !matches!(standing, Standing::Unfinished(_)) {
-            break;
-        }
-        std::thread::sleep(BETWEEN_TRIES);
-        standing = self::standing(dir, start, anchors)?;
-    }
-    let status = match &standing {
-        Standing::Whole(_) | Standing::Unfinished(_) => Status::Success,
-        Standing::Damaged(_) => Status::CheckFailed,
-    };
-    show(dir, &standing, format)?;
-    Ok(status)
-}
-
-fn standing(dir: &Path, start: Start, anchors: &[Anchor]) -> Result<Standing, Failure> {
-    match journal::verify_dir(dir, start, anchors) {
-        Ok(report) => Ok(Standing::Whole(report)),
-        Err(VerifyError::Found(finding)) if finding.is_recoverable() => {
-            // SECURITY: a known record that the end should hold is missing, however the end came about.
-            let beyond = anchors.iter().find(|anchor| anchor.seq >= finding.seq);
-            Ok(match beyond {
-                Some(anchor) => {
-                    Standing::Damaged(Finding { problem: Problem::EndsEarly(*anchor), ..finding })
-                }
-                None => Standing::Unfinished(finding),
-            })
-        }
-        Err(VerifyError::Found(finding)) => Ok(Standing::Damaged(finding)),
-        Err(error @ VerifyError::Io { .. }) => Err(Failure::of(&error)),
-    }
-}
-
-fn show(dir: &Path, standing: &Standing, format: Format) -> Result<(), Failure> {
-    let mut facts: Vec<(&str, Cell)> = Vec::new();
-    let (tone, word) = match standing {
-        Standing::Whole(_) => (Tone::Good, "whole"),
-        Standing::Unfinished(_) => (Tone::Warning, "unfinished"),
-        Standing::Damaged(_) => (Tone::Bad, "damaged"),
-    };
-    facts.push(("standing", Cell::toned(tone, word)));
-    facts.push(("folder", Cell::new(dir.display().to_string())));
-    match standing {
-        Standing::Whole(report) => {
-            let Report { journal, first, head, records, segments, bytes, times } = report;
-            facts.push(("journal", Cell::new(journal.to_string())));
-            facts.push(("records", Cell::new(*records)));
-            facts.push(("segments", Cell::new(*segments)));
-            facts.push(("bytes", Cell::new(*bytes)));
-            facts.push(("first", Cell::new(first.0)));
-            let time = |pick: fn(&(Time, Time)) -> Time| {
-                times.as_ref().map_or(Value::Null, |times| pick(times).to_string().into())
-            };
-            facts.push(("from", Cell::new(time(|times| times.0))));
-            facts.push(("until", Cell::new(time(|times| times.1))));
-            facts.push(("anchor", Cell::new(format!("{}:{}", head.seq, head.hash))));
-        }
-        Standing::Unfinished(finding) => {
-            let whole = finding.seq.0.saturating_sub(1);
-            facts.push(("last", Cell::new(whole)));
-            facts.push(("found", Cell::new(finding.to_string())));
-        }
-        Standing::Damaged(finding) => facts.push(("found", Cell::toned(Tone::Bad, finding.to_string()))),
-    }
-    let mut out = Out::new();
-    match format {
-        Format::Table => {
-            let rows = facts.into_iter().map(|(name, cell)| vec![Cell::new(name), cell]).collect::<Vec<_>>();
-            out.table(Format::Table, &["fact", "value"], &rows)
-        }
-        Format::Json => {
-            let (names, cells): (Vec<_>, Vec<_>) = facts.into_iter().unzip();
-            out.table(Format::Json, &names, &[cells])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
     use audit::Time;
 
-    use super::{anchor, instant};
+    use super::instant;
 
     #[test]
     fn times_are_instants_dates_or_ages() {
@@ -391,13 +290,5 @@ mod tests {
         check("1970-01-03", 2 * 86400);
         check("10m", 1_000_000 - 600);
         assert!(instant("since", "yesterday", now).is_err());
-    }
-
-    #[test]
-    fn an_anchor_is_a_number_and_a_hash() {
-        assert!(anchor(&format!("7:{}", "ab".repeat(32))).is_ok());
-        for text in ["7", "7:ab", ":", "x:00"] {
-            assert!(anchor(text).is_err(), "{text}");
-        }
     }
 }

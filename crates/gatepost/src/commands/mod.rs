@@ -9,6 +9,7 @@ mod docs;
 mod explain;
 mod gateway;
 mod init;
+mod integrity;
 mod legacy;
 mod migration;
 mod notify;

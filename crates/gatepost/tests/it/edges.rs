@@ -12,8 +12,9 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "model",
+    "checkpoint",
     "wire",
     "querytree",
     "sql",
@@ -30,8 +31,18 @@ const PURE: [&str; 14] = [
 ];
 
 /// Pure crates that know each other not, only `model`; `session` introduces them.
-const STRANGERS: [&str; 9] =
-    ["wire", "querytree", "sql", "policy", "mask", "audit", "identity", "approval", "recording"];
+const STRANGERS: [&str; 10] = [
+    "wire",
+    "querytree",
+    "sql",
+    "policy",
+    "mask",
+    "audit",
+    "identity",
+    "approval",
+    "recording",
+    "checkpoint",
+];
 
 /// What a pure crate's own code doesn't say. `std::net` itself has addresses, which are only values.
 const FORBIDDEN: [&str; 17] = [

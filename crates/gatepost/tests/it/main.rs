@@ -46,6 +46,8 @@ mod rotation;
 #[path = "../../../replay/tests/it/sample.rs"]
 mod sample;
 mod session;
+mod signed_trail;
+#[cfg(test)]
 mod signer;
 mod stage;
 mod store;

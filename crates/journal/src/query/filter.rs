@@ -206,7 +206,8 @@ impl View {
             Kind::Event => serde_json::from_slice(record.payload).unwrap_or_else(|_| {
                 serde_json::from_slice(record.payload).map(Self::of_strange).unwrap_or_default()
             }),
-            Kind::Checkpoint | Kind::Other(_) => Self::default(),
+            Kind::Checkpoint => Self { event: Some("checkpoint".to_owned()), ..Self::default() },
+            Kind::Other(_) => Self::default(),
         }
     }
 

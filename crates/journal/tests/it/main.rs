@@ -10,6 +10,8 @@ mod find;
 mod keep;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod signed;
 
 #[cfg(test)]
 mod bench {

@@ -173,6 +173,16 @@ impl Control {
             "1: records can't be kept at present, and statements are refused.",
             Some(u8::from(health.fault.is_some())),
         );
+        page.gauge(
+            "gatepost_journal_unsigned_records",
+            "Records that are on disk and covered by no signed checkpoint yet.",
+            Some(durable.saturating_sub(journal.signed().0)),
+        );
+        page.gauge(
+            "gatepost_journal_signing_faulted",
+            "1: the last checkpoint could not be signed.",
+            Some(u8::from(journal.signing_fault().is_some())),
+        );
         page.counter(
             "gatepost_journal_failures_total",
             "How often the journal could not be brought to disk.",

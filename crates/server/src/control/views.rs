@@ -360,6 +360,8 @@ impl Control {
         let store = self.store_health().await;
         let mut reasons: Vec<String> = self.not_ready().into_iter().map(str::to_owned).collect();
         reasons.extend(journal.fault.iter().map(|fault| format!("audit records can't be kept: {fault}")));
+        let unsigned = self.gateway.journal().signing_fault();
+        reasons.extend(unsigned.iter().map(|fault| format!("the audit trail is not signed: {fault}")));
         reasons
             .extend(store.fault.iter().map(|it| format!("statements that need approval are refused: {it}")));
         let failing = |it: &UpstreamHealth| it.failing;

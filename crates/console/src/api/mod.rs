@@ -1,6 +1,7 @@
 //! `/api/v1` and what is beside it: one table of routes, from which the router, the OpenAPI document and the tests all follow.
 
 mod approvals;
+mod explained;
 mod forms;
 mod me;
 mod metrics;

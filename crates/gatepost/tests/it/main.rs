@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod api_answers;
 mod approvals;
 mod archives;
 mod asked_before;
@@ -63,6 +64,7 @@ mod twins;
 mod upstream;
 mod vault;
 mod views;
+mod visitor;
 mod waiting_mode;
 mod withdrawal;
 mod written_back;

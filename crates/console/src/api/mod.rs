@@ -29,7 +29,7 @@ use crate::{events, login, notify, pages};
 /// A token is some kB; nothing that is sent here is longer, but for statements.
 const BODY_BYTES_MAX: usize = 128 << 10;
 /// A statement may have a MiB, and JSON escapes some of it.
-const STATEMENT_BYTES_MAX: usize = 2 << 20;
+pub(crate) const STATEMENT_BYTES_MAX: usize = 2 << 20;
 /// Of a reason, which clients are shown.
 pub(crate) const REASON_BYTES_MAX: usize = 500;
 

@@ -420,7 +420,8 @@ fn people_data_and_policy(api: &Api<'_>) {
 
 fn delegations(api: &Api<'_>) {
     let until = |text: &str| json!({ "to": "corp:liv", "groups": ["support-leads"], "until": text, "reason": "away" });
-    let year: u32 = api.get("vera", "/overview", &[])["at"].as_str().unwrap()[..4].parse().unwrap();
+    let overview = api.get("vera", "/overview", &[]);
+    let year: u32 = overview["at"].as_str().and_then(|at| at.get(..4)).unwrap().parse().unwrap();
     let made = api.post("lee", "/delegations", &[], until(&format!("{}-01-31T18:00:00Z", year + 1)));
     api.refused(400, "lee", "POST /delegations", &[], until("soon"));
     assert_eq!(api.get("lee", "/delegations", &[])["items"][0]["id"], made["id"]);

@@ -46,7 +46,7 @@ fn rest(stream: &mut TcpStream) -> String {
 
 fn statuses(answer: &str) -> Vec<u16> {
     let lines = answer.split("HTTP/1.1 ").skip(1);
-    lines.map(|line| line[..3].parse().unwrap()).collect()
+    lines.map(|line| line.get(..3).unwrap().parse().unwrap()).collect()
 }
 
 /// Sends bytes, and returns the status of each answer that comes before the gateway closes.

@@ -15,6 +15,7 @@ use serde_json::json;
 use server::control::Control;
 use url::{Host, Url};
 
+use crate::api::STATEMENT_BYTES_MAX;
 use crate::buckets::Buckets;
 use crate::cookie::Cookies;
 use crate::listen::Peer;
@@ -207,7 +208,15 @@ pub(crate) async fn surround(
     let path = request.uri().path().to_owned();
     let machines = FOR_MACHINES.contains(&path.as_str()) || path.starts_with("/notify/");
     let foreign = matches!(peer, Peer::Network(_)) && !machines && !app.is_for_us(request.headers());
-    let mut response = if foreign {
+    // SECURITY: what is before the gateway may have read another length than this one, and what follows may be somebody else's request:
+    // nothing that follows is read (RFC 9112 6.1).
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut response = if chunked && request.headers().contains_key(header::CONTENT_LENGTH) {
+        answer(StatusCode::BAD_REQUEST, "a request has one length")
+    } else if announces_too_much(request.headers()) {
+        // Not a byte of it is waited for.
+        answer(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    } else if foreign {
         let text = "the gateway is not known by that name; set listen.public_url to where it is reached";
         answer(StatusCode::MISDIRECTED_REQUEST, text)
     } else if request.headers().get_all(ORIGIN).iter().count() > 1 {
@@ -224,10 +233,19 @@ pub(crate) async fn surround(
         // The console's pages say for themselves what a browser may do with them.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if chunked {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if app.is_secure() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response
+}
+
+/// Whether a body is announced that is too large for every route; each has its own limit beside that.
+fn announces_too_much(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: u64| length > STATEMENT_BYTES_MAX as u64)
 }
 
 /// Returns how long a request may take.

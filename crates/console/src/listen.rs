@@ -32,7 +32,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(10);
 /// For everything on one connection.
 const CONNECTION: Duration = Duration::from_secs(120);
-/// Of a request's line and headers; a token is some kB.
+/// Of a request's line and headers, of which as much again may be read at once; a token is some kB.
 const HEADER_BYTES_MAX: usize = 32 << 10;
 
 /// Who is at the other end of a connection.

@@ -1,6 +1,6 @@
 // What happens at the gateway, as it happens: one stream of server-sent events for all pages, opened again when it is lost.
 
-const EVENTS = ['approval', 'session', 'activity', 'refused', 'policy', 'health'];
+const EVENTS = ['approval', 'session', 'activity', 'refused', 'delegations', 'policy', 'health'];
 /** The gateway says something at least so often; silence for longer means that the connection is dead. */
 const SILENCE = 45_000;
 const RETRY_FIRST = 500;

@@ -3,6 +3,7 @@
 //! Logs in as a session would; executes nothing but catalog queries.
 
 mod explain;
+mod members;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::frame;
 
 pub use explain::Explainer;
+pub use members::MEMBERS;
 pub use session::{Line, Status, Told, UnknownCode, search_path, told};
 
 use crate::login::{self, Login};

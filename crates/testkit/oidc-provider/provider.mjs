@@ -11,7 +11,8 @@
 //   ?ttl=SECONDS after any of them: its lifetime (default 300)
 //
 // --person NAME=GROUP,GROUP may log in with a browser as the public client `console` (authorization code, PKCE), back to --redirect URL; ID
-// tokens have `groups`. The log-in is a form that asks for a name alone.
+// tokens have `groups`. The log-in is a form that asks for a name alone. With --secret TEXT `console` is a confidential client, which shows it
+// by --auth METHOD (client_secret_basic, client_secret_post): no other is taken then.
 //
 // Beside the provider's own paths:
 //   POST /admin/rotate  new keys with new ids (es256-1 -> es256-2, ...), the old ones gone; answers {"generation":N}
@@ -33,6 +34,7 @@ const { values: options } = parseArgs({
   options: {
     port: { type: 'string', default: '0' }, client: { type: 'string', multiple: true, default: DEFAULT_CLIENTS },
     person: { type: 'string', multiple: true, default: [] }, redirect: { type: 'string', multiple: true, default: [] },
+    secret: { type: 'string' }, auth: { type: 'string', default: 'client_secret_basic' },
   },
 });
 const named = (list) => new Map(list.map((text) => {
@@ -75,12 +77,13 @@ function rotate() {
     clients: [...groups.keys()].map((id) => ({
       client_id: id,
       client_secret: 'secret',
+      ...(options.secret ? { token_endpoint_auth_method: options.auth } : {}),
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],
     })).concat(options.redirect.length ? [{
       client_id: 'console',
-      token_endpoint_auth_method: 'none',
+      ...(options.secret ? { client_secret: options.secret, token_endpoint_auth_method: options.auth } : { token_endpoint_auth_method: 'none' }),
       grant_types: ['authorization_code'],
       response_types: ['code'],
       redirect_uris: options.redirect,
@@ -88,6 +91,7 @@ function rotate() {
     }] : []),
     claims: { openid: ['sub', 'groups'], profile: ['name'] },
     conformIdTokenClaims: false,
+    ...(options.secret ? { clientAuthMethods: [options.auth] } : {}),
     pkce: { required: () => true },
     findAccount: (_ctx, id) => people.has(id) && { accountId: id, claims: () => ({ sub: id, groups: people.get(id) }) },
     // Whoever logs in has agreed: there is but one client.

@@ -48,6 +48,16 @@ impl Provider {
         Self::run(0, clients, &more)
     }
 
+    /// Likewise with `console` as a confidential client, which shows this secret by that method of OpenID Connect, and by no other.
+    ///
+    /// # Panics
+    /// Node or the provider isn't installed.
+    pub fn with_secret(people: &[&str], redirect: &str, (secret, method): (&str, &str)) -> Self {
+        let mut more = vec!["--redirect", redirect, "--secret", secret, "--auth", method];
+        more.extend(people.iter().flat_map(|person| ["--person", person]));
+        Self::run(0, &[], &more)
+    }
+
     /// Starts a provider on that port, as one that comes back after an outage; its keys are new.
     ///
     /// # Panics

@@ -110,16 +110,16 @@ pub(crate) struct May {
 pub(crate) struct Shown {
     request: Request,
     /// The statement's text in runs; what is invisible, steers the direction or looks like something else is marked.
-    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
+    #[schemars(with = "Vec<server::preview::Run>")]
     text_shown: Vec<shown::Run>,
     /// Likewise the text that it runs by name, as EXECUTE does; empty where it doesn't.
-    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
+    #[schemars(with = "Vec<server::preview::Run>")]
     runs_shown: Vec<shown::Run>,
     /// Likewise each parameter; null is NULL.
-    #[schemars(with = "Vec<Option<Vec<BTreeMap<String, serde_json::Value>>>>")]
+    #[schemars(with = "Vec<Option<Vec<server::preview::Run>>>")]
     parameters_shown: Vec<Option<Vec<shown::Run>>>,
     /// Likewise why it is wanted.
-    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
+    #[schemars(with = "Vec<server::preview::Run>")]
     purpose_shown: Vec<shown::Run>,
     /// Whether the text can't be told from another at a glance.
     marked: bool,

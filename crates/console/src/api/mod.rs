@@ -1,6 +1,7 @@
 //! `/api/v1` and what is beside it: one table of routes, from which the router, the OpenAPI document and the tests all follow.
 
 mod approvals;
+mod explained;
 mod forms;
 mod me;
 mod metrics;
@@ -28,7 +29,7 @@ use crate::{events, login, notify, pages};
 /// A token is some kB; nothing that is sent here is longer, but for statements.
 const BODY_BYTES_MAX: usize = 128 << 10;
 /// A statement may have a MiB, and JSON escapes some of it.
-const STATEMENT_BYTES_MAX: usize = 2 << 20;
+pub(crate) const STATEMENT_BYTES_MAX: usize = 2 << 20;
 /// Of a reason, which clients are shown.
 pub(crate) const REASON_BYTES_MAX: usize = 500;
 

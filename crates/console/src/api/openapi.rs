@@ -16,25 +16,24 @@ pub(crate) async fn document() -> Response {
 
 /// Returns the OpenAPI 3.1 document of the API.
 pub fn describe() -> Value {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.definitions_path = "/components/schemas".into();
-    settings.meta_schema = None;
-    let mut generator = settings.into_generator();
-    let error = generator.subschema_for::<ErrorBody>();
+    let mut schemas = Schemas::new();
+    let error = schemas.answers.subschema_for::<ErrorBody>();
     let mut paths = Map::new();
     for route in routes::all() {
-        let operation = operation(&route, &error.clone().into(), &mut generator);
+        let operation = operation(&route, &error.clone().into(), &mut schemas);
         if let Value::Object(path) = paths.entry(route.path).or_insert_with(|| json!({})) {
             path.insert(route.verb.as_str().to_owned(), operation);
         }
     }
-    let schemas = generator.take_definitions(true);
+    let Schemas { mut answers, mut questions } = schemas;
+    let mut schemas = questions.take_definitions(true);
+    schemas.append(&mut answers.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Gatepost",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What the console and `gatepost` ask of a running gateway. Times are RFC 3339, in UTC. Errors have the form `Error`.",
+            "description": "What the console and `gatepost` ask of a running gateway. Times are RFC 3339, in UTC. Errors have the form `Error`. Members may be added to answers within a version; none goes away.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
@@ -54,15 +53,37 @@ pub fn describe() -> Value {
     })
 }
 
-fn operation(route: &Route, error: &Value, generator: &mut SchemaGenerator) -> Value {
+/// What answers have is not what may be left out of questions.
+struct Schemas {
+    answers: SchemaGenerator,
+    questions: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let mut settings = SchemaSettings::draft2020_12();
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+        Self {
+            answers: settings.clone().for_serialize().into_generator(),
+            questions: settings.into_generator(),
+        }
+    }
+}
+
+fn operation(route: &Route, error: &Value, schemas: &mut Schemas) -> Value {
     let json_of = |schema: Value| json!({ "application/json": { "schema": schema } });
     let mut parameters = path_parameters(route.path);
     if let Some(query) = route.query {
-        parameters.extend(query_parameters(query, generator));
+        parameters.extend(query_parameters(query, &mut schemas.questions));
     }
     let content = match route.answer {
-        Answer::Json(of) => json_of(of(generator).into()),
-        Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        Answer::Json(of) => json_of(of(&mut schemas.answers).into()),
+        // OpenAPI 3.1 has no words for what a stream is made of.
+        Answer::Events(of) => {
+            let event: Value = of(&mut schemas.answers).into();
+            json!({ "text/event-stream": { "schema": { "type": "string" }, "x-gatepost-data": event } })
+        }
     };
     let mut operation = json!({
         "summary": route.about,
@@ -76,7 +97,7 @@ fn operation(route: &Route, error: &Value, generator: &mut SchemaGenerator) -> V
         },
     });
     if let (Some(body), Value::Object(operation)) = (route.body, &mut operation) {
-        let body = json!({ "required": true, "content": json_of(body(generator).into()) });
+        let body = json!({ "required": true, "content": json_of(body(&mut schemas.questions).into()) });
         operation.insert("requestBody".to_owned(), body);
     }
     operation
@@ -113,4 +134,29 @@ fn query_parameters(query: SchemaOf, generator: &mut SchemaGenerator) -> Vec<Val
         json!({ "name": name, "in": "query", "required": required, "description": about, "schema": schema })
     };
     properties.into_iter().map(parameter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_for_two_forms() {
+        let mut schemas = Schemas::new();
+        for route in routes::all() {
+            operation(&route, &Value::Null, &mut schemas);
+        }
+        let (answers, questions) =
+            (schemas.answers.take_definitions(true), schemas.questions.take_definitions(true));
+        assert!(answers.len() > 50 && questions.len() > 5);
+        for (name, schema) in &questions {
+            assert!(answers.get(name).is_none_or(|other| other == schema), "{name}");
+        }
+        let numbered = |name: &&String| name.ends_with(|last: char| last.is_ascii_digit());
+        assert_eq!(
+            answers.keys().chain(questions.keys()).find(numbered),
+            None,
+            "a second type of the same name"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{approvals, forms, me, openapi, preview, sessions, views};
+use super::{approvals, explained, forms, me, openapi, preview, sessions, views};
 use crate::caller::Needs;
 use crate::guard::App;
 use crate::stream;
@@ -32,8 +32,8 @@ impl Verb {
 pub(crate) enum Answer {
     /// JSON of this form.
     Json(SchemaOf),
-    /// Server-sent events.
-    Events,
+    /// Server-sent events, whose data are of this form.
+    Events(SchemaOf),
 }
 
 /// Writes a type's schema.
@@ -75,12 +75,13 @@ impl Route {
         Self { query: Some(SchemaGenerator::subschema_for::<Q>), ..self }
     }
 
-    fn events(
+    fn events<E: JsonSchema>(
         path: &'static str,
         what: (&'static str, Needs, &'static str),
         handler: MethodRouter<App>,
     ) -> Self {
-        Self { answer: Answer::Events, ..Self::get::<()>(path, what, handler) }
+        let answer = Answer::Events(SchemaGenerator::subschema_for::<E>);
+        Self { answer, ..Self::get::<()>(path, what, handler) }
     }
 
     fn post<B: JsonSchema, A: JsonSchema>(
@@ -190,7 +191,7 @@ pub(crate) fn all() -> Vec<Route> {
             ("read a policy", Needs::Viewer, "A bundle, file by file."),
             get(views::policy),
         ),
-        Route::post::<server::views::ExplainAs, serde_json::Value>(
+        Route::post::<server::views::ExplainAs, explained::Explained>(
             "/api/v1/policy/{database}/explain",
             (
                 "explain a statement",
@@ -271,16 +272,16 @@ pub(crate) fn all() -> Vec<Route> {
             ("end a delegation", Needs::Person, "Ends a delegation: one's own, or as an operator anybody's."),
             delete(approvals::end_delegation),
         ),
-        Route::events(
+        Route::events::<server::views::LiveEvent>(
             "/api/v1/events",
             (
                 "listen to events",
                 Needs::Viewer,
-                "What happens, as server-sent events: `hello`, `beat`, `session`, `activity`, `refused`, `approval`, `policy`, `health`; `resync` where some were missed, and `bye` before the end.",
+                "What happens, as server-sent events: `hello`, `beat`, `session`, `activity`, `refused`, `approval`, `delegations`, `policy`, `health`; `resync` where some were missed, and `bye` before the end.",
             ),
             get(stream::events),
         ),
-        Route::get::<serde_json::Value>(
+        Route::get::<serde_json::Map<String, serde_json::Value>>(
             "/api/v1/openapi.json",
             ("read the API's description", Needs::Somebody, "This document."),
             get(openapi::document),

@@ -78,7 +78,7 @@ pub(crate) async fn identities(
     query: Result<Query<IdentityQuery>, QueryRejection>,
 ) -> Response {
     match query {
-        Ok(Query(query)) => Json(app.control.identities(&query)).into_response(),
+        Ok(Query(query)) => shown(app.control.identities(&query)),
         Err(rejection) => wrong(&rejection),
     }
 }
@@ -94,6 +94,7 @@ pub(crate) async fn identity(
 
 /// All of something that there are few of.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(crate) struct All<T> {
     items: Vec<T>,
 }

@@ -2,6 +2,7 @@
 
 import { get, post, remove } from '../api.js';
 import { fill, h } from '../h.js';
+import { soon } from '../live.js';
 import { empty, heading, question, section, tag, time, toast, who } from '../parts.js';
 import { page as listOf } from '../shapes.js';
 
@@ -12,7 +13,7 @@ function later(hours) {
 }
 
 /** The page. */
-export async function delegations({ place, me, signal }) {
+export async function delegations({ place, me, signal, listen }) {
   const list = h('div');
   const problem = h('p', { class: 'problem', role: 'alert' });
 
@@ -55,4 +56,6 @@ export async function delegations({ place, me, signal }) {
         problem,
         h('button', { type: 'submit', class: 'button primary big', id: 'delegate-submit' }, 'Delegate'))))));
   await load();
+  const again = soon(() => load().catch((error) => signal.aborted || console.warn(error.message)), 500);
+  listen((event) => { if (['delegations', 'resync'].includes(event.kind)) again(); });
 }

@@ -2,110 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use testkit::postgres::Version;
 
 use crate::http::{Answer, request};
 use crate::signer::{Signer, now};
-use crate::stage::{Gate, Setup, Shop, provider, repository, token};
-
-const ORIGIN: &str = "http://localhost:9";
-
-fn start(signer: &Signer) -> Gate {
-    let issuers = vec![("corp".into(), provider().issuer()), ("idp".into(), signer.issuer.clone())];
-    let listen_keys = format!("http = \"127.0.0.1:0\"\npublic_url = \"{ORIGIN}\"");
-    let sections = "[operators]\noperator = [\"corp:dba\", \"idp:dba\"]\nviewer = [\"corp:analysts\", \"idp:lookers\"]\napprover = \"idp:leads\"\nauditor = \"idp:auditors\"\n\
-                    [console]\nissuer = \"idp\"\nclient_id = \"gatepost-console\"\n";
-    Setup { issuers, tls: false, listen_keys, sections: sections.into(), ..Setup::default() }
-        .start(Shop::new(Version::V15))
-}
-
-fn http(gate: &Gate) -> SocketAddr {
-    gate.gateway.address("http").unwrap()
-}
-
-/// A browser's way to the issuer.
-struct Begun {
-    cookie: String,
-    query: BTreeMap<String, String>,
-}
-
-fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
-    let start = format!("{name}: ");
-    answer.head.lines().find_map(|line| line.strip_prefix(start.as_str()))
-}
-
-fn cookie(answer: &Answer, name: &str) -> Option<String> {
-    let start = format!("set-cookie: {name}=");
-    let line = answer.head.lines().find_map(|line| line.strip_prefix(start.as_str()))?;
-    let value = line.split(';').next().unwrap();
-    (!value.is_empty()).then(|| format!("{name}={value}"))
-}
-
-fn begin(gate: &Gate, to: &str) -> Begun {
-    let answer = request(http(gate), &format!("GET /login?to={to}"), &[], "");
-    assert_eq!(answer.status, 303, "{}", answer.body);
-    let location = header(&answer, "location").unwrap();
-    let (_, query) = location.split_once('?').unwrap();
-    let decode = |text: &str| text.replace("%3a", ":").replace("%2f", "/").replace('+', " ");
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
-    let query = pairs.map(|(name, value)| (name.to_owned(), decode(value))).collect();
-    Begun { cookie: cookie(&answer, "gatepost-login").unwrap(), query }
-}
-
-fn claims(begun: &Begun, subject: &str, groups: &[&str], changes: Value) -> Value {
-    let mut claims = json!({
-        "aud": "gatepost-console", "sub": subject, "groups": groups, "exp": now() + 300, "nonce": begun.query["nonce"],
-        "email": "a@example.com", "sid": format!("sid-{subject}"),
-    });
-    for (name, value) in changes.as_object().cloned().unwrap_or_default() {
-        claims[name.as_str()] = value;
-    }
-    claims
-}
-
-fn come_back(gate: &Gate, signer: &Signer, begun: &Begun, state: &str) -> Answer {
-    let line = format!("GET /login/callback?code=c-1&state={state}&iss={}", signer.issuer);
-    request(http(gate), &line, &[("Cookie", &begun.cookie)], "")
-}
-
-/// Logs in, and returns the cookie.
-fn log_in(gate: &Gate, signer: &Signer, subject: &str, groups: &[&str]) -> String {
-    let begun = begin(gate, "/approvals/7");
-    let id_token = signer.sign(json!({}), claims(&begun, subject, groups, json!({})), "own");
-    signer.answer(json!({ "id_token": id_token, "token_type": "Bearer" }));
-    let answer = come_back(gate, signer, &begun, &begun.query["state"]);
-    assert_eq!((answer.status, header(&answer, "location")), (303, Some("/approvals/7")), "{}", answer.head);
-    let form = signer.answer(json!({}));
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_str().unwrap()));
-    assert_eq!(
-        challenge.to_ascii_lowercase(),
-        begun.query["code_challenge"],
-        "PKCE (heads are read in lower case)"
-    );
-    assert_eq!(form["redirect_uri"], format!("{ORIGIN}/login/callback"));
-    cookie(&answer, "gatepost").unwrap()
-}
-
-fn ask(gate: &Gate, line: &str, cookie: &str) -> Answer {
-    request(http(gate), line, &[("Cookie", cookie)], "")
-}
-
-fn change(gate: &Gate, line: &str, cookie: &str, csrf: &str, origin: &str, body: &Value) -> Answer {
-    let headers = [
-        ("Cookie", cookie),
-        ("X-CSRF-Token", csrf),
-        ("Origin", origin),
-        ("Content-Type", "application/json"),
-    ];
-    request(http(gate), line, &headers, &body.to_string())
-}
+use crate::stage::{repository, token};
+use crate::visitor::{
+    Begun, ORIGIN, ask, begin, change, claims, come_back, cookie, header, http, log_in, start,
+};
 
 #[test]
 fn somebody_logs_in_acts_and_logs_out() {

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In lower case.
     pub(crate) head: String,
+    /// As it came.
+    pub(crate) said: String,
     pub(crate) body: String,
 }
 
@@ -34,5 +37,5 @@ pub(crate) fn request(to: SocketAddr, line: &str, headers: &[(&str, &str)], body
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{line}: {answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_ascii_lowercase(), said: head.to_owned(), body: body.to_owned() }
 }

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod api_answers;
 mod approvals;
 mod archives;
 mod asked_before;
@@ -11,6 +12,7 @@ mod audit_trail;
 mod browser;
 mod cli;
 mod clients;
+mod confidential;
 mod console_api;
 mod edges;
 mod explain;
@@ -23,11 +25,13 @@ mod held_kinds;
 mod held_roles;
 mod holds;
 mod http;
+mod http_attacks;
 mod identities;
 mod introspection;
 mod journal;
 mod kinds;
 mod limits;
+mod logins;
 mod logs;
 mod memory;
 mod names;
@@ -65,6 +69,7 @@ mod twins;
 mod upstream;
 mod vault;
 mod views;
+mod visitor;
 mod waiting_mode;
 mod withdrawal;
 mod written_back;

@@ -360,7 +360,7 @@ impl Gate {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{from:?}: {error}"));
     for entry in entries.map(Result::unwrap) {

@@ -68,7 +68,7 @@ fn local(gate: &Gate) -> Answer {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_ascii_lowercase(), said: head.to_owned(), body: body.to_owned() }
 }
 
 /// Reads a number over the local socket.

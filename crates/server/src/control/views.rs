@@ -138,14 +138,17 @@ impl Control {
     }
 
     /// Shows identities that have been seen, who was seen last first.
-    pub fn identities(&self, query: &IdentityQuery) -> IdentityPage {
+    ///
+    /// # Errors
+    /// [`ViewError::Invalid`]: whoever asked.
+    pub fn identities(&self, query: &IdentityQuery) -> Result<IdentityPage, ViewError> {
         let live = self.live_sessions();
         let observed = self.gateway.views.observed.lock();
-        let (mut items, next) = observed.people_page(query);
+        let (mut items, next) = observed.people_page(query)?;
         for item in &mut items {
             item.live = live.get(&item.identity).copied().unwrap_or(0);
         }
-        IdentityPage { since: observed.counted_since(), items, next }
+        Ok(IdentityPage { since: observed.counted_since(), items, next })
     }
 
     fn live_sessions(&self) -> HashMap<String, u64> {

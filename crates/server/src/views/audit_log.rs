@@ -141,6 +141,7 @@ pub struct AuditDetail {
     /// In short.
     pub row: AuditRow,
     /// The record as it is in the journal, with its outcome; without texts and parameters for who may not see them.
+    #[schemars(with = "Map<String, Value>")]
     pub record: Value,
     /// SHA-256 of the record, its link of the chain, hex.
     pub hash: String,

@@ -2,10 +2,9 @@
 
 use audit::Time;
 use journal::query::{Row, View};
-use policy::Bundle;
+use policy::{ApproverGroup, Bundle, Members};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::observed::Version;
 use super::shown;
@@ -39,7 +38,7 @@ pub struct PolicyDetail {
     /// Its files.
     pub files: Vec<BundleFile>,
     /// Approver groups, as `policy explain` tells of them.
-    pub approvers: Vec<Value>,
+    pub approvers: Vec<ApproverView>,
     /// Limits for everybody, in words.
     pub limits: Vec<String>,
     /// Masks, by tag.
@@ -52,6 +51,64 @@ pub struct PolicyDetail {
     pub tests_with_sql: usize,
     /// Versions that were loaded or refused, the latest first.
     pub versions: Vec<BundleVersion>,
+}
+
+/// An approver group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ApproverView {
+    /// As rules name it.
+    pub name: String,
+    /// Whose members may approve, in words: `a or b`, `a and b`.
+    pub group: String,
+    /// How many of them must; of `all`, of each.
+    pub quorum: u32,
+    /// How long a statement waits for them.
+    pub hold_seconds: u64,
+    /// The groups.
+    pub members: MembersView,
+    /// `refuse` or `hold`: what becomes of a statement within a transaction.
+    pub in_transaction: &'static str,
+    /// How long it waits there.
+    pub hold_in_transaction_seconds: u64,
+    /// An approval must say why.
+    pub reason: bool,
+    /// How long counting the rows may take; `None`: they aren't counted.
+    pub count_rows_seconds: Option<u64>,
+    /// The group that may have it run at once.
+    pub break_glass: Option<String>,
+    /// How long an approval may be used where nobody waits for it.
+    pub use_within_seconds: u64,
+}
+
+/// Groups of identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MembersView {
+    /// Members of any of them count.
+    Any(Vec<String>),
+    /// Each of them must approve.
+    All(Vec<String>),
+}
+
+impl ApproverView {
+    fn of(group: &ApproverGroup) -> Self {
+        Self {
+            name: group.name.clone(),
+            group: group.members.to_string(),
+            quorum: group.quorum,
+            hold_seconds: group.hold.as_secs(),
+            members: match &group.members {
+                Members::Any(groups) => MembersView::Any(groups.clone()),
+                Members::All(groups) => MembersView::All(groups.clone()),
+            },
+            in_transaction: group.in_transaction.as_str(),
+            hold_in_transaction_seconds: group.hold_in_transaction.as_secs(),
+            reason: group.reason,
+            count_rows_seconds: group.count_rows.map(|limit| limit.as_secs()),
+            break_glass: group.break_glass.clone(),
+            use_within_seconds: group.use_within.as_secs(),
+        }
+    }
 }
 
 /// A file of a bundle.
@@ -176,7 +233,7 @@ pub(crate) fn detail<'a>(
             .files()
             .map(|(path, text)| BundleFile { path: path.to_owned(), text: text.to_owned() })
             .collect(),
-        approvers: bundle.approvers().iter().filter_map(|it| serde_json::to_value(it).ok()).collect(),
+        approvers: bundle.approvers().iter().map(ApproverView::of).collect(),
         limits: bundle.limits(&nobody).lines(),
         masks: bundle
             .masks()

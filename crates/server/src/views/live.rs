@@ -13,7 +13,8 @@ const KEPT: usize = 512;
 /// One thing that has happened. It never holds what was written in a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LiveEvent {
-    /// Grows; of this run of the gateway.
+    /// Grows; of this run of the gateway. A stream has it in its own place.
+    #[serde(skip)]
     pub id: u64,
     /// What.
     #[serde(flatten)]

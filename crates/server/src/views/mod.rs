@@ -31,7 +31,9 @@ use policy::grants::Objects;
 
 pub use self::audit_log::{AuditDetail, AuditPage, AuditQuery, AuditRow, DecidingRule, Masking, Touching};
 pub(crate) use self::audit_log::{find as audit_find, page as audit_page};
-pub use self::bundles::{BundleFile, BundleVersion, PolicyDetail, PolicyInForce, PolicyTests, TagMask};
+pub use self::bundles::{
+    ApproverView, BundleFile, BundleVersion, MembersView, PolicyDetail, PolicyInForce, PolicyTests, TagMask,
+};
 pub(crate) use self::bundles::{detail as policy_detail, in_force};
 pub(crate) use self::data::Data;
 pub use self::data::{ColumnView, DataPage, DataQuery, DatabaseView, RelationView};

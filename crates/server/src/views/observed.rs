@@ -14,7 +14,7 @@ use super::series::Series;
 use super::tally::Tally;
 use super::trial::Known;
 use super::uses::Uses;
-use super::{Sight, shown};
+use super::{Sight, ViewError, shown};
 
 /// Refusals that are remembered.
 const REFUSED_MAX: usize = 1000;
@@ -292,7 +292,13 @@ impl Observed {
     }
 
     /// Shows a page of identities, and where the next begins.
-    pub(crate) fn people_page(&self, query: &IdentityQuery) -> (Vec<IdentityView>, Option<String>) {
+    ///
+    /// # Errors
+    /// [`ViewError::Invalid`]: whoever asked.
+    pub(crate) fn people_page(
+        &self,
+        query: &IdentityQuery,
+    ) -> Result<(Vec<IdentityView>, Option<String>), ViewError> {
         self.people.page(query)
     }
 

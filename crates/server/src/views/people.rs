@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::observed::is_refusal;
 use super::series::Counts;
 use super::uses::UseView;
-use super::{RefusedNow, shown};
+use super::{RefusedNow, ViewError, shown};
 
 /// Identities that are remembered: some 10 MB.
 const PEOPLE_MAX: usize = 10_000;
@@ -229,7 +229,13 @@ impl People {
     }
 
     /// Returns those who are asked for, who was seen last first, and where the next page begins.
-    pub(super) fn page(&self, query: &IdentityQuery) -> (Vec<IdentityView>, Option<String>) {
+    ///
+    /// # Errors
+    /// [`ViewError::Invalid`]: whoever asked made the page's beginning up.
+    pub(super) fn page(
+        &self,
+        query: &IdentityQuery,
+    ) -> Result<(Vec<IdentityView>, Option<String>), ViewError> {
         let text = query.text.as_ref().map(|text| text.to_lowercase());
         let wanted = |name: &str, person: &Person| {
             let has = |text: &String| {
@@ -242,15 +248,81 @@ impl People {
                 && query.database.as_ref().is_none_or(|it| person.databases.contains(it))
                 && (!query.refused || person.refused_last.is_some())
         };
-        let mut found: Vec<_> =
-            self.known.iter().filter(|(name, (_, person))| wanted(name, person)).collect();
-        found.sort_by(|a, b| (b.1.1.last, a.0).cmp(&(a.1.1.last, b.0)));
+        let cursor = query.after.as_deref().map(Cursor::read).transpose()?;
+        let began = cursor.as_ref().map_or_else(|| self.last(), |cursor| cursor.began);
+        let place = |name: &str, person: &Person| Place::of(began, name, person.last);
+        let mut found: Vec<_> = self.known.iter().filter(|(name, it)| wanted(name, &it.1)).collect();
+        if let Some(Cursor { place: last, .. }) = &cursor {
+            found.retain(|(name, (_, person))| place(name, person) > *last);
+        }
+        found.sort_by_cached_key(|(name, (_, person))| place(name, person));
         let limit = query.limit.unwrap_or(100).clamp(1, 500);
-        // By place: what is new since the page before moves others down, and shows them twice rather than never.
-        let start = query.after.as_ref().and_then(|after| after.parse().ok()).unwrap_or(0_usize);
-        let next = (found.len() > start.saturating_add(limit)).then(|| (start + limit).to_string());
-        let page = found.into_iter().skip(start).take(limit);
-        (page.map(|(_, (who, person))| view(who, person)).collect(), next)
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found
+            .last()
+            .filter(|_| more)
+            .map(|(name, (_, person))| Cursor { began, place: place(name, person) });
+        let items = found.into_iter().map(|(_, (who, person))| view(who, person)).collect();
+        Ok((items, next.map(|it| it.to_string())))
+    }
+
+    fn last(&self) -> Time {
+        self.known.values().map(|(_, person)| person.last).max().unwrap_or_default()
+    }
+}
+
+/// Where somebody stands in a list that is read page by page.
+///
+/// Who does something meanwhile is seen later than when the list began, and would move to a page that was read already: they come at
+/// its end instead, so that nobody is left out, whom one has seen before perhaps among them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// Who was seen last comes first.
+    Before(std::cmp::Reverse<Time>, String),
+    Since(String),
+}
+
+impl Place {
+    fn of(began: Time, name: &str, last: Time) -> Self {
+        if last <= began {
+            Self::Before(std::cmp::Reverse(last), name.to_owned())
+        } else {
+            Self::Since(name.to_owned())
+        }
+    }
+}
+
+/// The end of a page.
+struct Cursor {
+    /// When somebody had been seen last as the list began.
+    began: Time,
+    place: Place,
+}
+
+impl Cursor {
+    fn read(text: &str) -> Result<Self, ViewError> {
+        let parse = || {
+            let (began, rest) = text.split_once('.')?;
+            let (last, name) = rest.split_once('.')?;
+            let time = |text: &str| text.parse().map(Time).ok();
+            let place = match last {
+                "" => Place::Since(name.to_owned()),
+                last => Place::Before(std::cmp::Reverse(time(last)?), name.to_owned()),
+            };
+            Some(Self { began: time(began)?, place })
+        };
+        parse().ok_or_else(|| ViewError::Invalid("after is the `next` of the page before".to_owned()))
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let began = self.began.0;
+        match &self.place {
+            Place::Before(last, name) => write!(f, "{began}.{}.{name}", last.0.0),
+            Place::Since(name) => write!(f, "{began}..{name}"),
+        }
     }
 }
 
@@ -342,13 +414,13 @@ mod tests {
             seen(&mut people, n + 10, subject, "statement", Some(if n == 2 { "deny" } else { "allow" }));
         }
         let subjects = |query: &IdentityQuery| {
-            let (items, next) = people.page(query);
+            let (items, next) = people.page(query).unwrap();
             (items.into_iter().map(|it| it.subject).collect::<String>(), next)
         };
         assert_eq!(subjects(&IdentityQuery::default()), ("dcba".into(), None));
         let two = IdentityQuery { limit: Some(3), ..IdentityQuery::default() };
         let (first, next) = subjects(&two);
-        assert_eq!((first.as_str(), next.as_deref()), ("dcb", Some("3")));
+        assert_eq!(first, "dcb");
         assert_eq!(subjects(&IdentityQuery { after: next, ..two }), ("a".into(), None));
         assert_eq!(subjects(&IdentityQuery { refused: true, ..IdentityQuery::default() }).0, "c");
         assert_eq!(subjects(&IdentityQuery { text: Some("OF B".into()), ..IdentityQuery::default() }).0, "b");
@@ -360,6 +432,38 @@ mod tests {
         let view = view(who, person);
         assert_eq!((view.counts.deny, view.counts.allow, view.sessions), (1, 0, 1));
         assert_eq!(view.owner.as_deref(), Some("corp:boss"));
+    }
+
+    #[test]
+    fn who_comes_back_while_the_pages_are_read_is_on_one_of_them() {
+        let mut people = People::default();
+        for n in 0..20 {
+            seen(&mut people, n, &format!("s{n:02}"), "statement", Some("allow"));
+        }
+        let mut query = IdentityQuery { limit: Some(3), ..IdentityQuery::default() };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let (items, next) = people.page(&query).unwrap();
+            found.extend(items.into_iter().map(|it| it.subject));
+            let Some(next) = next else { break };
+            query.after = Some(next);
+            // One who was shown, one who wasn't, and a stranger.
+            for subject in ["s19", &format!("s{pages:02}"), &format!("new{pages}")] {
+                seen(&mut people, 100 + pages, subject, "statement", Some("allow"));
+            }
+            pages += 1;
+            assert!(pages < 40, "it ends though they go on");
+        }
+        for n in 0..20 {
+            assert!(found.contains(&format!("s{n:02}")), "s{n:02} of {found:?}");
+        }
+        let mut of_the_first = found.clone();
+        of_the_first.truncate(3);
+        assert_eq!(of_the_first, ["s19", "s18", "s17"]);
+        for bad in ["", "3", "x.1.corp:a", "1.x.corp:a", "1", "1.2"] {
+            query.after = Some(bad.to_owned());
+            assert!(people.page(&query).is_err(), "{bad}");
+        }
     }
 
     #[test]

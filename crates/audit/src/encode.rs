@@ -228,6 +228,11 @@ impl Event<'_> {
             Self::StreamGap { stream, first, last } => {
                 o.text("stream", stream).number("first", first.0).number("last", last.0)
             }
+            Self::RecordingStarted(it) => it.fields(o),
+            Self::RecordingAnchored(it) => it.fields(o),
+            Self::RecordingEnded(it) => it.fields(o),
+            Self::RecordingLost(it) => it.fields(o),
+            Self::RecordingArchived(it) => it.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

@@ -22,6 +22,7 @@ mod event;
 mod frame;
 mod json;
 mod notice;
+mod recording;
 pub mod render;
 mod time;
 mod verify;
@@ -43,5 +44,6 @@ pub use frame::{
 };
 pub use json::{Fragment, NotAFragment, is_deceptive};
 pub use notice::{NotificationFailed, Notified, NotifyCallRefused};
+pub use recording::{RecordingAnchored, RecordingArchived, RecordingEnded, RecordingLost, RecordingStarted};
 pub use time::Time;
 pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, verify};

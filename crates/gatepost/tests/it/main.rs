@@ -39,6 +39,7 @@ mod policy_change;
 mod preview;
 mod proof;
 mod quotas;
+mod recordings;
 mod reference;
 mod replay;
 mod roles;

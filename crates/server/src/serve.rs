@@ -228,7 +228,6 @@ where
         Some(otlp) => Some(Arc::new(Traces::start(otlp, &instance).map_err(ServeError::Otlp)?)),
     };
     let outgoing = Outgoing::start(&started.0, &journal, &arrivals).map_err(ServeError::Stream)?;
-    let gateway = Arc::new(Gateway::new(
     let recorder = recorder(&started.0, journal.clone(), journal_id)?;
     let mut gateway = Gateway::new(
         started,
@@ -238,8 +237,6 @@ where
         accounts,
         (store, desk, notices),
         ((journal, kept, outgoing), metrics, traces),
-    ));
-        ((journal, kept), metrics, traces),
     );
     gateway.recorder = recorder;
     let gateway = Arc::new(gateway);

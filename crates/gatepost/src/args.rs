@@ -446,7 +446,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 43] = [
+const EVENTS: [&str; 48] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",

@@ -12,8 +12,8 @@ fn check(event: Event<'_>, code: u16, expected: &str) {
 
 #[test]
 fn what_becomes_of_a_recording_is_said_in_these_words() {
-    let (session, file) = (SessionId(7), "7.gprec");
-    let id = "\"session\":\"00000000000000000000000000000007\",\"file\":\"7.gprec\"";
+    let (session, file) = (SessionId(7), "7.gpr");
+    let id = "\"session\":\"00000000000000000000000000000007\",\"file\":\"7.gpr\"";
     check(
         Event::RecordingStarted(RecordingStarted {
             session,

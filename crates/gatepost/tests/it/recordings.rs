@@ -33,7 +33,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "gprec") {
+        } else if path.extension().is_some_and(|extension| extension == "gpr") {
             found.push(path);
         }
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::RecordingError;
 
 /// What files of recordings end with.
-const EXTENSION: &str = "gprec";
+const EXTENSION: &str = "gpr";
 
 /// What a session's file is called.
 pub(crate) fn file_name(session: SessionId) -> String {

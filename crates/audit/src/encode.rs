@@ -229,6 +229,11 @@ impl Event<'_> {
                 o.text("stream", stream).number("first", first.0).number("last", last.0)
             }
             Self::Integrity(it) => it.fields(o),
+            Self::RecordingStarted(it) => it.fields(o),
+            Self::RecordingAnchored(it) => it.fields(o),
+            Self::RecordingEnded(it) => it.fields(o),
+            Self::RecordingLost(it) => it.fields(o),
+            Self::RecordingArchived(it) => it.fields(o),
             Self::ConfigurationReloaded { config_hash, detail } => {
                 o.text_or_null("config_hash", *config_hash).text("detail", detail)
             }

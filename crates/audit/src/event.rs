@@ -10,6 +10,9 @@ use crate::approval::{
 };
 use crate::integrity::Integrity;
 use crate::notice::{NotificationFailed, Notified, NotifyCallRefused};
+use crate::recording::{
+    RecordingAnchored, RecordingArchived, RecordingEnded, RecordingLost, RecordingStarted,
+};
 use crate::{Fragment, Seq, Time};
 
 /// One thing that happened. Borrowed: it is turned into bytes where it happens, see [`Event::encode`].
@@ -356,6 +359,16 @@ pub enum Event<'a> {
     },
     /// Something became of the audit trail itself.
     Integrity(Integrity<'a>),
+    /// A session is recorded. Written when the recording's file is there.
+    RecordingStarted(RecordingStarted<'a>),
+    /// How far a recording has come: what is in it by then can't be changed without its being found.
+    RecordingAnchored(RecordingAnchored<'a>),
+    /// A recording is closed.
+    RecordingEnded(RecordingEnded<'a>),
+    /// From here a session isn't recorded, though it should be.
+    RecordingLost(RecordingLost<'a>),
+    /// A recording is in an object store, and no longer in the gateway's folder.
+    RecordingArchived(RecordingArchived<'a>),
     /// The journal's clock went backwards between the record before and this one. Written by the journal itself.
     ClockStepped {
         /// The time of the record before.
@@ -607,6 +620,11 @@ impl Event<'_> {
             Self::StreamRecovered { .. } => 111,
             Self::StreamGap { .. } => 112,
             Self::Integrity(it) => it.code().0,
+            Self::RecordingStarted(_) => 100,
+            Self::RecordingAnchored(_) => 101,
+            Self::RecordingEnded(_) => 102,
+            Self::RecordingLost(_) => 103,
+            Self::RecordingArchived(_) => 104,
         })
     }
 
@@ -657,6 +675,11 @@ impl Event<'_> {
             Self::StreamRecovered { .. } => "stream_recovered",
             Self::StreamGap { .. } => "stream_gap",
             Self::Integrity(it) => it.name(),
+            Self::RecordingStarted(_) => "recording_started",
+            Self::RecordingAnchored(_) => "recording_anchored",
+            Self::RecordingEnded(_) => "recording_ended",
+            Self::RecordingLost(_) => "recording_lost",
+            Self::RecordingArchived(_) => "recording_archived",
         }
     }
 }

@@ -23,6 +23,7 @@ mod frame;
 mod integrity;
 mod json;
 mod notice;
+mod recording;
 pub mod render;
 mod time;
 mod verify;
@@ -45,5 +46,6 @@ pub use frame::{
 pub use integrity::Integrity;
 pub use json::{Fragment, NotAFragment, is_deceptive};
 pub use notice::{NotificationFailed, Notified, NotifyCallRefused};
+pub use recording::{RecordingAnchored, RecordingArchived, RecordingEnded, RecordingLost, RecordingStarted};
 pub use time::Time;
 pub use verify::{Anchor, Finding, Problem, Report, Start, Verifier, classify, next_record, verify};

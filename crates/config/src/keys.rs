@@ -13,6 +13,7 @@ mod near;
 mod notify;
 mod object_store;
 mod people;
+mod recording;
 mod secrets;
 mod stream;
 mod telemetry;
@@ -29,6 +30,7 @@ pub(crate) use self::near::nearest;
 pub(crate) use self::notify::NOTIFY;
 pub(crate) use self::object_store::OBJECT_STORE;
 pub(crate) use self::people::{CONSOLE, OPERATORS};
+pub(crate) use self::recording::RECORDING;
 pub(crate) use self::secrets::{AWS, VAULT};
 pub(crate) use self::stream::STREAM;
 pub(crate) use self::telemetry::{OTLP, TELEMETRY};
@@ -103,6 +105,7 @@ pub(crate) const ROOT: Section = Section {
         key("notify", "tables", Toml("[]"), "see [[notify]]"),
         key("object_store", "tables", Toml("[]"), "see [[object_store]]"),
         key("stream", "tables", Toml("[]"), "see [[stream]]"),
+        key("recording", "table", Absent("no session is recorded"), "see [recording]"),
         key("state", "table", Toml("{}"), "see [state]"),
         key("store", "table", Toml("{}"), "see [store]"),
         key("telemetry", "table", Toml("{}"), "see [telemetry]"),
@@ -140,6 +143,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &NOTIFY,
     &OBJECT_STORE,
     &STREAM,
+    &RECORDING,
     &STATE,
     &CONSOLE,
     &STORE,

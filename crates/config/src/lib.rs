@@ -21,6 +21,7 @@ mod operators;
 mod problem;
 mod quantity;
 mod read;
+mod recording;
 mod redacted;
 mod reference;
 mod secret_ref;
@@ -60,6 +61,7 @@ pub use notify::{
 pub use object_store::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
 pub use operators::{IssuerGroup, Operators};
 pub use problem::{ConfigError, Place, Problem, Severity};
+pub use recording::Recording;
 pub use redacted::render_redacted;
 pub use reference::reference;
 pub use secret_ref::{ExecCommand, SecretRef, SecretRefError, Servers, VaultRef};
@@ -107,6 +109,8 @@ pub struct Config {
     pub object_stores: Vec<ObjectStore>,
     /// `[[stream]]`: where audit events are sent; names are unique.
     pub streams: Vec<Stream>,
+    /// `[recording]`: where sessions are recorded; `None`: they aren't.
+    pub recording: Option<Recording>,
     /// `[operators]`: who may administer the gateway over HTTP.
     pub operators: Operators,
     /// `[state]`: the folder for what must outlive the gateway beside the journal. May not exist yet.
@@ -237,6 +241,14 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
     let streams: Vec<_> =
         streams.iter().map(|table| (table.span(), stream::read(table, &stores, context))).collect();
     unique(&streams, "[[stream]]", "name", |stream| &stream.name, context);
+    let recording = match root.written("recording") {
+        None => Some(None),
+        Some(_) => root.table("recording", context).and_then(|table| {
+            let stores: Vec<_> =
+                object_stores.iter().filter_map(|(_, store)| Some(store.as_ref()?.name.as_str())).collect();
+            recording::read(&table, &stores, context).map(Some)
+        }),
+    };
     let operators = root.table("operators", context).and_then(|t| operators::read(&t, &known, context));
     let state = root.table("state", context).and_then(|table| {
         let path = table.value("path", context)?.string(context)?;
@@ -271,6 +283,7 @@ fn assemble(document: &DeTable<'_>, context: &mut Context<'_>) -> Option<Config>
         notify: notify.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?,
         object_stores: object_stores.into_iter().map(|(_, store)| store).collect::<Option<_>>()?,
         streams: streams.into_iter().map(|(_, stream)| stream).collect::<Option<_>>()?,
+        recording: recording?,
         operators: operators?,
         state: state?,
         store: store?,

@@ -13,7 +13,7 @@ use crate::{
     Limits, Listen, Login, Mask, Operators,
 };
 use crate::{AzureCredentials, ObjectPlace, ObjectStore, S3Credentials, S3Keys};
-use crate::{Index, Key, Otlp, SecretRef, Signer, Signing, Store, StorePlace, Telemetry};
+use crate::{Index, Key, Otlp, Recording, SecretRef, Signer, Signing, Store, StorePlace, Telemetry};
 use crate::{NatsLogin, Stream, StreamKind};
 
 /// Writes a configuration with nothing left to a default. No secret is in it: the configuration has none.
@@ -21,7 +21,7 @@ pub fn render_redacted(config: &Config) -> String {
     // `warnings` are about the text, not part of the settings.
     let Config { listen, issuers, databases, auth, legacy, passthrough, .. } = config;
     let Config { journal, index, limits, mask, servers, notify, operators, state, .. } = config;
-    let Config { object_stores, streams, .. } = config;
+    let Config { object_stores, streams, recording, .. } = config;
     let Config { console, store, telemetry, warnings: _, .. } = config;
     let mut out = Lines(String::new());
     write_listen(listen, &mut out);
@@ -52,6 +52,9 @@ pub fn render_redacted(config: &Config) -> String {
     notify.iter().for_each(|channel| write_notify(channel, &mut out));
     object_stores.iter().for_each(|store| write_object_store(store, &mut out));
     streams.iter().for_each(|stream| write_stream(stream, &mut out));
+    if let Some(recording) = recording {
+        write_recording(recording, &mut out);
+    }
     write_operators(operators, &mut out);
     out.header("[state]");
     out.text("path", shown(state));
@@ -243,6 +246,20 @@ fn write_store(store: &Store, out: &mut Lines) {
         }
     }
     out.text("keep", show_duration(*keep));
+}
+
+fn write_recording(recording: &Recording, out: &mut Lines) {
+    let Recording { path, recipients, backlog, archive, identity } = recording;
+    out.header("[recording]");
+    out.text("path", shown(path));
+    out.raw("recipients", list(recipients));
+    out.text("backlog", show_bytes(*backlog));
+    if let Some(archive) = archive {
+        out.text("archive", archive);
+    }
+    if let Some(identity) = identity {
+        out.text("identity", identity);
+    }
 }
 
 fn write_telemetry(telemetry: &Telemetry, out: &mut Lines) {

@@ -10,6 +10,7 @@ mod console;
 mod notify;
 mod object_store;
 mod reach;
+mod recording;
 mod secrets;
 mod store;
 mod stream;

@@ -442,7 +442,7 @@ const VERDICTS: [&str; 7] =
     ["allow", "mask", "hold", "deny", "observed-mask", "observed-hold", "observed-deny"];
 
 /// `audit::Event::name` of each.
-const EVENTS: [&str; 46] = [
+const EVENTS: [&str; 51] = [
     "gateway_started",
     "gateway_stopped",
     "policy_loaded",
@@ -483,6 +483,11 @@ const EVENTS: [&str; 46] = [
     "notification_failed",
     "notify_call_refused",
     "rows_counted",
+    "recording_started",
+    "recording_anchored",
+    "recording_ended",
+    "recording_lost",
+    "recording_archived",
     "stream_failed",
     "stream_recovered",
     "stream_gap",

@@ -1,5 +1,6 @@
 //! One client connection: from accept to the session's shell. Knows which database and which rule it falls under.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -111,6 +112,18 @@ async fn session(
         return;
     };
     let served = gateway.databases.get(startup.database()).cloned();
+    let recorder = gateway.recorder.as_ref().map(|recorder| {
+        let (journal, gateway) = recorder.about().clone();
+        session::Recorder { journal, gateway }
+    });
+    // SECURITY: whose policy wants sessions recorded or ended has none where nothing is recorded.
+    let must = |served: &Arc<Served>| served.bundle().recording(&BTreeSet::new()).must;
+    if recorder.is_none() && served.as_ref().is_some_and(must) {
+        let text = "sessions of this database must be recorded, and this gateway records none";
+        tracing::error!(database = startup.database(), "on_failure is \"stop\", and there is no [recording]");
+        refuse(&mut stream, sqlstate::CANNOT_CONNECT_NOW, text).await;
+        return;
+    }
     let channel_binding = match (&tls, shown) {
         (Some(_), Some(shown)) => shown.binding.clone(),
         _ => ChannelBinding::Plaintext,
@@ -137,7 +150,7 @@ async fn session(
         target: served.as_ref().map(|served| (served.database.clone(), served.bundle())),
         startup,
         sample: trace.as_ref().and_then(|trace| trace.sample()),
-        recorder: None,
+        recorder,
     };
     let enrolled = gateway.trust.enrol(newcomer);
     // Whoever is enrolled feels a changed rule; one that changed just before that was not looked at by anybody.
@@ -220,6 +233,7 @@ fn discovery(gateway: &Gateway, rule: &config::AuthRule) -> Discovery {
 
 impl Facts {
     /// Of which session.
+    /// Whose connection it is.
     pub(crate) const fn session(&self) -> SessionId {
         self.session
     }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::outgoing::Outgoing;
 use crate::preview::Previews;
+use crate::recorder::Recorder;
 use crate::roles::Roles;
 use crate::rotation::{Certificate, MaskKeys};
 use crate::shell::Order;
@@ -135,6 +136,8 @@ pub(crate) struct Gateway {
     journal: Arc<Journal>,
     kept: watch::Receiver<Kept>,
     pub(crate) outgoing: Outgoing,
+    /// What records sessions, if they are recorded.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     /// What is counted for monitoring.
     pub(crate) metrics: Arc<Metrics>,
     /// What is told to a collector of spans, if there is one.
@@ -173,6 +176,7 @@ impl Gateway {
             desk,
             notices,
             mask_keys,
+            recorder: None,
             previews: Arc::default(),
             connections,
             large: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),

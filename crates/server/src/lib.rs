@@ -26,6 +26,7 @@ pub mod outgoing;
 pub mod preview;
 pub mod probe;
 mod recheck;
+mod recorder;
 mod reload;
 mod roles;
 mod rotation;

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::archives::Archives;
 use crate::control::Control;
 use crate::desk::{Desk, Happened};
 use crate::gateway::{Gateway, Live, Served};
@@ -24,6 +25,7 @@ use crate::legacy::Accounts;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::outgoing::Outgoing;
+use crate::recorder::{Archiver, Recorder, RecordingError};
 use crate::roles::{self, Roles};
 use crate::rotation::{self, Certificate};
 use crate::shell::Order;
@@ -87,6 +89,9 @@ pub enum ServeError {
     /// What must outlive the gateway.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Where sessions are recorded.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// What gateways share and must not forget.
     #[error(transparent)]
     Store(#[from] storage::PlaceError),
@@ -144,6 +149,7 @@ where
     let (arrivals, kept) = Arrivals::new(required);
     let (journal, recovery) = Journal::open(options, Arrivals::progress(&arrivals))?;
     let journal = Arc::new(journal);
+    let journal_id = recovery.journal.to_string();
     tracing::info!(?recovery, "the journal is open");
     let started = Event::GatewayStarted { version: env!("CARGO_PKG_VERSION"), config_hash: &config_hash };
     journal.append(&started, SystemTime::now())?;
@@ -230,7 +236,8 @@ where
         Some(otlp) => Some(Arc::new(Traces::start(otlp, &instance).map_err(ServeError::Otlp)?)),
     };
     let outgoing = Outgoing::start(&started.0, &journal, &arrivals).map_err(ServeError::Stream)?;
-    let gateway = Arc::new(Gateway::new(
+    let recorder = recorder(&started.0, journal.clone(), journal_id)?;
+    let mut gateway = Gateway::new(
         started,
         databases,
         (live, trust),
@@ -238,7 +245,9 @@ where
         accounts,
         (store, desk, notices),
         ((journal, kept, outgoing), metrics, traces),
-    ));
+    );
+    gateway.recorder = recorder;
+    let gateway = Arc::new(gateway);
     views::watch(&gateway).map_err(ServeError::Thread)?;
     views::follow(&gateway).map_err(ServeError::Thread)?;
     let http = console(Control::new(gateway.clone())).await.map_err(ServeError::Console)?;
@@ -283,6 +292,10 @@ async fn run(
     accepting.shutdown().await;
     drop(watcher);
     drain(&gateway, &sessions).await;
+    if let Some(recorder) = gateway.recorder.clone() {
+        // Whatever becomes of the task, the next gateway closes what is open.
+        let _closed = tokio::task::spawn_blocking(move || recorder.close()).await;
+    }
     let stopped = Event::GatewayStopped { reason: "signal" };
     gateway.record(&stopped)?;
     gateway.outgoing.drained(gateway.journal(), STREAMS_DRAIN_TIMEOUT).await;
@@ -292,6 +305,23 @@ async fn run(
     let signing_off = tokio::task::spawn_blocking(move || gateway.journal().sign_off());
     signing_off.await.map_err(|error| ServeError::Thread(std::io::Error::other(error)))??;
     Ok(())
+}
+
+/// Begins to record sessions, if they are recorded, and to archive recordings.
+fn recorder(
+    config: &config::Config,
+    journal: Arc<Journal>,
+    journal_id: String,
+) -> Result<Option<Arc<Recorder>>, ServeError> {
+    let Some(recording) = &config.recording else { return Ok(None) };
+    let closed = Arc::new(tokio::sync::Notify::new());
+    let told = closed.clone();
+    let recorder = Recorder::start(recording, (journal.clone(), journal_id), move || told.notify_one())?;
+    if let Some(name) = recording.archive.clone() {
+        let (spool, archives) = (recorder.spool().clone(), Archives::new(&config.object_stores));
+        tokio::spawn(Archiver { spool, archives, name, journal, closed }.run());
+    }
+    Ok(Some(Arc::new(recorder)))
 }
 
 /// Counts the sessions that are open.

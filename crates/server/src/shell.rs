@@ -27,6 +27,7 @@ use crate::connection::{Connected, Facts};
 use crate::gateway::{Gateway, Served};
 use crate::kept::Kept;
 use crate::recheck::Recheck;
+use crate::recorder::Recorded;
 use crate::roles::Lease;
 use crate::stream::{ClientStream, UpstreamStream};
 use crate::traces::SessionTrace;
@@ -86,6 +87,8 @@ pub(crate) struct Shell {
     upstream_unflushed: bool,
     ending: bool,
     context: Facts,
+    /// Where it is recorded, if it is.
+    recorded: Option<Recorded>,
     /// What is told of it to a collector of spans, if it is.
     trace: Option<Box<SessionTrace>>,
 }
@@ -124,6 +127,7 @@ impl Shell {
         // INVARIANT: before the bundle is looked at, so that no change is missed.
         let policy_changes = policy_changes(served.as_ref());
         let bundle = served.as_ref().map(|served| served.bundle());
+        let recorded = gateway.recorder.as_ref().map(|recorder| recorder.recorded(context.session()));
         Self {
             gateway,
             served,
@@ -155,6 +159,7 @@ impl Shell {
             upstream_unflushed: false,
             ending: false,
             context,
+            recorded,
             trace: None,
         }
     }
@@ -193,6 +198,7 @@ impl Shell {
     fn handle(&mut self, input: Input<'_>) {
         self.session.handle(Self::now(), input, &mut self.out);
         self.settle();
+        self.record_tape();
     }
 
     /// Moves everything that can be moved; ready when the session is over and the client has been told.
@@ -228,6 +234,7 @@ impl Shell {
     /// Sends what is left to say, within a second, and closes both connections.
     async fn finish(mut self) {
         self.settle();
+        self.record_tape();
         let trace = self.trace.take();
         if let (true, Some(stream), Some((handle, _))) =
             (self.interrupted, self.upstream.take(), &self.cancel)

@@ -6,5 +6,6 @@ mod approvals;
 mod events;
 #[cfg(test)]
 mod golden;
+mod recordings;
 #[cfg(test)]
 mod tamper;

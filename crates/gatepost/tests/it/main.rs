@@ -43,6 +43,7 @@ mod policy_change;
 mod preview;
 mod proof;
 mod quotas;
+mod recordings;
 mod reference;
 mod replay;
 mod roles;

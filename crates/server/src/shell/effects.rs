@@ -10,7 +10,7 @@ use session::{Blocked, Effect, Input, Keep, Ticket, Trace, Traced};
 use super::{Shell, Step};
 use crate::approval::Approval;
 use crate::login::Login;
-use crate::traces;
+use crate::{recorder, traces};
 
 /// What became of the records of one turn.
 #[derive(Default)]
@@ -75,6 +75,17 @@ impl Shell {
             Effect::CancelUpstream => self.cancel_upstream(),
             Effect::Interrupt => self.interrupted = true,
             Effect::Close => self.ending = true,
+        }
+    }
+
+    /// Has what the session took down recorded.
+    pub(super) fn record_tape(&mut self) {
+        while let (Some(recorded), Some(taken)) = (&mut self.recorded, self.session.take_tape()) {
+            if recorded.take(taken.opening, taken.entries, taken.must) == recorder::Taken::Stop {
+                let reason = "the session can't be recorded, and its policy lets none go on unrecorded";
+                self.session.handle(Self::now(), Input::Revoked(reason.to_owned()), &mut self.out);
+                self.settle();
+            }
         }
     }
 

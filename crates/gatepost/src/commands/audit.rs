@@ -29,29 +29,33 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
         args::Audit::Tail { journal, filter, lines, format } => {
             tail(&folder(config, journal)?, conditions(filter), lines, format)
         }
-        args::Audit::Report {
-            journal,
-            migration: _,
-            database,
-            since,
-            until,
-            bundle,
-            as_groups: groups,
-            account_groups,
-            format,
-        } => {
-            let dir = folder(config, journal)?;
-            let (since, until) = period(since, until)?;
-            let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
-            let wanted = migration::Wanted { since, until, database, bundle, groups, by_account };
-            migration::run(&dir, &wanted, format)
-        }
+        args::Audit::Report(report) if report.migration => migrated(config, report),
+        args::Audit::Report(report) => super::evidence::run(config, report),
         args::Audit::Verify { journal, anchors, retained, format } => {
             let anchors = anchors.iter().map(|text| anchor(text)).collect::<Result<Vec<_>, _>>()?;
             let start = if retained { Start::Retained } else { Start::Genesis };
             verify(&folder(config, journal)?, start, &anchors, format)
         }
     }
+}
+
+fn migrated(config: Option<&Path>, report: args::evidence::Report) -> Result<Status, Failure> {
+    let args::evidence::Report {
+        journal,
+        database,
+        since,
+        until,
+        bundle,
+        as_groups,
+        account_groups,
+        format,
+        ..
+    } = report;
+    let dir = folder(config, journal)?;
+    let (since, until) = period(since, until)?;
+    let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
+    let wanted = migration::Wanted { since, until, database, bundle, groups: as_groups, by_account };
+    migration::run(&dir, &wanted, format)
 }
 
 pub(crate) fn folder(config: Option<&Path>, journal: args::Journal) -> Result<PathBuf, Failure> {
@@ -253,7 +257,7 @@ fn tail(dir: &Path, filter: Filter, lines: usize, format: RecordFormat) -> Resul
 }
 
 /// How a journal stands.
-enum Standing {
+pub(crate) enum Standing {
     Whole(Report),
     /// Whole, but for a record at its end that is being written, or never was.
     Unfinished(Finding),
@@ -265,20 +269,26 @@ const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 fn verify(dir: &Path, start: Start, anchors: &[Anchor], format: Format) -> Result<Status, Failure> {
-    let mut standing = standing(dir, start, anchors)?;
-    for _ in 1..TRIES {
-        if !matches!(standing, Standing::Unfinished(_)) {
-            break;
-        }
-        std::thread::sleep(BETWEEN_TRIES);
-        standing = self::standing(dir, start, anchors)?;
-    }
+    let standing = settled(dir, start, anchors)?;
     let status = match &standing {
         Standing::Whole(_) | Standing::Unfinished(_) => Status::Success,
         Standing::Damaged(_) => Status::CheckFailed,
     };
     show(dir, &standing, format)?;
     Ok(status)
+}
+
+/// Verifies, and waits a moment for what a running gateway is just writing.
+pub(crate) fn settled(dir: &Path, start: Start, anchors: &[Anchor]) -> Result<Standing, Failure> {
+    let mut found = standing(dir, start, anchors)?;
+    for _ in 1..TRIES {
+        if !matches!(found, Standing::Unfinished(_)) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+        found = standing(dir, start, anchors)?;
+    }
+    Ok(found)
 }
 
 fn standing(dir: &Path, start: Start, anchors: &[Anchor]) -> Result<Standing, Failure> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "model",
     "wire",
     "querytree",
@@ -25,6 +25,7 @@ const PURE: [&str; 14] = [
     "recording",
     "replay",
     "traffic",
+    "evidence",
     "ocsf",
     "session",
 ];

@@ -13,6 +13,7 @@ mod cli;
 mod clients;
 mod console_api;
 mod edges;
+mod evidence;
 mod explain;
 mod extremes;
 mod flight;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod archive;
+pub(crate) mod evidence;
 mod integrity;
 mod recordings;
 mod search;
@@ -362,35 +363,8 @@ pub(crate) enum Audit {
         #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
         format: RecordFormat,
     },
-    /// Summarise the audit trail
-    Report {
-        #[command(flatten)]
-        journal: Journal,
-        /// Who still uses legacy accounts, from where, how much, and what another policy would refuse them
-        #[arg(long, required = true)]
-        migration: bool,
-        /// Only this database
-        #[arg(long, value_name = "NAME")]
-        database: Option<String>,
-        /// Not before this: a time (2026-11-23T10:00:00Z), or how long ago (15m, 2h, 7d)
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// Before this: a time, or how long ago
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
-        /// A bundle to decide again by what the accounts' statements touched, as if they had come with tokens
-        #[arg(long, value_name = "DIR")]
-        bundle: Option<PathBuf>,
-        /// The groups of these tokens, with commas between [default: those that each account has]
-        #[arg(long, value_name = "GROUPS", value_delimiter = ',', requires = "bundle")]
-        as_groups: Vec<String>,
-        /// The groups of one account's token; may be repeated
-        #[arg(long = "account-groups", value_name = "ACCOUNT=GROUPS", requires = "bundle")]
-        account_groups: Vec<String>,
-        /// How the report is printed
-        #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
-        format: Format,
-    },
+    /// Make evidence of the audit trail: for a framework, of one identity, or of the use of legacy accounts
+    Report(evidence::Report),
     /// Check that no record was changed, removed or added, and who has signed that; needs files and public keys alone
     ///
     /// Exit status 1 if anything is wrong or missing, or if keys are given and none of them has signed.

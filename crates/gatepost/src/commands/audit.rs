@@ -30,23 +30,8 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
         args::Audit::Tail { journal, filter, lines, format } => {
             tail(&folder(config, journal)?, conditions(filter), lines, format)
         }
-        args::Audit::Report {
-            journal,
-            migration: _,
-            database,
-            since,
-            until,
-            bundle,
-            as_groups: groups,
-            account_groups,
-            format,
-        } => {
-            let dir = folder(config, journal)?;
-            let (since, until) = period(since, until)?;
-            let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
-            let wanted = migration::Wanted { since, until, database, bundle, groups, by_account };
-            migration::run(&dir, &wanted, format)
-        }
+        args::Audit::Report(report) if report.migration => migrated(config, report),
+        args::Audit::Report(report) => super::evidence::run(config, report),
         args::Audit::Verify(asked) => integrity::verify(config, asked),
         args::Audit::Prove(asked) => {
             let dir = match &asked.journal.journal {
@@ -57,6 +42,25 @@ pub(crate) fn run(config: Option<&Path>, command: args::Audit) -> Result<Status,
         }
         args::Audit::Keygen(asked) => integrity::keygen(&asked),
     }
+}
+
+fn migrated(config: Option<&Path>, report: args::evidence::Report) -> Result<Status, Failure> {
+    let args::evidence::Report {
+        journal,
+        database,
+        since,
+        until,
+        bundle,
+        as_groups,
+        account_groups,
+        format,
+        ..
+    } = report;
+    let dir = folder(config, journal)?;
+    let (since, until) = period(since, until)?;
+    let by_account = account_groups.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
+    let wanted = migration::Wanted { since, until, database, bundle, groups: as_groups, by_account };
+    migration::run(&dir, &wanted, format)
 }
 
 pub(crate) fn folder(config: Option<&Path>, journal: args::Journal) -> Result<PathBuf, Failure> {
@@ -269,6 +273,49 @@ fn tail(dir: &Path, filter: Filter, lines: usize, format: RecordFormat) -> Resul
     printed?;
     result.map_err(|error| Failure::of(&error))?;
     Ok(Status::Success)
+}
+
+/// How a journal stands.
+pub(crate) enum Standing {
+    Whole(Report),
+    /// Whole, but for a record at its end that is being written, or never was.
+    Unfinished(Finding),
+    Damaged(Finding),
+}
+
+/// A record that a running gateway is just writing looks unfinished; that passes.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+/// Verifies, and waits a moment for what a running gateway is just writing.
+pub(crate) fn settled(dir: &Path, start: Start, anchors: &[Anchor]) -> Result<Standing, Failure> {
+    let mut found = standing(dir, start, anchors)?;
+    for _ in 1..TRIES {
+        if !matches!(found, Standing::Unfinished(_)) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+        found = standing(dir, start, anchors)?;
+    }
+    Ok(found)
+}
+
+fn standing(dir: &Path, start: Start, anchors: &[Anchor]) -> Result<Standing, Failure> {
+    match journal::verify_dir(dir, start, anchors) {
+        Ok(report) => Ok(Standing::Whole(report)),
+        Err(VerifyError::Found(finding)) if finding.is_recoverable() => {
+            // SECURITY: a known record that the end should hold is missing, however the end came about.
+            let beyond = anchors.iter().find(|anchor| anchor.seq >= finding.seq);
+            Ok(match beyond {
+                Some(anchor) => {
+                    Standing::Damaged(Finding { problem: Problem::EndsEarly(*anchor), ..finding })
+                }
+                None => Standing::Unfinished(finding),
+            })
+        }
+        Err(VerifyError::Found(finding)) => Ok(Standing::Damaged(finding)),
+        Err(error @ VerifyError::Io { .. }) => Err(Failure::of(&error)),
+    }
 }
 
 #[cfg(test)]

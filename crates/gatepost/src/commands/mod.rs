@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod dev;
 mod docs;
+mod evidence;
 mod explain;
 mod gateway;
 mod init;

@@ -26,6 +26,7 @@ const PURE: [&str; 15] = [
     "recording",
     "replay",
     "traffic",
+    "evidence",
     "ocsf",
     "session",
 ];

@@ -15,6 +15,7 @@ mod clients;
 mod confidential;
 mod console_api;
 mod edges;
+mod evidence;
 mod explain;
 mod extremes;
 mod flight;

@@ -35,7 +35,7 @@ pub(crate) const INDEX: Section = Section {
             "path",
             "path",
             Absent("`index.db` in `state.path`"),
-            "A file for this gateway alone; made where it is missing, with mode 0600. About a fifth of the journal's size.",
+            "A file for this gateway alone; made where it is missing, with mode 0600. About a tenth of the journal's size.",
         ),
         key(
             "enabled",

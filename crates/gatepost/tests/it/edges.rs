@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::stage::repository;
 
 /// Below the line: what these need from the world is given to them.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "model",
     "checkpoint",
     "wire",

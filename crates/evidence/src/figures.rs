@@ -347,7 +347,7 @@ impl<'t> Figures<'t> {
             return;
         }
         for table in &LISTED {
-            let review = table.id == BREAK_GLASS && text(record, "verdict") == "review";
+            let review = table.events.contains(&BREAK_GLASS) && text(record, "verdict") == "review";
             if table.events.contains(&event) || review {
                 let columns = table.columns.iter().map(|(_, path)| shown(record, path));
                 let row = [seq.to_string(), time.to_string(), event.to_owned()].into_iter().chain(columns);
@@ -499,7 +499,7 @@ impl<'t> Figures<'t> {
             let Log { rows, left_out } = self.logs.remove(listed.id).unwrap_or_default();
             let mut queries: Vec<String> =
                 listed.events.iter().flat_map(|event| self.scope.queries(event, "")).collect();
-            let broken = listed.id == BREAK_GLASS;
+            let broken = listed.events.contains(&BREAK_GLASS);
             if broken {
                 queries.extend(self.scope.queries("approval_voted", "  # those whose verdict is \"review\""));
             }

@@ -64,7 +64,7 @@ fn a_report_has_the_figures_that_its_queries_print() {
         assert_eq!(records, asked(&gate, &page, table), "{table}");
     }
     let kinds = lines(&dir, "kinds");
-    assert!(kinds.len() == 1 && kinds[0].starts_with("corp:support-agent,shop,select,2,1,"), "{kinds:#?}");
+    assert!(kinds.len() == 1 && kinds[0].starts_with("corp:support-agent,shop,SELECT,2,1,"), "{kinds:#?}");
     let sensitive = lines(&dir, "sensitive");
     assert!(
         sensitive.iter().any(|it| it.contains("public.customers.email") && it.contains("masked: ")),

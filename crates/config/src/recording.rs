@@ -37,7 +37,7 @@ pub(crate) fn read(table: &Table<'_>, stores: &[&str], context: &mut Context<'_>
         context.error(value.span(), format!("there is no [[object_store]] named \"{name}\""));
         None
     });
-    let recipients = table.value("recipients", context).and_then(|value| {
+    let recipients = optional(table, "recipients", context, |value, context| {
         let mut names = Vec::new();
         for (span, name) in value.strings(context)? {
             let good = name.starts_with("age1")
@@ -54,7 +54,7 @@ pub(crate) fn read(table: &Table<'_>, stores: &[&str], context: &mut Context<'_>
     });
     Some(Recording {
         path: context.resolve(&path?),
-        recipients: recipients?,
+        recipients: recipients?.unwrap_or_default(),
         backlog: backlog?,
         archive: archive?,
         identity: identity?,

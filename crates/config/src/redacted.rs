@@ -252,7 +252,9 @@ fn write_recording(recording: &Recording, out: &mut Lines) {
     let Recording { path, recipients, backlog, archive, identity } = recording;
     out.header("[recording]");
     out.text("path", shown(path));
-    out.raw("recipients", list(recipients));
+    if !recipients.is_empty() {
+        out.raw("recipients", list(recipients));
+    }
     out.text("backlog", show_bytes(*backlog));
     if let Some(archive) = archive {
         out.text("archive", archive);

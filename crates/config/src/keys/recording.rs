@@ -17,8 +17,8 @@ pub(crate) const RECORDING: Section = Section {
         key(
             "recipients",
             "list of strings",
-            Toml("[]"),
-            "age recipients, `age1…`, for whom recordings are encrypted: whoever has the identity of one of them reads them. With none, recordings are not encrypted.",
+            Absent("recordings are not encrypted"),
+            "age recipients, `age1…`, for whom recordings are encrypted: whoever has the identity of one of them reads them. One at least.",
         ),
         key(
             "backlog",

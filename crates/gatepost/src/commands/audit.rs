@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use audit::Time;
+use audit::{Anchor, Finding, Problem, Report, Start, Time};
 use index::Fingerprint;
+use journal::VerifyError;
 use journal::query::{self, Filter, Limit, Row, Summary, View};
 use journal::reader::Reader;
 

@@ -37,9 +37,9 @@ fn openssl(arguments: &[&str], folder: &Path) -> bool {
 fn root_by_hand(proof: &Value, size: u64) -> [u8; 32] {
     let record = &proof["record"];
     let hex = |text: &Value| {
-        (0..64)
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&text.as_str().unwrap()[at..at + 2], 16).unwrap())
+        let digits = text.as_str().unwrap().as_bytes().chunks(2);
+        digits
+            .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
             .collect::<Vec<u8>>()
     };
     let payload = record["payload"].as_str().unwrap().as_bytes();

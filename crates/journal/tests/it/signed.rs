@@ -175,7 +175,8 @@ fn forged(dir: &Path, change: impl Fn(u64, &mut Vec<u8>) -> bool) {
 fn a_chain_that_is_rewritten_as_a_whole_is_found_and_where() {
     let keys = Keys::new("gateway");
     let clean = signed(&keys);
-    let changes: [(&str, fn(u64, &mut Vec<u8>) -> bool, u64); 3] = [
+    type Change = fn(u64, &mut Vec<u8>) -> bool;
+    let changes: [(&str, Change, u64); 3] = [
         (
             "changed",
             |seq, payload| {

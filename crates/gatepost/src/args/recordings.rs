@@ -10,9 +10,9 @@ use crate::output::Format;
 /// Which recording, and how it is read.
 #[derive(Debug, Args)]
 pub(crate) struct Recording {
-    /// The recording
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// A recording's file; or the session, 32 hexadecimal digits, whose recording is in the folder that the configuration names
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) which: PathBuf,
     /// File of age identities that recordings are encrypted for, as age-keygen writes it [default: $GATEPOST_IDENTITY]
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,

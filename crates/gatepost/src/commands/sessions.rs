@@ -16,9 +16,9 @@ pub(crate) async fn run(config: Option<&Path>, command: Sessions) -> Result<Stat
             list(&answer, format)
         }
         Sessions::Search(search) => super::search::sessions(config, *search),
-        Sessions::Show(show) => super::recordings::show(&show),
-        Sessions::Replay(replay) => super::recordings::replay(replay).await,
-        Sessions::Export(export) => super::recordings::export(&export),
+        Sessions::Show(show) => super::recordings::show(config, &show),
+        Sessions::Replay(replay) => super::recordings::replay(config, replay).await,
+        Sessions::Export(export) => super::recordings::export(config, &export),
         Sessions::Kill(kill) => ended(config, kill).await,
         Sessions::Blocks(Blocks::List { gateway, format }) => {
             let answer = client(config, &gateway)?.get(&["blocks"]).await.map_err(failed)?;

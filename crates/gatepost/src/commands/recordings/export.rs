@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use recording::Entry;
 use replay::export::{Asciicast, Html, Jsonl, SqlScript};
@@ -53,8 +54,8 @@ fn with<W>((writer, head): (W, String), of: impl FnOnce(W) -> Writer) -> (Writer
     (of(writer), head)
 }
 
-pub(crate) fn run(export: &Export) -> Result<Status, Failure> {
-    let mut tape = open(&export.recording)?;
+pub(crate) fn run(config: Option<&Path>, export: &Export) -> Result<Status, Failure> {
+    let mut tape = open(config, &export.recording)?;
     let mut out: Box<dyn Write> = match &export.output {
         Some(path) => {
             // What sessions saw is nobody else's to read.

@@ -7,7 +7,7 @@ mod tape;
 mod terminal;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use recording::Opening;
@@ -19,13 +19,14 @@ use self::tape::Tape;
 use crate::args::{Recording, Replay, Show};
 use crate::failure::{Failure, Status};
 use crate::output::{Cell, Format, Out, Tone};
+use crate::settings;
 
 pub(crate) use self::export::run as export;
 
 const IDENTITY: &str = "GATEPOST_IDENTITY";
 
 /// Opens a recording.
-fn open(recording: &Recording) -> Result<Tape, Failure> {
+fn open(config: Option<&Path>, recording: &Recording) -> Result<Tape, Failure> {
     let from_variable = || std::env::var_os(IDENTITY).filter(|it| !it.is_empty()).map(PathBuf::from);
     let identities = match recording.identity.clone().or_else(from_variable) {
         Some(path) => {
@@ -34,11 +35,32 @@ fn open(recording: &Recording) -> Result<Tape, Failure> {
         }
         None => None,
     };
-    Tape::open(&recording.file, identities)
+    Tape::open(&find(config, &recording.which)?, identities)
 }
 
-pub(crate) fn show(show: &Show) -> Result<Status, Failure> {
-    let mut tape = open(&show.recording)?;
+/// Returns the file of a session's recording; what is no session's id is a file.
+fn find(config: Option<&Path>, which: &Path) -> Result<PathBuf, Failure> {
+    let id = which.to_str().filter(|it| it.len() == 32 && it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let Some(id) = id.map(str::to_ascii_lowercase).filter(|_| !which.exists()) else {
+        return Ok(which.to_owned());
+    };
+    let Some(recording) = settings::load(config)?.recording else {
+        return Err(Failure::new("the configuration has no [recording]; name the recording's file"));
+    };
+    let file = recording.path.join(format!("{id}.gpr"));
+    if file.exists() {
+        return Ok(file);
+    }
+    let moved = recording.archive.map(|store| {
+        format!(
+            "; if it is closed, it is in the object store \"{store}\": copy it from there, and name the file"
+        )
+    });
+    Err(Failure::new(format!("there is no {}{}", file.display(), moved.unwrap_or_default())))
+}
+
+pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<Status, Failure> {
+    let mut tape = open(config, &show.recording)?;
     let mut timeline = Timeline::default();
     while let Some(entry) = tape.next_entry()? {
         timeline.add(&entry);
@@ -104,8 +126,8 @@ pub(crate) fn show(show: &Show) -> Result<Status, Failure> {
     Ok(if tape.damage().is_empty() { Status::Success } else { Status::CheckFailed })
 }
 
-pub(crate) async fn replay(replay: Replay) -> Result<Status, Failure> {
-    let tape = open(&replay.recording)?;
+pub(crate) async fn replay(config: Option<&Path>, replay: Replay) -> Result<Status, Failure> {
+    let tape = open(config, &replay.recording)?;
     if let Some(reference) = &replay.against {
         let ending = if replay.commit { Ending::Commit } else { Ending::Rollback };
         return against::run(tape, reference, ending, replay.all, replay.format).await;

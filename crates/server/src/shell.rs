@@ -198,7 +198,6 @@ impl Shell {
     fn handle(&mut self, input: Input<'_>) {
         self.session.handle(Self::now(), input, &mut self.out);
         self.settle();
-        self.record_tape();
     }
 
     /// Moves everything that can be moved; ready when the session is over and the client has been told.
@@ -234,7 +233,6 @@ impl Shell {
     /// Sends what is left to say, within a second, and closes both connections.
     async fn finish(mut self) {
         self.settle();
-        self.record_tape();
         let trace = self.trace.take();
         if let (true, Some(stream), Some((handle, _))) =
             (self.interrupted, self.upstream.take(), &self.cancel)

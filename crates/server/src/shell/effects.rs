@@ -35,6 +35,8 @@ impl Shell {
             self.keep(records);
             self.spans_of_statements(&over);
         }
+        // Of every turn, whatever brought it: what is taken down is held by nobody else.
+        self.record_tape();
     }
 
     fn carry_out(&mut self, effect: Effect, records: &mut Records) {
@@ -79,7 +81,7 @@ impl Shell {
     }
 
     /// Has what the session took down recorded.
-    pub(super) fn record_tape(&mut self) {
+    fn record_tape(&mut self) {
         while let (Some(recorded), Some(taken)) = (&mut self.recorded, self.session.take_tape()) {
             if recorded.take(taken.opening, taken.entries, taken.must) == recorder::Taken::Stop {
                 let reason = "the session can't be recorded, and its policy lets none go on unrecorded";

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use crate::context::Context;
 use crate::read::Table;
-use crate::secret_ref::SecretRef;
 use crate::vault::optional;
 
 /// Where recordings are kept.
@@ -19,8 +18,6 @@ pub struct Recording {
     /// The `[[object_store]]` that they are moved to when they are closed; `None`: they stay.
     // INVARIANT: there is one of that name.
     pub archive: Option<String>,
-    /// An age identity by which the gateway itself may read them, for the console.
-    pub identity: Option<SecretRef>,
 }
 
 const MIB: u64 = 1 << 20;
@@ -28,7 +25,6 @@ const MIB: u64 = 1 << 20;
 pub(crate) fn read(table: &Table<'_>, stores: &[&str], context: &mut Context<'_>) -> Option<Recording> {
     let path = table.value("path", context).and_then(|value| value.string(context));
     let backlog = table.value("backlog", context).and_then(|value| value.bytes(MIB..=65_536 * MIB, context));
-    let identity = optional(table, "identity", context, |value, context| value.secret(context));
     let archive = optional(table, "archive", context, |value, context| {
         let name = value.string(context)?;
         if stores.contains(&name.as_str()) {
@@ -57,6 +53,5 @@ pub(crate) fn read(table: &Table<'_>, stores: &[&str], context: &mut Context<'_>
         recipients: recipients?.unwrap_or_default(),
         backlog: backlog?,
         archive: archive?,
-        identity: identity?,
     })
 }

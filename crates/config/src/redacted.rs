@@ -249,7 +249,7 @@ fn write_store(store: &Store, out: &mut Lines) {
 }
 
 fn write_recording(recording: &Recording, out: &mut Lines) {
-    let Recording { path, recipients, backlog, archive, identity } = recording;
+    let Recording { path, recipients, backlog, archive } = recording;
     out.header("[recording]");
     out.text("path", shown(path));
     if !recipients.is_empty() {
@@ -258,9 +258,6 @@ fn write_recording(recording: &Recording, out: &mut Lines) {
     out.text("backlog", show_bytes(*backlog));
     if let Some(archive) = archive {
         out.text("archive", archive);
-    }
-    if let Some(identity) = identity {
-        out.text("identity", identity);
     }
 }
 

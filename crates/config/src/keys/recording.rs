@@ -32,12 +32,6 @@ pub(crate) const RECORDING: Section = Section {
             Absent("recordings stay in `path`"),
             "The name of the `[[object_store]]` to which recordings are moved when they are closed.",
         ),
-        key(
-            "identity",
-            "secret reference",
-            Absent("the console lists encrypted recordings, and shows none"),
-            "An age identity of one of the recipients, by which the gateway reads recordings for the console.",
-        ),
     ],
     later: &[],
 };

@@ -10,7 +10,7 @@ fn where_sessions_are_recorded_is_read_and_shown() {
     assert_eq!(parse(&whole("")).unwrap().recording, None);
     assert_eq!(parse(&whole("[recording]")).unwrap().recording.unwrap().recipients, [""; 0]);
     let config = parse(&whole(
-        "[recording]\nrecipients = [\"age1abc2\"]\nbacklog = \"2 MiB\"\narchive = \"a\"\nidentity = \"env:I\"\n\
+        "[recording]\nrecipients = [\"age1abc2\"]\nbacklog = \"2 MiB\"\narchive = \"a\"\n\
          [[object_store]]\nname = \"a\"\nurl = \"file:archive\"\n",
     ))
     .unwrap();

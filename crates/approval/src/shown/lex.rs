@@ -239,9 +239,10 @@ impl Scanner<'_> {
                 self.at += 1;
                 return self.string(start, Escapes::None);
             }
+            // The server reads the keyword NCHAR, and a string after it.
             (b'n' | b'N', Some(b'\'')) => {
                 self.at += 1;
-                return self.string(start, Escapes::Doubled);
+                return self.string(self.at, Escapes::Doubled);
             }
             (b'u' | b'U', Some(b'&')) => match self.peek(2) {
                 Some(b'\'') => {
@@ -262,11 +263,16 @@ impl Scanner<'_> {
         Some(())
     }
 
-    /// Digits in any form. What versions read differently (`1a`, `0x1F`, `1_000`: one token or two) ends the scan only where a
-    /// dollar follows, which the one takes for a string's beginning and the other for a part of a name.
+    /// Digits in any form. What versions read differently (`1a`, `0x1F`, `1_000`: one token or two) ends the scan only where
+    /// something follows which the one takes for a string's beginning and the other for a part of a name.
     fn number(&mut self) -> Option<()> {
         while self.peek(0).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')) {
             self.at += 1;
+        }
+        // `1e5.U&'x'`: the server sees a dot and a string there.
+        let last = self.at.checked_sub(1).and_then(|at| self.bytes.get(at));
+        if last.is_some_and(|byte| matches!(byte, b'u' | b'U')) && self.peek(0) == Some(b'&') {
+            return None;
         }
         self.not_run_together()
     }

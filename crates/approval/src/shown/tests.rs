@@ -179,6 +179,12 @@ fn pieces() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_string_that_may_begin_within_a_number_is_not_told_from_elsewhere() {
+    let parts = lex::parts("SELECT 1e5.U&'E''E' -- no");
+    assert!(parts.iter().all(|(_, part)| *part == lex::Part::Code), "{parts:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4000, ..ProptestConfig::default() })]
 

@@ -18,7 +18,7 @@ use tracing_subscriber::{EnvFilter, registry};
 use crate::failure::Failure;
 
 /// Our own crates that log.
-const OWN: [&str; 7] = ["console", "gatepost", "journal", "oidc", "otlp", "server", "store"];
+const OWN: [&str; 8] = ["console", "gatepost", "journal", "oidc", "otlp", "server", "store", "streams"];
 
 /// Whether each line is to be JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
